@@ -1,0 +1,1 @@
+//! The console: Leptos pages rendered on the server and hydrated in the browser.

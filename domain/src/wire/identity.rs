@@ -1,0 +1,132 @@
+//! Tenants, members, keys, secrets and connections on the wire.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::access::Role;
+use crate::id::{ApiKeyId, MemberId, TenantId, UserId};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TenantView {
+    pub id: TenantId,
+    /// The name in URLs: `/t/{name}`.
+    pub name: String,
+    pub role: Option<Role>,
+    pub default_model: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Merge patch of `PATCH /api/v1/tenant`. A field that is absent stays as it is; `null` clears it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TenantPatch {
+    /// `connection/model`.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub default_model: Option<Option<String>>,
+}
+
+mod double_option {
+    //! Tells an absent field from a null one.
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, clippy::ref_option, reason = "absent, null and a value are three things in a merge patch")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<Option<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+
+    #[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+        Option::<String>::deserialize(deserializer).map(Some)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MemberView {
+    pub id: MemberId,
+    pub user_id: UserId,
+    pub email: String,
+    pub role: Role,
+    pub created_at: DateTime<Utc>,
+    pub last_active_at: Option<DateTime<Utc>>,
+}
+
+/// An API key as lists show it: never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyView {
+    pub id: ApiKeyId,
+    pub name: String,
+    /// `weir_live_` or `weir_test_` and the first characters.
+    pub prefix: String,
+    pub last_four: String,
+    pub scopes: Vec<String>,
+    pub test: bool,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyInput {
+    pub name: String,
+    /// `area:verb[:flow]`; empty means all that its maker may.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub test: bool,
+    /// Days until it ends; 90 unless said, 0 for never.
+    #[serde(default)]
+    pub expires_in_days: Option<u32>,
+}
+
+/// The only time a key is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreatedKey {
+    pub id: ApiKeyId,
+    pub name: String,
+    pub key: String,
+}
+
+/// A secret as lists show it: never its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretView {
+    pub name: String,
+    pub version: u32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A connection as lists show it: never its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConnectionView {
+    pub name: String,
+    /// `openai` for any OpenAI-compatible endpoint; `simulated` only in a demo tenant.
+    pub kind: String,
+    pub base_url: Option<String>,
+    pub has_key: bool,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Body of `PUT /api/v1/connections/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionInput {
+    pub kind: String,
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Absent keeps the stored one.
+    #[serde(default)]
+    pub api_key: Option<String>,
+}

@@ -1,0 +1,146 @@
+//! Runs, steps, attempts and events on the wire.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::id::RunId;
+use crate::money::NanoUsd;
+use crate::status::{RunStatus, StepStatus};
+
+/// What one attempt used, by kind, as the provider or executor reported it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Usage {
+    /// `provider/model` the units were bought from; empty when nothing was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Units by kind: `input_tokens`, `output_tokens`, `cached_tokens`, `pages` ...
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, u64>,
+    /// Price at the time, null when no price is known for what was used.
+    #[serde(default)]
+    pub cost_nano_usd: Option<NanoUsd>,
+    /// Whether the numbers come from the provider (false) or were counted by us (true).
+    #[serde(default)]
+    pub estimated: bool,
+}
+
+/// What a run used in all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsageTotals {
+    #[serde(default)]
+    pub units: BTreeMap<String, u64>,
+}
+
+/// The 200 of `POST /api/v1/flows/{flow}/run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunAnswer {
+    pub run_id: RunId,
+    pub status: RunStatus,
+    pub outputs: Value,
+    pub usage: UsageTotals,
+    pub cost_nano_usd: Option<NanoUsd>,
+}
+
+/// The 202 of `POST /api/v1/flows/{flow}/run`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunAccepted {
+    pub run_id: RunId,
+    pub status: RunStatus,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunSummary {
+    pub id: RunId,
+    pub flow: String,
+    pub version: u32,
+    pub status: RunStatus,
+    /// What started it: `api`, `console`, `cli`, `flow`, `demo`.
+    pub trigger: String,
+    /// Who started it, for people: a key's or a member's name.
+    pub started_by: String,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub duration_ms: Option<u64>,
+    pub cost_nano_usd: Option<NanoUsd>,
+    pub error: Option<Failure>,
+    /// Runs by test keys are marked and never billed.
+    pub test: bool,
+    pub parent_run_id: Option<RunId>,
+}
+
+/// A run, whole. `GET /api/v1/runs/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunDetail {
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    pub inputs: Value,
+    pub outputs: Option<Value>,
+    pub usage: UsageTotals,
+    /// The step that made the run fail.
+    pub failed_step: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A step's record. `GET /api/v1/runs/{id}/steps`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StepView {
+    pub name: String,
+    pub executor: String,
+    pub group: Option<String>,
+    pub status: StepStatus,
+    pub success: Option<bool>,
+    pub skipped: bool,
+    pub cached: bool,
+    /// Why a skipped step was skipped: `condition`, `upstream_failed`, `upstream_skipped`, `fail_fast`, `cancelled`.
+    pub skip_reason: Option<String>,
+    pub attempts: u32,
+    pub error: Option<Failure>,
+    /// The rendered config, with secrets as references.
+    pub config: Option<Value>,
+    pub output: Option<Value>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub duration_ms: Option<u64>,
+    pub cost_nano_usd: Option<NanoUsd>,
+    pub usage: Option<Usage>,
+    pub attempt_list: Vec<AttemptView>,
+    /// The run that a `flow_executor` step started.
+    pub child_run_id: Option<RunId>,
+}
+
+/// One try of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttemptView {
+    pub number: u32,
+    pub status: StepStatus,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub error: Option<Failure>,
+    pub usage: Option<Usage>,
+}
+
+/// One journal event as watchers see it. The SSE id is `position`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventView {
+    pub position: u64,
+    pub at: DateTime<Utc>,
+    /// The event's name: `run_started`, `step_settled` ...
+    pub event: String,
+    pub step: Option<String>,
+    pub data: Value,
+}

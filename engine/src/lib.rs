@@ -1,0 +1,14 @@
+//! Runs a plan: a pure dispatcher and the driver around it.
+//!
+//! Invariant: `dispatcher` never renders, never waits and never reads a clock; the driver does what the dispatcher
+//! commands and journals what happened before anybody outside can see it.
+
+pub mod event;
+pub mod executor;
+pub mod limits;
+pub mod ports;
+pub mod run;
+
+pub use event::{Entry, Event, Settled, SkipReason, Stored};
+pub use executor::{Call, Done, Executor, Failed, Progress, Registry, Unwatched};
+pub use run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};

@@ -1,0 +1,128 @@
+//! «CONTRACT» What the engine needs from its surroundings, as traits. The service implements them on the store; `weir run`
+//! and the tests implement them in memory.
+//!
+//! Invariant: the engine does no I/O but through these.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::{Failure, FileRef, NanoUsd, RunId};
+use serde_json::Value;
+
+use crate::event::{Entry, Settled};
+
+/// Why the surroundings could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Another worker has this run now: stop at once, write nothing more.
+    #[error("the lease on this run was lost")]
+    LeaseLost,
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// Storage or network trouble of ours; the run is left for recovery.
+    #[error("the surroundings failed: {0}")]
+    Unavailable(String),
+}
+
+/// Where a run's entries are made durable, for one run under one lease.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends in order, as one unit of work with their projections (step, attempt, ledger and run rows). Returns once
+    /// durable. An error means that nothing was written.
+    async fn append(&self, entries: &[Entry]) -> Result<(), PortError>;
+}
+
+/// Bytes by reference, within the run's tenant.
+#[async_trait]
+pub trait Blobs: Send + Sync {
+    /// Stores a file that an executor made.
+    async fn put_file(&self, name: &str, media_type: &str, bytes: Bytes) -> Result<FileRef, PortError>;
+    async fn get_file(&self, file: &FileRef) -> Result<Bytes, PortError>;
+    /// Stores a JSON value too large for a row; gives the reference for [`crate::event::Stored::Blob`].
+    async fn put_value(&self, value: &Value) -> Result<String, PortError>;
+    async fn get_value(&self, blob: &str) -> Result<Value, PortError>;
+}
+
+/// The tenant's secrets, in clear, by name.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// `None` if the tenant has no such secret.
+    async fn reveal(&self, name: &str) -> Result<Option<String>, PortError>;
+}
+
+/// A model endpoint that a step may call.
+#[derive(Clone)]
+pub struct ModelEndpoint {
+    /// The connection's name.
+    pub connection: String,
+    pub kind: ModelKind,
+    /// Up to and including `/v1`; empty for `Simulated`.
+    pub base_url: String,
+    pub api_key: Option<String>,
+    /// The model's name at the provider.
+    pub model: String,
+    pub price: Option<ModelPrice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Any endpoint that speaks OpenAI's chat completions.
+    OpenAi,
+    /// The demo's built-in provider, which says so in every answer.
+    Simulated,
+}
+
+/// Prices per million units, with the table version they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPrice {
+    pub input_per_million: NanoUsd,
+    pub output_per_million: NanoUsd,
+    pub cached_input_per_million: Option<NanoUsd>,
+    pub table_version: u32,
+}
+
+/// The tenant's model connections.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// Resolves `connection/model`, or the tenant's default for `None`. The error is a fault of the flow or the
+    /// tenant's settings, said in a sentence.
+    async fn resolve(&self, model: Option<&str>) -> Result<ModelEndpoint, Failure>;
+}
+
+/// Runs of other flows.
+#[async_trait]
+pub trait Children: Send + Sync {
+    /// Starts the child for this step and attempt, or finds it again after a crash: same `key`, same run.
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure>;
+    /// Waits until the child settles. Dropping the future does not stop the child.
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError>;
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError>;
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChildRequest {
+    pub flow: String,
+    pub version: Option<u32>,
+    pub channel: Option<String>,
+    pub inputs: Value,
+    /// Whether `inputs` came as one whole object and is narrowed to what the callee declares.
+    pub narrow: bool,
+    pub parent: RunId,
+    pub parent_step: String,
+    pub key: String,
+}
+
+/// The time, so that a simulation can move it.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The wall clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::<Utc>::from(std::time::SystemTime::now())
+    }
+}

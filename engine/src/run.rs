@@ -1,0 +1,89 @@
+//! «CONTRACT» One run, as it is handed to the driver and as it comes back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::{RunId, TenantId};
+use language::Plan;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Settled;
+use crate::executor::{Progress, Registry};
+use crate::ports::{Blobs, Children, Clock, Journal, Models, PortError, Secrets};
+
+/// What is to be run. Everything here was pinned when the run was created.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub tenant: TenantId,
+    pub id: RunId,
+    pub plan: Arc<Plan>,
+    /// Parsed against the plan's inputs, defaults filled in; files are [`domain::FileRef`] objects.
+    pub inputs: Value,
+    pub flow: String,
+    pub version: u32,
+    pub created_at: DateTime<Utc>,
+    pub trigger: String,
+    pub labels: BTreeMap<String, String>,
+    pub test: bool,
+    /// `connection/model` of the flow's `defaults.model`, else the tenant's.
+    pub default_model: Option<String>,
+    /// 0 for a root run.
+    pub depth: u32,
+}
+
+/// What the run may use.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub registry: Registry,
+    pub journal: Arc<dyn Journal>,
+    pub blobs: Arc<dyn Blobs>,
+    pub secrets: Arc<dyn Secrets>,
+    pub models: Arc<dyn Models>,
+    pub children: Arc<dyn Children>,
+    pub clock: Arc<dyn Clock>,
+    pub watcher: Arc<dyn Watcher>,
+    /// Renders templates that the check could not prove cheap. `None`: in process under fuel alone (tests only).
+    pub sandbox: Option<Arc<sandbox::Pool>>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// Who watches a run live: hands out the progress sink of one step's attempt.
+pub trait Watcher: Send + Sync {
+    fn progress(&self, step: &str, attempt: u32) -> Arc<dyn Progress>;
+}
+
+/// How a run is told to end from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    /// A person's cancel: running attempts get their grace, the run settles as `cancelled`.
+    pub cancel: CancellationToken,
+    /// The worker drains or lost its lease: stop at once, journal nothing more, leave the run for recovery.
+    pub stop: CancellationToken,
+}
+
+/// How the driver came back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Settled(Box<Settled>),
+    /// Nothing executes and nothing will before `wake_at` (or before somebody resolves a step): give the lease back.
+    Suspended { status: domain::RunStatus, wake_at: Option<DateTime<Utc>> },
+    /// `Control::stop` was heeded.
+    Stopped,
+}
+
+/// The driver could not go on; the run is left for recovery.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error("the journal does not fit the plan: {0}")]
+    History(String),
+    #[error(transparent)]
+    Port(#[from] PortError),
+}

@@ -1,0 +1,125 @@
+//! «CONTRACT» What executors exist and what each takes and gives: the one description that checker, console, docs and
+//! engine read. This crate owns the type; the `executors` room builds the value.
+//!
+//! Invariant: names are unique, and every main input and marked field exists in its schema.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a value is good for, when a step's main input is looked for among the outputs before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataKind {
+    File,
+    Text,
+    /// Any value at all.
+    Data,
+}
+
+/// The field a step may leave out, because it can be found among what came before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MainInput {
+    pub field: String,
+    pub kind: DataKind,
+    /// Takes all direct dependencies instead of the nearest fitting one.
+    #[serde(default)]
+    pub list: bool,
+    /// False where the executor also works without it (an `api_request` needs no body).
+    #[serde(default = "yes")]
+    pub required: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A field of an object output that holds a file or the text a follower would want.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedField {
+    pub field: String,
+    pub kind: DataKind,
+}
+
+/// What running a step twice does to the outside world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    Pure,
+    Idempotent,
+    Unsafe,
+}
+
+/// How an executor's default effect is found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectRule {
+    Always(Effect),
+    /// By the HTTP method in this config field: GET and HEAD pure, PUT and DELETE idempotent, POST and PATCH unsafe.
+    ByMethod { field: String },
+    /// A child flow is as strict as its strictest step.
+    StrictestChild,
+}
+
+/// What a step can cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostKind {
+    Free,
+    Tokens,
+    Child,
+}
+
+/// One executor, as everybody but itself sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutorSpec {
+    /// `document_extractor`.
+    pub name: String,
+    /// Grows when the same config may give another output; part of cache keys.
+    pub version: u32,
+    /// One sentence.
+    pub summary: String,
+    /// JSON Schema 2020-12 of the config object, `additionalProperties: false` unless `open_config`.
+    pub config: Value,
+    /// JSON Schema 2020-12 of the output.
+    pub output: Value,
+    pub main_input: Option<MainInput>,
+    #[serde(default)]
+    pub marked: Vec<MarkedField>,
+    pub effect: EffectRule,
+    pub cost: CostKind,
+    /// Sends progress while it runs.
+    pub streams: bool,
+    /// Config keys that are not its own become variables of the prompt.
+    #[serde(default)]
+    pub open_config: bool,
+    /// Attempts when the step has no `retry`: 1, for LLM steps 3.
+    pub default_attempts: u32,
+    /// Fields whose value names a file of the flow's folder (`prompt_file`).
+    #[serde(default)]
+    pub file_fields: Vec<String>,
+}
+
+/// All executors, by name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Catalogue {
+    executors: BTreeMap<String, ExecutorSpec>,
+}
+
+impl Catalogue {
+    #[must_use]
+    pub fn new(specs: impl IntoIterator<Item = ExecutorSpec>) -> Self {
+        Self { executors: specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect() }
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&ExecutorSpec> {
+        self.executors.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &ExecutorSpec> {
+        self.executors.values()
+    }
+}

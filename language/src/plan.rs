@@ -1,0 +1,266 @@
+//! «CONTRACT» The plan: a checked flow in the form the engine runs. Steps and groups are indexes, every dependency and
+//! main-input candidate is explicit, every default is filled in.
+//!
+//! Invariant: a plan exists only for a flow without errors; its dependencies have no cycle; indexes are in range and
+//! follow the written order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::catalogue::{DataKind, Effect};
+
+/// A step's place in [`Plan::steps`].
+pub type StepIndex = usize;
+/// A group's place in [`Plan::groups`].
+pub type GroupIndex = usize;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// `None`: any object and any files are taken.
+    pub inputs: Option<Vec<InputPlan>>,
+    /// JSON Schema 2020-12 of the call's inputs; files are `{"file_id": ...}` objects.
+    pub input_schema: Value,
+    /// JSON Schema 2020-12 of the outputs as far as it is known.
+    pub output_schema: Value,
+    /// Templates by output name. `None`: the output of the last written unskipped step; a group gives a map.
+    pub outputs: Option<Map<String, Value>>,
+    /// Templates, evaluated once at the run's start in written order.
+    pub vars: Map<String, Value>,
+    /// Jinja macros of the flow, put before every template (next issue; empty for now).
+    pub macros: BTreeMap<String, String>,
+    /// Text files of the folder that templates may load (`prompts/x.j2`), by path.
+    pub files: BTreeMap<String, String>,
+    pub steps: Vec<StepPlan>,
+    pub groups: Vec<GroupPlan>,
+    pub fail_fast: bool,
+    pub timeout_ms: Option<u64>,
+    /// `defaults.model`.
+    pub model: Option<String>,
+    /// Input and output fields to index.
+    pub search: Vec<String>,
+    /// `endpoint.max_wait`, 60 s unless said.
+    pub max_wait_ms: u64,
+    /// `endpoint.on_disconnect: cancel`.
+    pub cancel_on_disconnect: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputPlan {
+    pub name: String,
+    pub kind: InputKind,
+    pub required: bool,
+    pub default: Option<Value>,
+    pub description: Option<String>,
+    /// JSON Schema of this one input.
+    pub schema: Value,
+    /// Media types or extensions a file input takes; empty: any.
+    pub accept: Vec<String>,
+    pub max_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    String,
+    Integer,
+    Number,
+    Boolean,
+    Object,
+    Array,
+    File,
+    Enum,
+    /// A raw JSON Schema.
+    Schema,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepPlan {
+    pub name: String,
+    /// 1-based line of the step in its file.
+    pub line: u32,
+    pub description: Option<String>,
+    pub executor: String,
+    /// As written: strings may hold templates. Without the main input where that is left out.
+    pub config: Map<String, Value>,
+    /// 1-based lines of config values, by JSON pointer, for errors at run time.
+    pub config_lines: BTreeMap<String, u32>,
+    /// Where the main input comes from when config leaves it out.
+    pub main_input: Option<MainInputPlan>,
+    pub needs: Vec<Need>,
+    pub condition: Option<Expression>,
+    pub run_if: RunIf,
+    /// Steps whose `success`, `status`, `skipped` or `error` the condition reads.
+    pub watches: Vec<StepIndex>,
+    pub group: Option<GroupIndex>,
+    pub retry: RetryPolicy,
+    pub timeout_ms: Option<u64>,
+    pub total_timeout_ms: Option<u64>,
+    pub first_token_timeout_ms: Option<u64>,
+    /// `None` where only the run can tell (a child flow named by a template): treated as unsafe.
+    pub effect: Option<Effect>,
+    pub on_error: OnError,
+    pub on_skip: OnSkip,
+}
+
+/// A boolean or list expression without its braces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expression {
+    pub source: String,
+    pub line: u32,
+}
+
+/// One thing a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    pub target: Target,
+    /// Why, one or more; a skip travels over all but `Order` and reads of status fields.
+    pub why: Vec<NeedKind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    Step(StepIndex),
+    Group(GroupIndex),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NeedKind {
+    /// Named in `depends_on`.
+    Declared,
+    /// An output of it is read by a template.
+    ReadOutput,
+    /// Only `success`, `status`, `skipped`, `error`, `attempts` ... of its record is read.
+    ReadRecord,
+    /// A candidate of the main input.
+    MainInput,
+    /// Written above, nothing else.
+    Order,
+}
+
+/// Where a left-out main input is looked for, in this order; the first source that has a value wins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MainInputPlan {
+    pub field: String,
+    pub kind: DataKind,
+    /// A list takes a value from every source that has one.
+    pub list: bool,
+    pub required: bool,
+    pub sources: Vec<Source>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A step that succeeded; `field` of its output, or all of it.
+    Step { step: StepIndex, field: Option<String> },
+    /// A declared input.
+    Input { name: String },
+    /// The only file among the call's inputs, in a flow without declared inputs.
+    OnlyFile,
+    /// The only string among the call's inputs, in a flow without declared inputs.
+    OnlyText,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    pub name: String,
+    pub line: u32,
+    pub members: Vec<StepIndex>,
+    pub join: Join,
+    pub cancel_rest_on_error: bool,
+    pub max_parallel: Option<u32>,
+    pub timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    All,
+    Any,
+    AtLeast(u32),
+    AllSettled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunIf {
+    AllSuccess,
+    AnySuccess,
+    AllSettled,
+    AnyFailed,
+    Always,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    Fail,
+    Continue,
+    /// Succeeds with this value (a template).
+    Value(Value),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSkip {
+    /// Travels over declared dependencies and reads of outputs when all of them were skipped.
+    Default,
+    Continue,
+    Cascade,
+    Fail,
+}
+
+/// Retry is data: the delays are computed by the engine from the attempt's number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Counts the first attempt.
+    pub max_attempts: u32,
+    pub backoff: Backoff,
+    pub initial_delay_ms: u64,
+    pub factor: f64,
+    pub max_delay_ms: u64,
+    pub jitter: Jitter,
+    pub max_elapsed_ms: u64,
+    /// Failure kinds or codes that are retried besides (`retry_on`) or never (`no_retry_on`).
+    pub retry_on: Vec<String>,
+    pub no_retry_on: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    Constant,
+    Linear,
+    Exponential,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    Full,
+    Equal,
+    None,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 1,
+            backoff: Backoff::Exponential,
+            initial_delay_ms: 1_000,
+            factor: 2.0,
+            max_delay_ms: 60_000,
+            jitter: Jitter::Full,
+            max_elapsed_ms: 15 * 60 * 1_000,
+            retry_on: Vec::new(),
+            no_retry_on: Vec::new(),
+        }
+    }
+}

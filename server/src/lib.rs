@@ -1,0 +1,1 @@
+//! Assembly: configuration, telemetry, actix-web, REST, console host, workers.

@@ -1,0 +1,1 @@
+//! Black-box suites against the built program, and the harness they share.
