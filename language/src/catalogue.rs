@@ -99,6 +99,10 @@ pub struct ExecutorSpec {
     /// Fields whose value names a file of the flow's folder (`prompt_file`).
     #[serde(default)]
     pub file_fields: Vec<String>,
+    /// Top-level config fields handed over as written: never rendered, never read for dependencies. The executor
+    /// evaluates them itself (`data_transformer.filter`, with `item` in scope).
+    #[serde(default)]
+    pub raw_fields: Vec<String>,
 }
 
 /// All executors, by name.
