@@ -13,7 +13,8 @@ use std::{collections::BTreeMap, fs};
 
 pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<(), Failure> {
     let client = client::build(workspace, profile)?;
-    let packing = inputs::fingerprint(&workspace.root, &["style", "public", "xtask/src/assets", "xtask/src/assets.rs"], &[])?;
+    let packing =
+        inputs::fingerprint(&workspace.root, &["style", "public", "xtask/src/assets", "xtask/src/assets.rs"], &[])?;
     let fingerprint = format!("{} {packing}", client.fingerprint);
     let stamp = workspace.assets.join("stamp");
     if inputs::unchanged(&stamp, &fingerprint) && workspace.assets.join("assets.rs").exists() {

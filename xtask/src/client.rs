@@ -28,8 +28,7 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<Client, Fail
     let toolchain = WasmToolchain::find(workspace)?;
     let folder = workspace.target.join("client/bound").join(profile);
     let fingerprint = inputs::fingerprint(&workspace.root, INPUTS, &[&toolchain.version, profile])?;
-    let client =
-        Client { script: folder.join("console.js"), module: folder.join("console_bg.wasm"), fingerprint };
+    let client = Client { script: folder.join("console.js"), module: folder.join("console_bg.wasm"), fingerprint };
     let stamp = folder.join("stamp");
     if inputs::unchanged(&stamp, &client.fingerprint) && client.script.exists() && client.module.exists() {
         say::step("client", "unchanged");

@@ -80,7 +80,8 @@ fn linker() -> Result<Option<PathBuf>, Failure> {
     let mut names = vec!["wasm-ld".to_owned()];
     names.extend((17..=30).rev().map(|version| format!("wasm-ld-{version}")));
     let folders: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
-    let found = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|it| it.exists());
+    let found =
+        names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|it| it.exists());
     found.map(Some).ok_or(Failure::NoLinker)
 }
 

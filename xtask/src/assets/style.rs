@@ -114,7 +114,10 @@ mod tests {
     fn imports_are_inlined_in_order_and_in_their_layer() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        write("main.css", "@layer base, parts;\n/* order */\n@import \"./base.css\" layer(base);\n@import './parts.css';\n");
+        write(
+            "main.css",
+            "@layer base, parts;\n/* order */\n@import \"./base.css\" layer(base);\n@import './parts.css';\n",
+        );
         write("base.css", "a { content: \"/* kept */\"; } /* dropped */\n");
         write("parts.css", "  b { color: red }\n");
         let expected = "@layer base, parts;\n@layer base {\na { content: \"/* kept */\"; }\n}\nb { color: red }\n";
