@@ -44,8 +44,19 @@ async fn dialect_only_on_postgres(manager: &SchemaManager<'_>, text: &str) -> Re
 }
 
 const TENANT_TABLES: &[&str] = &[
-    "memberships", "api_keys", "secrets", "connections", "flows", "versions", "channels", "blobs", "files", "runs",
-    "steps", "attempts", "idempotency_keys",
+    "memberships",
+    "api_keys",
+    "secrets",
+    "connections",
+    "flows",
+    "versions",
+    "channels",
+    "blobs",
+    "files",
+    "runs",
+    "steps",
+    "attempts",
+    "idempotency_keys",
 ];
 
 /// What is written once and never changed: not even the serving role could.

@@ -1,0 +1,68 @@
+//! A run: what the list shows, what the queue claims, what recovery starts from.
+
+use sea_orm::entity::prelude::*;
+
+use crate::json::JsonText;
+
+#[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "runs")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub flow_id: Uuid,
+    pub flow_name: String,
+    pub version_id: Uuid,
+    pub version_number: i32,
+    pub channel: Option<String>,
+    pub channel_position: i64,
+    pub price_version: Option<String>,
+    pub status: String,
+    pub epoch: i32,
+    pub trigger_kind: String,
+    pub started_by: String,
+    pub user_id: Option<Uuid>,
+    pub api_key_id: Option<Uuid>,
+    pub address: Option<String>,
+    pub request_id: Option<String>,
+    pub test: bool,
+    #[sea_orm(column_type = "Text")]
+    pub labels: JsonText,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub inputs: Option<JsonText>,
+    pub inputs_blob: Option<Uuid>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub outputs: Option<JsonText>,
+    pub outputs_blob: Option<Uuid>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub error: Option<JsonText>,
+    pub failed_step: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub usage: Option<JsonText>,
+    pub cost_nano_usd: Option<i64>,
+    pub parent_run_id: Option<Uuid>,
+    pub parent_step: Option<String>,
+    pub root_run_id: Uuid,
+    pub depth: i32,
+    pub created_at: DateTimeUtc,
+    pub started_at: Option<DateTimeUtc>,
+    pub ended_at: Option<DateTimeUtc>,
+    pub duration_ms: Option<i64>,
+    pub cancel_requested_at: Option<DateTimeUtc>,
+    pub cancel_reason: Option<String>,
+    pub event_position: i64,
+    pub priority: i32,
+    pub available_at: DateTimeUtc,
+    pub lease_owner: Option<String>,
+    pub lease_until: Option<DateTimeUtc>,
+    pub fencing_token: i64,
+    pub claims: i32,
+}
+
+#[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+crate::scope::tenanted!(TenantId);
