@@ -1,0 +1,217 @@
+//! Warm children, handed out one job at a time.
+//!
+//! Invariant: at most `max_children` live at once; a child goes back to the shelf only after an exchange that ended
+//! properly; whoever drops the future of a job kills its child.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use crate::error::SandboxError;
+use crate::limits::Limits;
+use crate::process::Process;
+
+/// How a pool starts and keeps its children.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// Our own program, as a rule.
+    pub program: PathBuf,
+    /// `["sandbox"]`, as a rule.
+    pub arguments: Vec<OsString>,
+    pub max_children: usize,
+    /// Jobs that may wait for a child; one more is refused.
+    pub max_waiting: usize,
+    /// A child that had nothing to do for this long is ended.
+    pub idle_timeout: Duration,
+    /// A child is replaced after this many jobs.
+    pub max_jobs_per_child: u32,
+    /// A child that holds more than this after a job is replaced.
+    pub keep_bytes: u64,
+    /// The highest `memory_bytes` that any job can have.
+    pub memory_ceiling_bytes: u64,
+}
+
+impl PoolConfig {
+    /// Children by `program sandbox`, as many as the machine has cores, at least two.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: vec!["sandbox".into()],
+            max_children: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16)),
+            max_waiting: 4096,
+            idle_timeout: Duration::from_secs(60),
+            max_jobs_per_child: 500,
+            keep_bytes: 192 << 20,
+            memory_ceiling_bytes: 2 << 30,
+        }
+    }
+}
+
+/// What a job gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub output: Value,
+    pub payload: Bytes,
+}
+
+/// The parent's side of the sandbox. Starts nothing before the first job. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: PoolConfig,
+    slots: Semaphore,
+    waiting: AtomicUsize,
+    shelf: Mutex<Shelf>,
+    /// An empty folder that the children stand in.
+    directory: OnceLock<TempDir>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    idle: Vec<Process>,
+    reaper_runs: bool,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    #[must_use]
+    pub fn new(config: PoolConfig) -> Self {
+        let slots = Semaphore::new(config.max_children);
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                slots,
+                waiting: AtomicUsize::new(0),
+                shelf: Mutex::default(),
+                directory: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// A pool whose children are this very program, started with the one argument `sandbox`.
+    ///
+    /// # Errors
+    /// The program's own path cannot be found out.
+    pub fn of_this_program() -> std::io::Result<Self> {
+        Ok(Self::new(PoolConfig::new(std::env::current_exe()?)))
+    }
+
+    /// Runs one job in a child. Dropping the future ends the child at once.
+    ///
+    /// # Errors
+    /// See [`SandboxError`]; every one but `Refused` costs the child, which is replaced when next needed.
+    pub async fn run(&self, job: &str, input: Value, payload: Bytes, limits: Limits) -> Result<Answer, SandboxError> {
+        if payload.len() as u64 > limits.input_bytes {
+            return Err(SandboxError::TooLarge { what: "input", limit_bytes: limits.input_bytes });
+        }
+        let _slot = self.slot().await?;
+        let mut process = match self.take() {
+            Some(process) => process,
+            None => self.shared.start().await?,
+        };
+        let result = process.run(job, input, payload, limits).await;
+        if matches!(result, Ok(_) | Err(SandboxError::Refused(_) | SandboxError::UnknownJob(_))) {
+            self.put_back(process);
+        }
+        result
+    }
+
+    /// Children that idle now; for tests and metrics.
+    #[must_use]
+    pub fn idle_children(&self) -> usize {
+        self.shared.shelf().idle.len()
+    }
+
+    async fn slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>, SandboxError> {
+        let shared = &self.shared;
+        if let Ok(slot) = shared.slots.try_acquire() {
+            return Ok(slot);
+        }
+        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= shared.config.max_waiting {
+            shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(SandboxError::Busy);
+        }
+        let _waits = Waits(&shared.waiting);
+        shared.slots.acquire().await.map_err(|_| SandboxError::Busy)
+    }
+
+    fn take(&self) -> Option<Process> {
+        let mut shelf = self.shared.shelf();
+        while let Some(mut process) = shelf.idle.pop() {
+            if process.is_alive() {
+                return Some(process);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, mut process: Process) {
+        let config = &self.shared.config;
+        if process.jobs >= config.max_jobs_per_child || process.held_bytes > config.keep_bytes {
+            return;
+        }
+        process.idle_since = Instant::now();
+        let mut shelf = self.shared.shelf();
+        shelf.idle.push(process);
+        if !shelf.reaper_runs {
+            shelf.reaper_runs = true;
+            tokio::spawn(reap(Arc::downgrade(&self.shared), config.idle_timeout));
+        }
+    }
+}
+
+impl Shared {
+    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn start(&self) -> Result<Process, SandboxError> {
+        if self.directory.get().is_none() {
+            let directory = tempfile::Builder::new().prefix("weir-sandbox-").tempdir();
+            let directory = directory.map_err(|error| SandboxError::Start(format!("no empty folder: {error}")))?;
+            // Of two that come at the same time one folder stays and the other is removed by its drop.
+            let _ = self.directory.set(directory);
+        }
+        let directory = self.directory.get().ok_or_else(|| SandboxError::Start("no empty folder".to_owned()))?;
+        Process::start(&self.config, directory.path()).await
+    }
+}
+
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends children that idle too long; ends itself when the shelf is empty or the pool is gone.
+async fn reap(shared: std::sync::Weak<Shared>, idle_timeout: Duration) {
+    loop {
+        tokio::time::sleep(idle_timeout).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut shelf = shared.shelf();
+        shelf.idle.retain(|process| process.idle_since.elapsed() < idle_timeout);
+        if shelf.idle.is_empty() {
+            shelf.reaper_runs = false;
+            return;
+        }
+    }
+}
