@@ -80,10 +80,6 @@ impl Connection {
         self
     }
 
-    pub(crate) fn tenant(&self) -> Option<TenantId> {
-        self.bound
-    }
-
     fn check(&self, statement: &Statement) -> Result<(), DbErr> {
         let Some(tenant) = self.bound.filter(|_| self.tap) else { return Ok(()) };
         let Some(table) = TENANT_TABLES.iter().find(|table| names_table(&statement.sql, table)) else { return Ok(()) };

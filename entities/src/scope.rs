@@ -30,13 +30,10 @@ macro_rules! tenanted {
 }
 pub(crate) use tenanted;
 
-mod sealed {
-    pub trait Linked {
-        #[doc(hidden)]
-        fn connection(&self) -> &super::Connection;
-    }
+/// Seals [`Scope`]: only this crate's handles have a connection.
+pub(crate) trait Linked {
+    fn connection(&self) -> &Connection;
 }
-pub(crate) use sealed::Linked;
 
 /// Something that can be read from within one tenant: a [`Reader`] or a [`Unit`].
 #[expect(private_bounds, reason = "sealed: only this crate's handles are scopes")]

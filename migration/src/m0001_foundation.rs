@@ -340,7 +340,9 @@ CREATE INDEX runs_status ON runs (tenant_id, status, id)
 ;
 CREATE INDEX runs_flow ON runs (tenant_id, flow_id, id)
 ;
-CREATE INDEX runs_claimable ON runs (available_at, id) WHERE status IN ('queued', 'running')
+CREATE INDEX runs_claimable ON runs (available_at, id) WHERE status IN ('queued', 'running', 'waiting')
+;
+CREATE INDEX runs_leases ON runs (lease_owner) WHERE lease_owner IS NOT NULL
 ;
 CREATE INDEX runs_parent ON runs (tenant_id, parent_run_id) WHERE parent_run_id IS NOT NULL
 ;

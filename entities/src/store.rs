@@ -1,0 +1,380 @@
+//! The store: where reads and units of work begin, on either database.
+//!
+//! Invariant: nobody outside sees a begin or a commit. A success that a caller saw is durable.
+
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::TenantId;
+use futures_util::FutureExt;
+use sea_orm::sqlx::Executor;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
+    TransactionTrait,
+};
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+use crate::link::{Connection, Gate, Link};
+use crate::notice::Listener;
+use crate::scope::{Reader, Unit};
+use crate::system::{System, SystemUnit};
+use crate::writer::{self, Outcome, UNIT_LIMIT, Writer};
+
+/// What an acknowledged write survives, on SQLite. PostgreSQL has its own setting, `synchronous_commit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Survives the loss of power: every commit waits for the disk (`synchronous=FULL`).
+    #[default]
+    Full,
+    /// Survives the end of the program, not always the loss of power (`synchronous=NORMAL`).
+    Normal,
+}
+
+impl FromStr for Durability {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self::Full),
+            "normal" => Ok(Self::Normal),
+            other => Err(format!("`{other}` is not a durability; `full` and `normal` are")),
+        }
+    }
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    pub durability: Durability,
+    /// Connections for reading (SQLite) or in all (PostgreSQL).
+    pub connections: u32,
+    /// Fail a statement on a tenant table that does not carry the tenant. Costs a scan of each statement's text.
+    pub tap: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Full, connections: 16, tap: cfg!(debug_assertions) }
+    }
+}
+
+/// How much has been written since the start. `commits` is below `units` when commits were shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteCounts {
+    pub units: u64,
+    pub commits: u64,
+}
+
+/// Which database is behind a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    Sqlite,
+    Postgres,
+}
+
+/// A store on SQLite or PostgreSQL. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: Backend,
+    url: String,
+    tap: bool,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite { readers: DatabaseConnection, writer: Writer },
+    Postgres { pool: DatabaseConnection },
+}
+
+impl Store {
+    /// Opens a migrated store. `sqlite://path/to/file.db` or `postgres://...`.
+    ///
+    /// # Errors
+    /// [`StoreError::Role`] when the database role could bypass row level security, [`StoreError::Unavailable`] when the
+    /// database is out of reach.
+    pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let backend = if url.starts_with("postgres") {
+            let pool = Database::connect(postgres_options(url, options)).await?;
+            refuse_mighty_role(&pool).await?;
+            Backend::Postgres { pool }
+        } else {
+            let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
+            let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
+            Backend::Sqlite { readers, writer: Writer::start(writer) }
+        };
+        Ok(Self { inner: Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap }) })
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> StoreKind {
+        match self.inner.backend {
+            Backend::Sqlite { .. } => StoreKind::Sqlite,
+            Backend::Postgres { .. } => StoreKind::Postgres,
+        }
+    }
+
+    /// Starts to hear what units announce, from every process on this store. `None` on SQLite, where one process has the
+    /// store and its units' callers tell it themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no connection could be had.
+    pub async fn listen(&self) -> Result<Option<Listener>, StoreError> {
+        match self.kind() {
+            StoreKind::Sqlite => Ok(None),
+            StoreKind::Postgres => Listener::connect(&self.inner.url).await.map(Some),
+        }
+    }
+
+    /// What the one writer has done; `None` on PostgreSQL, which has many.
+    #[must_use]
+    pub fn write_counts(&self) -> Option<WriteCounts> {
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => Some(WriteCounts {
+                units: writer.counters.units.load(Ordering::Relaxed),
+                commits: writer.counters.commits.load(Ordering::Relaxed),
+            }),
+            Backend::Postgres { .. } => None,
+        }
+    }
+
+    /// Units that wait for the one writer; 0 on PostgreSQL, where none waits for another.
+    #[must_use]
+    pub fn waiting_units(&self) -> usize {
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => writer.waiting(),
+            Backend::Postgres { .. } => 0,
+        }
+    }
+
+    /// Reads within a tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no connection could be had.
+    pub async fn read(&self, tenant: TenantId) -> Result<Reader, StoreError> {
+        Ok(Reader::new(self.reading(Some(tenant)).await?, tenant))
+    }
+
+    /// Reads across tenants, for the closed list of finders in [`crate::system`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no connection could be had.
+    pub async fn system(&self) -> Result<System, StoreError> {
+        Ok(System::new(self.reading(None).await?))
+    }
+
+    /// Runs a unit of work within a tenant and answers when it is durable. See the crate's documentation.
+    ///
+    /// # Errors
+    /// The unit's own error, or the store's turned into it.
+    pub async fn write<T, E, F, U>(&self, tenant: TenantId, unit: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(Unit) -> U + Send + 'static,
+        U: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.unit(Some(tenant), move |connection| unit(Unit::new(connection, tenant))).await
+    }
+
+    /// Runs a unit of work across tenants, for the closed list of writes in [`crate::system`].
+    ///
+    /// # Errors
+    /// The unit's own error, or the store's turned into it.
+    pub async fn write_system<T, E, F, U>(&self, unit: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(SystemUnit) -> U + Send + 'static,
+        U: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.unit(None, move |connection| unit(SystemUnit::new(connection))).await
+    }
+
+    /// Whether the store answers, and takes writes.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match &self.inner.backend {
+            Backend::Sqlite { readers, .. } => readers.ping().await?,
+            Backend::Postgres { pool } => pool.ping().await?,
+        }
+        self.write_system(|_| async { Ok(()) }).await
+    }
+
+    async fn reading(&self, tenant: Option<TenantId>) -> Result<Connection, StoreError> {
+        Ok(match &self.inner.backend {
+            Backend::Sqlite { readers, .. } => {
+                Connection::new(DbBackend::Sqlite, Link::Pool(readers.clone()), tenant, self.inner.tap)
+            }
+            Backend::Postgres { pool } => {
+                let transaction = begin(pool, tenant).await?;
+                Connection::new(DbBackend::Postgres, Link::Read(Box::new(transaction)), tenant, self.inner.tap)
+            }
+        })
+    }
+
+    async fn unit<T, E, F, U>(&self, tenant: Option<TenantId>, unit: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(Connection) -> U + Send + 'static,
+        U: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let tap = self.inner.tap;
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => {
+                let (answer, answered) = oneshot::channel();
+                let job: writer::Job = Box::new(move |transaction: Arc<DatabaseTransaction>| {
+                    Box::pin(async move {
+                        let result = attempt(DbBackend::Sqlite, &transaction, tenant, tap, unit).await;
+                        drop(transaction);
+                        Outcome {
+                            keep: result.is_ok(),
+                            answer: Box::new(move |kept| {
+                                // Whoever asked may be gone; the unit stands all the same.
+                                let _ = answer.send(result.and_then(|value| kept.map(|()| value).map_err(E::from)));
+                            }),
+                        }
+                    })
+                });
+                writer.submit(job).await?;
+                answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
+            }
+            Backend::Postgres { pool } => {
+                let transaction = Arc::new(begin(pool, tenant).await?);
+                let result = attempt(DbBackend::Postgres, &transaction, tenant, tap, unit).await;
+                let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
+                match result {
+                    Ok(value) => {
+                        transaction.commit().await.map_err(StoreError::from)?;
+                        Ok(value)
+                    }
+                    Err(error) => {
+                        // The unit's own error says more than a failed roll-back, which the server does by itself.
+                        let _ = transaction.rollback().await;
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs a unit's closure and decides whether what it did may be kept.
+async fn attempt<T, E, F, U>(
+    backend: DbBackend,
+    transaction: &Arc<DatabaseTransaction>,
+    tenant: Option<TenantId>,
+    tap: bool,
+    unit: F,
+) -> Result<T, E>
+where
+    E: From<StoreError>,
+    F: FnOnce(Connection) -> U,
+    U: Future<Output = Result<T, E>>,
+{
+    let gate = Arc::new(Gate::default());
+    let link = Link::Write(Arc::downgrade(transaction));
+    let connection = Connection::new(backend, link, tenant, tap).gated(Arc::clone(&gate));
+    let run = AssertUnwindSafe(async move { unit(connection).await }).catch_unwind();
+    let result = tokio::time::timeout(UNIT_LIMIT, run).await;
+    gate.close();
+    match result {
+        Err(_) => Err(StoreError::Abandoned("it took too long").into()),
+        Ok(Err(_panic)) => Err(StoreError::Panicked.into()),
+        Ok(Ok(Ok(_))) if gate.has_failed() => Err(StoreError::Abandoned("one of its statements failed").into()),
+        Ok(Ok(result)) => result,
+    }
+}
+
+async fn begin(pool: &DatabaseConnection, tenant: Option<TenantId>) -> Result<DatabaseTransaction, StoreError> {
+    let transaction = pool.begin().await?;
+    match tenant {
+        Some(tenant) => {
+            let set = Statement::from_sql_and_values(
+                DbBackend::Postgres,
+                "SELECT set_config('weir.tenant', $1, true)",
+                [tenant.uuid().to_string().into()],
+            );
+            transaction.query_one_raw(set).await?;
+        }
+        None => {
+            transaction.execute_unprepared("SET LOCAL ROLE weir_system").await?;
+        }
+    }
+    Ok(transaction)
+}
+
+fn sqlite_options(url: &str, durability: Durability, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(connections).min_connections(1).sqlx_logging(false).record_stmt_in_spans(false);
+    options.test_before_acquire(false).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+    options.map_sqlx_sqlite_opts(move |options| {
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(match durability {
+                Durability::Full => SqliteSynchronous::Full,
+                Durability::Normal => SqliteSynchronous::Normal,
+            })
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(256)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-8000")
+    });
+    options
+}
+
+fn postgres_options(url: &str, options: &StoreOptions) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(url);
+    connect.max_connections(options.connections).sqlx_logging(false).record_stmt_in_spans(false);
+    connect.acquire_timeout(Duration::from_secs(10));
+    connect.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute("SET ROLE weir_app").await?;
+                Ok(())
+            })
+        })
+    });
+    connect
+}
+
+/// Row level security is no wall for a role that may bypass it or owns the tables.
+async fn refuse_mighty_role(pool: &DatabaseConnection) -> Result<(), StoreError> {
+    let row = pool
+        .query_one_raw(Statement::from_string(
+            DbBackend::Postgres,
+            "SELECT r.rolname::text AS name, r.rolsuper AS super, r.rolbypassrls AS bypass,
+                    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                            WHERE n.nspname = 'public' AND c.relowner = r.oid) AS owner
+             FROM pg_roles r WHERE r.rolname = current_user",
+        ))
+        .await?
+        .ok_or_else(|| StoreError::Role("the database role is not known to the database".to_owned()))?;
+    let read = |column: &str| row.try_get::<bool>("", column).map_err(StoreError::from);
+    let name: String = row.try_get("", "name").map_err(StoreError::from)?;
+    let fault = if read("super")? {
+        "is a superuser"
+    } else if read("bypass")? {
+        "may bypass row level security"
+    } else if read("owner")? {
+        "owns tables"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Role(format!(
+        "the effective database role `{name}` {fault}, so tenants would not be kept apart; let DATABASE_URL name a plain \
+         role that is a member of weir_app, and WEIR_MIGRATE_URL the owner"
+    )))
+}

@@ -1,0 +1,126 @@
+//! The run queue across tenants: claiming and keeping leases.
+//!
+//! Invariant: `available_at` of a leased run is the end of its lease, so a claim looks at runs that may be taken and at no
+//! others; each claim raises the fencing token, so of two holders only the later one can write.
+
+use domain::{RunId, TenantId};
+use sea_orm::prelude::DateTimeUtc;
+use sea_orm::{ColumnTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Statement, Value};
+
+use super::{System, SystemUnit};
+use crate::error::StoreError;
+use crate::rows::run;
+
+/// A worker's wish for runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Who takes them; unique for each start of a process.
+    pub owner: String,
+    pub now: DateTimeUtc,
+    pub lease_until: DateTimeUtc,
+    /// At most this many.
+    pub limit: u64,
+}
+
+impl SystemUnit {
+    /// Takes runs that may be taken, oldest first: queued ones, and those whose holder let the lease run out.
+    /// They come back as they are after the claim.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn claim_runs(&self, claim: &Claim) -> Result<Vec<run::Model>, StoreError> {
+        let connection = self.connection();
+        let backend = connection.get_database_backend();
+        let (skip, places) = if backend == DbBackend::Postgres {
+            ("FOR UPDATE SKIP LOCKED", ["$1", "$2", "$3", "$4"])
+        } else {
+            ("", ["?1", "?2", "?3", "?4"])
+        };
+        let [owner, until, now, limit] = places;
+        // The statuses are written out: only then is the partial index used.
+        let sql = format!(
+            "UPDATE runs SET status = 'running', lease_owner = {owner}, lease_until = {until}, available_at = {until},
+                    fencing_token = fencing_token + 1, claims = claims + 1
+             WHERE (tenant_id, id) IN (
+                 SELECT tenant_id, id FROM runs
+                 WHERE status IN ('queued', 'running', 'waiting') AND available_at <= {now}
+                 ORDER BY available_at, id LIMIT {limit} {skip})
+             RETURNING *"
+        );
+        let values: [Value; 4] = [
+            claim.owner.clone().into(),
+            claim.lease_until.into(),
+            claim.now.into(),
+            i64::try_from(claim.limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        let runs = rows.iter().map(|row| run::Model::from_query_result(row, ""));
+        Ok(runs.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Keeps leases for longer, all of one worker in one statement. Gives the runs it still holds: what is not among
+    /// them was taken by another.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn extend_leases(&self, owner: &str, until: DateTimeUtc) -> Result<Vec<(TenantId, RunId)>, StoreError> {
+        let connection = self.connection();
+        let backend = connection.get_database_backend();
+        let [to, by] = if backend == DbBackend::Postgres { ["$1", "$2"] } else { ["?1", "?2"] };
+        let sql = format!(
+            "UPDATE runs SET lease_until = {to}, available_at = {to}
+             WHERE status IN ('queued', 'running', 'waiting') AND lease_owner = {by} RETURNING tenant_id, id"
+        );
+        let values: [Value; 2] = [until.into(), owner.to_owned().into()];
+        let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        rows.iter()
+            .map(|row| {
+                let tenant = row.try_get("", "tenant_id").map_err(StoreError::from)?;
+                let id = row.try_get("", "id").map_err(StoreError::from)?;
+                Ok((TenantId::from_uuid(tenant), RunId::from_uuid(id)))
+            })
+            .collect()
+    }
+}
+
+impl System {
+    /// When the next run can be claimed, however far away; `None` when nothing waits.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn next_available(&self) -> Result<Option<DateTimeUtc>, StoreError> {
+        use run::Column;
+        let next: Option<(DateTimeUtc,)> = run::Entity::find()
+            .select_only()
+            .column(Column::AvailableAt)
+            .filter(sea_orm::prelude::Expr::cust("status IN ('queued', 'running', 'waiting')"))
+            .order_by_asc(Column::AvailableAt)
+            .limit(1)
+            .into_tuple()
+            .one(&self.connection)
+            .await?;
+        Ok(next.map(|(at,)| at))
+    }
+
+    /// Of these runs, those that somebody asked to cancel.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn cancelled_among(&self, runs: &[(TenantId, RunId)]) -> Result<Vec<(TenantId, RunId)>, StoreError> {
+        use run::Column;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<(uuid::Uuid, uuid::Uuid)> = run::Entity::find()
+            .select_only()
+            .column(Column::TenantId)
+            .column(Column::Id)
+            .filter(Column::Id.is_in(runs.iter().map(|(_, run)| run.uuid())))
+            .filter(Column::CancelRequestedAt.is_not_null())
+            .into_tuple()
+            .all(&self.connection)
+            .await?;
+        Ok(found.into_iter().map(|(tenant, run)| (TenantId::from_uuid(tenant), RunId::from_uuid(run))).collect())
+    }
+}
