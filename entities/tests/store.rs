@@ -136,6 +136,7 @@ fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -> run::Mode
         cost_nano_usd: None,
         parent_run_id: None,
         parent_step: None,
+        start_key: None,
         root_run_id: id(number),
         depth: 0,
         created_at: at(0),
@@ -323,17 +324,20 @@ async fn units_that_wait_together_share_a_commit() {
     let before = bench.store.write_counts().unwrap();
     // The first unit holds the writer until the others have lined up behind it.
     let (go, gate) = tokio::sync::oneshot::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel::<()>();
     let first = tokio::spawn({
         let store = bench.store.clone();
         async move {
             store
                 .write(one, move |unit| async move {
+                    begun.send(()).map_err(|()| StoreError::Panicked)?;
                     gate.await.map_err(|_| StoreError::Panicked)?;
                     unit.insert(a_run(one, 2_000, 11, 12)).await
                 })
                 .await
         }
     });
+    has_begun.await.unwrap();
     let units: Vec<_> = (1..=100_u128)
         .map(|number| {
             let store = bench.store.clone();

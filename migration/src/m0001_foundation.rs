@@ -313,6 +313,7 @@ CREATE TABLE runs (
     cost_nano_usd {big},
     parent_run_id {uuid},
     parent_step {text},
+    start_key {text},
     root_run_id {uuid} NOT NULL,
     depth {int} NOT NULL,
     created_at {time} NOT NULL,
@@ -343,6 +344,8 @@ CREATE INDEX runs_flow ON runs (tenant_id, flow_id, id)
 CREATE INDEX runs_claimable ON runs (available_at, id) WHERE status IN ('queued', 'running', 'waiting')
 ;
 CREATE INDEX runs_leases ON runs (lease_owner) WHERE lease_owner IS NOT NULL
+;
+CREATE UNIQUE INDEX runs_start_key ON runs (tenant_id, start_key) WHERE start_key IS NOT NULL
 ;
 CREATE INDEX runs_parent ON runs (tenant_id, parent_run_id) WHERE parent_run_id IS NOT NULL
 ;

@@ -43,6 +43,8 @@ pub struct Model {
     pub cost_nano_usd: Option<i64>,
     pub parent_run_id: Option<Uuid>,
     pub parent_step: Option<String>,
+    /// Names the start of a child run, so that a parent that starts again finds the same child.
+    pub start_key: Option<String>,
     pub root_run_id: Uuid,
     pub depth: i32,
     pub created_at: DateTimeUtc,

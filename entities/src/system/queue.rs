@@ -84,6 +84,24 @@ impl SystemUnit {
     }
 }
 
+impl SystemUnit {
+    /// Makes runs that other processes hold claimable at once. For a store that only one process works on: whoever else
+    /// holds a lease there is dead.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn adopt_runs(&self, owner: &str, now: DateTimeUtc) -> Result<u64, StoreError> {
+        use run::Column;
+        let adopted = run::Entity::update_many()
+            .col_expr(Column::AvailableAt, sea_orm::prelude::Expr::value(now))
+            .filter(Column::LeaseOwner.is_not_null())
+            .filter(Column::LeaseOwner.ne(owner))
+            .exec(self.connection())
+            .await?;
+        Ok(adopted.rows_affected)
+    }
+}
+
 impl System {
     /// When the next run can be claimed, however far away; `None` when nothing waits.
     ///
