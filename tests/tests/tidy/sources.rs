@@ -2,7 +2,7 @@
 use super::texts::{Source, program_text, sources};
 
 const LINES: usize = 500;
-const FORBIDDEN_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager", "misc", "shared"];
+const FORBIDDEN_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "manager", "misc"];
 
 fn rust() -> impl Iterator<Item = Source> {
     sources().into_iter().filter(|source| source.path.ends_with(".rs"))
