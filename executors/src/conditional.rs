@@ -1,0 +1,79 @@
+//! `conditional`: the value of the first case that holds.
+//!
+//! Invariant: a condition is true or false; nothing else is taken for either.
+
+use async_trait::async_trait;
+use engine::{Call, Done, Executor, Failed};
+use language::ExecutorSpec;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{config, spec};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// Tried in order; the first whose condition is true gives its value.
+    #[schemars(length(min = 1))]
+    cases: Vec<Case>,
+    /// The value when no condition is true. Without it, that is a failure.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(schema_with = "spec::any_value")]
+    default: Option<Value>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// A template that gives true or false: `"{{ inputs.amount > 100 }}"`.
+    #[schemars(schema_with = "spec::any_value")]
+    condition: Value,
+    #[schemars(schema_with = "spec::any_value")]
+    value: Value,
+}
+
+/// Keeps a written `null` apart from no default at all.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+pub(crate) struct Conditional {
+    spec: ExecutorSpec,
+}
+
+impl Conditional {
+    pub(crate) fn new() -> Self {
+        Self {
+            spec: spec::plain::<Config, spec::Anything>(
+                "conditional",
+                "Gives the value of the first case whose condition is true.",
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for Conditional {
+    fn spec(&self) -> &ExecutorSpec {
+        &self.spec
+    }
+
+    async fn run(&self, _call: &Call, config: Value) -> Result<Done, Failed> {
+        let config: Config = config::read(config)?;
+        for (index, case) in config.cases.into_iter().enumerate() {
+            let Value::Bool(holds) = case.condition else {
+                let message = format!(
+                    "The condition of case {} is neither true nor false. Write it in braces: \"{{{{ ... }}}}\".",
+                    index + 1
+                );
+                return Err(config::flow_fault("condition_type", message).into());
+            };
+            if holds {
+                return Ok(Done::free(case.value));
+            }
+        }
+        let none = || config::flow_fault("no_case", "No case holds and there is no `default`.");
+        Ok(Done::free(config.default.ok_or_else(none)?))
+    }
+}

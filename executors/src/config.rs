@@ -1,0 +1,61 @@
+//! Rendered configs into typed ones, and the faults and waits that all executors share.
+//!
+//! Invariant: no message made here repeats a config's values; they may be secrets.
+
+use std::future::Future;
+
+use domain::{Failure, FailureKind, FileRef};
+use engine::Call;
+use engine::ports::PortError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Reads a config that was checked against the spec's schema; templates may still have given a value of another type.
+pub(crate) fn read<T: DeserializeOwned>(config: Value) -> Result<T, Failure> {
+    serde_json::from_value(config).map_err(|error| {
+        let text = error.to_string();
+        // `invalid type: string "...", expected u64` shows the value: keep what was expected.
+        let shown = match text.find(", expected ") {
+            Some(at) if text.starts_with("invalid ") => format!("a value is wrong; {}", &text[at + 2..]),
+            _ => text,
+        };
+        flow_fault("config_invalid", format!("The step's config cannot be used: {shown}."))
+    })
+}
+
+/// A fault of the flow itself.
+pub(crate) fn flow_fault(code: &str, message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Flow, code, message)
+}
+
+pub(crate) fn input_fault(code: &str, message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Input, code, message)
+}
+
+/// Turns trouble of our own store into a failure. Another attempt may find it well again.
+pub(crate) fn storage_fault(error: &PortError) -> Failure {
+    match error {
+        PortError::NotFound(what) => input_fault("file_not_found", format!("There is no such file: {what}.")),
+        PortError::LeaseLost | PortError::Unavailable(_) => {
+            tracing::warn!(%error, "an executor could not reach its surroundings");
+            Failure::new(FailureKind::Internal, "storage", "Storage cannot be reached at the moment.").retryable(true)
+        }
+    }
+}
+
+/// Reads a file value, as templates hand it over.
+pub(crate) fn file(value: &Value, field: &str) -> Result<FileRef, Failure> {
+    FileRef::from_value(value).ok_or_else(|| flow_fault("not_a_file", format!("`{field}` must be a file.")))
+}
+
+/// Waits for `work`, unless the run is cancelled first; then `work` is dropped where it stands.
+pub(crate) async fn unless_cancelled<T, F>(call: &Call, work: F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    tokio::select! {
+        biased;
+        () = call.cancel.cancelled() => Err(Failure::new(FailureKind::Cancelled, "cancelled", "The step was cancelled.")),
+        done = work => done,
+    }
+}

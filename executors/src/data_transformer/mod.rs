@@ -1,0 +1,306 @@
+//! `data_transformer`: selects, filters, sorts, reshapes and groups.
+//!
+//! Invariant: the stages run in one fixed order, whatever order they are written in: `jmespath`, `filter`, `sort`, `map`,
+//! `group_by`, `schema`. Expressions are the author's, data is anybody's: work, time and size are capped.
+
+mod expression;
+mod order;
+
+use async_trait::async_trait;
+use domain::{Failure, FailureKind};
+use engine::{Call, Done, Executor, Failed};
+use language::{DataKind, ExecutorSpec, MainInput};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::config::{self, flow_fault};
+use crate::spec;
+use expression::{Evaluator, Formula, Shape};
+
+/// Longer query expressions are refused: their parser recurses.
+const LONGEST_QUERY: usize = 1024;
+const LARGEST_RESULT: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// What to work on. The stages below work on the elements of a list; `map` also takes a single value as its `item`.
+    #[schemars(schema_with = "spec::any_value")]
+    data: Value,
+    /// A JMESPath query that selects from `data` first: `invoices[?paid].lines[]`.
+    jmespath: Option<String>,
+    /// Keeps the elements for which this expression is true: `item.amount > 100`. In scope: `item`, `index`, and what `with` names.
+    filter: Option<String>,
+    /// Orders the elements: a field (`amount`), an expression (`item.a + item.b`), or `{by, order}`; a list orders by several.
+    sort: Option<OneOrMany>,
+    /// Makes each element anew: an expression, or a mapping whose strings may hold `{{ item... }}`.
+    #[schemars(schema_with = "spec::any_value")]
+    map: Option<Value>,
+    /// Puts the elements into an object of lists, by a field or an expression over the element as it was before `map`.
+    group_by: Option<String>,
+    /// Values for the expressions, which see nothing else of the flow: `{limit: "{{ inputs.limit }}"}`.
+    #[serde(default)]
+    with: Map<String, Value>,
+    /// A JSON Schema that the result must match.
+    #[schemars(schema_with = "spec::any_value")]
+    schema: Option<Value>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(SortBy),
+    Many(Vec<SortBy>),
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum SortBy {
+    Field(String),
+    Rule {
+        by: String,
+        #[serde(default)]
+        order: SortOrder,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortOrder {
+    #[default]
+    Asc,
+    Desc,
+}
+
+pub(crate) struct DataTransformer {
+    spec: ExecutorSpec,
+}
+
+impl DataTransformer {
+    pub(crate) fn new() -> Self {
+        let main_input = MainInput { field: "data".into(), kind: DataKind::Data, list: false, required: true };
+        let mut spec = ExecutorSpec {
+            main_input: Some(main_input),
+            raw_fields: ["jmespath", "filter", "sort", "map", "group_by"].map(String::from).to_vec(),
+            ..spec::plain::<Config, spec::Anything>(
+                "data_transformer",
+                "Selects, filters, sorts, reshapes and groups data.",
+            )
+        };
+        spec.output["x-schema-from"] = Value::from("schema");
+        Self { spec }
+    }
+}
+
+#[async_trait]
+impl Executor for DataTransformer {
+    fn spec(&self) -> &ExecutorSpec {
+        &self.spec
+    }
+
+    async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
+        let config: Config = config::read(config)?;
+        let cancel = call.cancel.clone();
+        // Work on the author's expressions takes processor time and has no awaits.
+        let work = tokio::task::spawn_blocking(move || transform(config, &|| cancel.is_cancelled()));
+        let panicked = |_| Failure::new(FailureKind::Internal, "transform", "The transformation broke off.");
+        Ok(Done::free(work.await.map_err(panicked)??))
+    }
+}
+
+fn transform(config: Config, cancelled: &dyn Fn() -> bool) -> Result<Value, Failure> {
+    let Config { data, jmespath, filter, sort, map, group_by, with, schema } = config;
+    let data = match jmespath {
+        None => data,
+        Some(query) => select(&query, data)?,
+    };
+    let evaluator = Evaluator::new(with, cancelled)?;
+    let result = match data {
+        Value::Array(items) => {
+            let items = filtered(&evaluator, items, filter.as_deref())?;
+            let items = match sort {
+                None => items,
+                Some(rules) => order::sorted(&evaluator, items, rules)?,
+            };
+            reshaped(&evaluator, items, map.as_ref(), group_by.as_deref())?
+        }
+        single if filter.is_none() && sort.is_none() && group_by.is_none() => match &map {
+            None => single,
+            Some(shape) => Shape::parse(shape)?.make(&evaluator, &single, 0)?,
+        },
+        _ => return Err(flow_fault("data_type", "`filter`, `sort` and `group_by` need a list.")),
+    };
+    if let Some(schema) = schema {
+        check(&schema, &result)?;
+    }
+    Ok(result)
+}
+
+fn select(query: &str, data: Value) -> Result<Value, Failure> {
+    if query.len() > LONGEST_QUERY {
+        return Err(flow_fault("jmespath", format!("The query is longer than {LONGEST_QUERY} characters.")));
+    }
+    let fault =
+        |error: jmespath::JmespathError| flow_fault("jmespath", format!("The query cannot be used: {}.", error.reason));
+    let compiled = jmespath::compile(query).map_err(fault)?;
+    let found = compiled.search(data).map_err(fault)?;
+    serde_json::to_value(&*found).map_err(|_| flow_fault("jmespath", "The query's result is no JSON."))
+}
+
+fn filtered(evaluator: &Evaluator<'_>, items: Vec<Value>, filter: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let Some(source) = filter else { return Ok(items) };
+    let formula = Formula::parse(source)?;
+    let mut kept = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        match formula.value(evaluator, &item, index)? {
+            Value::Bool(true) => kept.push(item),
+            Value::Bool(false) => {}
+            _ => {
+                let message = format!("`filter` gave neither true nor false for element {index}.");
+                return Err(flow_fault("filter_type", message));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn reshaped(
+    evaluator: &Evaluator<'_>,
+    items: Vec<Value>,
+    map: Option<&Value>,
+    group_by: Option<&str>,
+) -> Result<Value, Failure> {
+    let shape = map.map(Shape::parse).transpose()?;
+    let key = group_by.map(Formula::parse_key).transpose()?;
+    let mut list = Vec::new();
+    let mut groups = Map::new();
+    let mut size = 0;
+    for (index, item) in items.into_iter().enumerate() {
+        let group = key.as_ref().map(|key| key.value(evaluator, &item, index)).transpose()?;
+        let made = match &shape {
+            None => item,
+            Some(shape) => {
+                let made = shape.make(evaluator, &item, index)?;
+                size += made.to_string().len();
+                made
+            }
+        };
+        if size > LARGEST_RESULT {
+            return Err(Failure::new(FailureKind::Limit, "result_too_large", "The result is larger than 16 MiB."));
+        }
+        match group {
+            None => list.push(made),
+            Some(group) => {
+                let name = match group {
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                if let Value::Array(members) = groups.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                    members.push(made);
+                }
+            }
+        }
+    }
+    Ok(if key.is_some() { Value::Object(groups) } else { Value::Array(list) })
+}
+
+fn check(schema: &Value, result: &Value) -> Result<(), Failure> {
+    let validator = jsonschema::draft202012::new(schema)
+        .map_err(|error| flow_fault("schema_invalid", format!("`schema` is no JSON Schema: {error}.")))?;
+    let first = validator.iter_errors(result).next();
+    first.map_or(Ok(()), |error| {
+        let place = error.instance_path().to_string();
+        let place = if place.is_empty() { "the result".to_owned() } else { format!("`{place}`") };
+        let message = format!("The result does not match its schema at {place}.");
+        Err(Failure::new(FailureKind::Schema, "result_schema", message))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn result(config: Value) -> Result<Value, String> {
+        transform(config::read(config).unwrap(), &|| false).map_err(|failure| failure.code)
+    }
+
+    fn sales() -> Value {
+        json!([
+            {"region": "north", "amount": 30, "who": "Ada"},
+            {"region": "south", "amount": 5, "who": "Bo"},
+            {"region": "north", "amount": 12.5, "who": "Cy"},
+        ])
+    }
+
+    #[test]
+    fn stages_run_in_their_fixed_order() {
+        let config = json!({
+            "map": {"name": "{{ item.who }}", "label": "{{ item.who }} ({{ item.region }})", "fixed": "item.who"},
+            "sort": "amount",
+            "filter": "{{ item.amount >= least }}",
+            "with": {"least": 10},
+            "data": {"sales": sales()},
+            "jmespath": "sales",
+        });
+        assert_eq!(
+            result(config),
+            Ok(json!([
+                {"name": "Cy", "label": "Cy (north)", "fixed": "item.who"},
+                {"name": "Ada", "label": "Ada (north)", "fixed": "item.who"},
+            ]))
+        );
+    }
+
+    #[test]
+    fn groups_are_keyed_by_the_element_as_it_was() {
+        let config = json!({"data": sales(), "group_by": "region", "map": "item.amount"});
+        assert_eq!(result(config), Ok(json!({"north": [30, 12.5], "south": [5]})));
+    }
+
+    #[test]
+    fn sorting_takes_several_rules_and_refuses_what_has_no_order() {
+        let by = |rules: Value| result(json!({"data": sales(), "sort": rules, "map": "item.who"}));
+        assert_eq!(by(json!([{"by": "region", "order": "desc"}, "item.amount"])), Ok(json!(["Bo", "Cy", "Ada"])));
+        assert_eq!(result(json!({"data": [{"a": 1}, {"a": "x"}], "sort": "a"})), Err("sort_type".into()));
+    }
+
+    #[test]
+    fn a_single_value_can_be_reshaped_too() {
+        let config = json!({"data": {"first": "Ada", "last": "Lovelace"}, "map": "item.first ~ ' ' ~ item.last"});
+        assert_eq!(result(config), Ok(json!("Ada Lovelace")));
+    }
+
+    #[test]
+    fn what_an_expression_does_not_know_is_an_error() {
+        assert_eq!(result(json!({"data": [1], "map": "inputs.x"})), Err("expression".into()));
+        assert_eq!(result(json!({"data": [{}], "map": "item.absent"})), Err("expression".into()));
+        assert_eq!(result(json!({"data": [{}], "map": "item.absent | default('-')"})), Ok(json!(["-"])));
+        assert_eq!(result(json!({"data": [1], "filter": "item"})), Err("filter_type".into()));
+        assert_eq!(
+            result(json!({"data": [1], "map": {"a": "{% for x in [1] %}{% endfor %}"}})),
+            Err("expression".into())
+        );
+    }
+
+    #[test]
+    fn a_hostile_expression_ends_at_its_limits() {
+        let bombs = [
+            "range(100000000) | list | length",
+            "'x' * 100000000",
+            "('x' * 100000) | replace('x', 'y' * 100000)",
+            "[[1] * 100000] * 100000",
+        ];
+        for bomb in bombs {
+            let code = result(json!({"data": [1], "map": bomb})).unwrap_err();
+            assert_eq!(code, "expression", "{bomb}");
+        }
+    }
+
+    #[test]
+    fn the_result_is_held_to_its_schema() {
+        let config = json!({"data": [1, "x"], "schema": {"items": {"type": "integer"}}});
+        assert_eq!(result(config), Err("result_schema".into()));
+    }
+}

@@ -1,0 +1,75 @@
+//! How specs are written: schemas come from the Rust types that read the config and make the output.
+//!
+//! Invariant: a spec's config schema refuses exactly the keys that its type refuses.
+
+use language::{CostKind, Effect, EffectRule, ExecutorSpec};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+/// A spec of a pure, free executor without a main input. Name what differs with `..`.
+pub(crate) fn plain<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> ExecutorSpec {
+    ExecutorSpec {
+        name: name.to_owned(),
+        version: 1,
+        summary: summary.to_owned(),
+        config: schema_of::<C>(),
+        output: schema_of::<O>(),
+        main_input: None,
+        marked: Vec::new(),
+        effect: EffectRule::Always(Effect::Pure),
+        cost: CostKind::Free,
+        streams: false,
+        open_config: false,
+        default_attempts: 1,
+        file_fields: Vec::new(),
+        raw_fields: Vec::new(),
+    }
+}
+
+/// JSON Schema 2020-12 of a type. Null stays out of optional fields: in a flow, a key that is not there is left out.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+        object.remove("title");
+    }
+    schema
+}
+
+/// A stored file, as a value.
+pub(crate) fn file_value(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "format": "weir-file",
+        "x-weir-type": "file",
+        "description": "A file: an input of type `file`, or the file output of a step.",
+        "required": ["file_id"],
+        "properties": {
+            "file_id": {"type": "string"},
+            "name": {"type": "string"},
+            "media_type": {"type": "string"},
+            "size_bytes": {"type": "integer", "minimum": 0},
+            "sha256": {"type": "string"},
+        },
+    })
+}
+
+/// Any JSON value at all.
+pub(crate) fn any_value(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({})
+}
+
+/// The output of an executor that gives back whatever it was given.
+pub(crate) struct Anything;
+
+impl JsonSchema for Anything {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Anything".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        any_value(generator)
+    }
+}
