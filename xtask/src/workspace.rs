@@ -18,7 +18,9 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn from_environment() -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        // Asked when it runs: checkouts that share a target folder share this program too.
+        let package = env::var_os("CARGO_MANIFEST_DIR").ok_or(Failure::Usage)?;
+        let root = Path::new(&package).join("..");
         let root = root.canonicalize().map_err(Failure::file(&root))?;
         let folder = |name: &str, default: PathBuf| {
             env::var_os(name).filter(|value| !value.is_empty()).map_or(default, |value| root.join(value))

@@ -1,6 +1,6 @@
 //! What is tracked, as text; and what no tracked file may hold.
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,7 +12,8 @@ pub(super) struct Source {
 }
 
 pub(super) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Asked when it runs: checkouts may share a target folder, and with it this program.
+    Path::new(&env::var_os("CARGO_MANIFEST_DIR").expect("cargo and nextest say where the package is")).join("..")
 }
 
 /// Every text file that is tracked or would be: binary ones are left out.
