@@ -1,0 +1,229 @@
+//! All runs: filters live in the address, the list follows along, and never moves under the pointer.
+
+use domain::RunStatus;
+use leptos::prelude::*;
+use leptos_router::hooks::{use_navigate, use_query_map};
+
+use super::table;
+use crate::components::Icon;
+use crate::components::figure::{count_text, empty};
+use crate::components::live::{follow, indicator};
+use crate::components::loaded::loaded;
+use crate::components::page::Head;
+use crate::components::status::run_word;
+use crate::context::{Here, here, scripted};
+use crate::data::{At, RunsView, Since};
+use crate::forms::path;
+use crate::load;
+
+/// The filter as it stands in the address.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Words {
+    status: String,
+    flow: String,
+    since: String,
+    cursor: String,
+}
+
+impl Words {
+    /// The address with these words; empty ones and the usual range are left out.
+    fn address(&self, tenant: &str) -> String {
+        let mut out = path::section(tenant, "runs");
+        let mut lead = '?';
+        for (key, value) in
+            [("status", &self.status), ("flow", &self.flow), ("since", &self.since), ("cursor", &self.cursor)]
+        {
+            if !value.is_empty() && !(key == "since" && value == Since::default().as_str()) {
+                out.push(lead);
+                out.push_str(key);
+                out.push('=');
+                out.push_str(&encoded(value));
+                lead = '&';
+            }
+        }
+        out
+    }
+
+    fn since(&self) -> Since {
+        Since::parse(&self.since).unwrap_or_default()
+    }
+}
+
+/// Percent-encodes what a query value may not hold.
+fn encoded(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[component]
+pub(crate) fn List() -> impl IntoView {
+    let here = here();
+    let query = use_query_map();
+    let words = Memo::new(move |_| {
+        query.with(|query| {
+            let word = |key: &str| query.get(key).unwrap_or_default();
+            Words { status: word("status"), flow: word("flow"), since: word("since"), cursor: word("cursor") }
+        })
+    });
+    let tenant = here.tenant();
+    let runs = Resource::new(
+        move || words.get(),
+        move |words| load::runs(tenant.clone(), words.status, words.flow, words.since, words.cursor),
+    );
+    let (news, set_news) = signal(false);
+    // Older pages stand still; only the newest follows along.
+    let address = path::runs_live(&here.tenant);
+    let stream = follow(
+        Signal::derive(move || words.with(|words| words.cursor.is_empty()).then(|| address.clone())),
+        move || {
+            if pointer_in_table() {
+                set_news.set(true);
+            } else {
+                runs.refetch();
+            }
+        },
+    );
+    let show_news = move |_| {
+        set_news.set(false);
+        runs.refetch();
+    };
+    view! {
+        {Head::new("Runs").actions(view! {
+            <button class="button" hidden=move || !news.get() on:click=show_news>{Icon::RefreshCw.view()}"Show what is new"</button>
+            {indicator(stream)}
+        }).view()}
+        {loaded(runs, move |answer| list(&here, &words.get_untracked(), &answer))}
+    }
+}
+
+fn list(here: &Here, words: &Words, answer: &At<RunsView>) -> AnyView {
+    let At { now, value } = answer;
+    let rows = if value.page.data.is_empty() {
+        let filtered = *words != Words::default();
+        let view = if filtered {
+            let clear = path::section(&here.tenant, "runs");
+            empty(Icon::Search, "No runs match", "Nothing under this filter. Widen the time or clear it.",
+                view! { <a class="button" href=clear>"Clear the filter"</a> }.into_any())
+        } else {
+            let flows = path::section(&here.tenant, "flows");
+            empty(Icon::Activity, "No runs in the last 7 days", "Runs appear here as they happen, from the console and the API alike.",
+                view! { <a class="button" href=flows>"Choose a flow"</a> }.into_any())
+        };
+        view! { <div class="card">{view}</div> }.into_any()
+    } else {
+        table::runs(&here.tenant, *now, &value.page.data, true)
+    };
+    let next = value.page.next_cursor.clone().filter(|_| value.page.has_more);
+    let older = next.map(|cursor| Words { cursor, ..words.clone() }.address(&here.tenant));
+    let newest = (!words.cursor.is_empty()).then(|| Words { cursor: String::new(), ..words.clone() }.address(&here.tenant));
+    view! {
+        {filters(here, words, value)}
+        {rows}
+        <nav class="pager" aria-label="Pages">
+            <span>{newest.map(|href| view! { <a class="button" href=href>{Icon::ArrowLeft.view()}"Newest"</a> })}</span>
+            <span>{older.map(|href| view! { <a class="button" href=href>"Older"{Icon::ArrowRight.view()}</a> })}</span>
+        </nav>
+    }
+    .into_any()
+}
+
+fn filters(here: &Here, words: &Words, value: &RunsView) -> AnyView {
+    let total: u64 = value.counts.iter().map(|(_, count)| count).sum();
+    let chip = |label: &'static str, status: &str, count: u64| {
+        let href = Words { status: status.to_owned(), cursor: String::new(), ..words.clone() }.address(&here.tenant);
+        let current = words.status == status;
+        view! {
+            <li><a class="chip" href=href aria-current=current.then_some("true")>{label}" "<span class="number">{count_text(count)}</span></a></li>
+        }
+        .into_any()
+    };
+    let chosen = RunStatus::parse(&words.status);
+    let mut chips = vec![chip("All", "", total)];
+    for &status in RunStatus::ALL {
+        let count = value.counts.iter().find(|(counted, _)| *counted == status).map_or(0, |&(_, count)| count);
+        if count > 0 || chosen == Some(status) {
+            chips.push(chip(run_word(status), status.as_str(), count));
+        }
+    }
+    view! {
+        <div class="filters" role="group" aria-label="Filters">
+            <ul class="chips">{chips}</ul>
+            {selects(here, words, &value.flows)}
+        </div>
+    }
+    .into_any()
+}
+
+/// Flow and time, as a plain form; with scripts a choice counts at once.
+fn selects(here: &Here, words: &Words, flows: &[String]) -> AnyView {
+    let ready = scripted();
+    let navigate = StoredValue::new_local(use_navigate());
+    let go = {
+        let (tenant, words) = (here.tenant(), words.clone());
+        move |flow: Option<String>, since: Option<String>| {
+            let next = Words {
+                flow: flow.unwrap_or_else(|| words.flow.clone()),
+                since: since.unwrap_or_else(|| words.since.clone()),
+                status: words.status.clone(),
+                cursor: String::new(),
+            };
+            navigate.with_value(|navigate| navigate(&next.address(&tenant), leptos_router::NavigateOptions::default()));
+        }
+    };
+    let by_flow = go.clone();
+    let chosen_flow = words.flow.clone();
+    let chosen_since = words.since();
+    let status = words.status.clone();
+    // A flow of the address that is gone is still said.
+    let mut names = flows.to_vec();
+    if !chosen_flow.is_empty() && !names.contains(&chosen_flow) {
+        names.push(chosen_flow.clone());
+    }
+    view! {
+        <form class="row filter-form" method="get" action=path::section(&here.tenant, "runs")>
+            {(!status.is_empty()).then(|| view! { <input type="hidden" name="status" value=status/> })}
+            <label class="said" for="filter-flow">"Flow"</label>
+            <select class="input compact" id="filter-flow" name="flow" on:change=move |event| by_flow(Some(event_target_value(&event)), None)>
+                <option value="" selected=chosen_flow.is_empty()>"All flows"</option>
+                {names.into_iter().map(|name| {
+                    let selected = name == chosen_flow;
+                    view! { <option value=name.clone() selected=selected>{name.clone()}</option> }
+                }).collect_view()}
+            </select>
+            <label class="said" for="filter-since">"Time"</label>
+            <select class="input compact" id="filter-since" name="since" on:change=move |event| go(None, Some(event_target_value(&event)))>
+                {Since::ALL.iter().map(|&since| view! {
+                    <option value=since.as_str() selected=since == chosen_since>{since.label()}</option>
+                }).collect_view()}
+            </select>
+            <button class="button" hidden=move || ready.get()>"Apply"</button>
+        </form>
+    }
+    .into_any()
+}
+
+/// Whether someone is just about to press a row.
+fn pointer_in_table() -> bool {
+    #[cfg(feature = "hydrate")]
+    return document().query_selector(".table-wrap:hover").is_ok_and(|found| found.is_some());
+    #[cfg(not(feature = "hydrate"))]
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_holds_only_what_differs_from_the_usual() {
+        let words = Words { status: "failed".into(), flow: "a b&c".into(), since: "7d".into(), cursor: String::new() };
+        assert_eq!(words.address("acme"), "/t/acme/runs?status=failed&flow=a%20b%26c");
+        assert_eq!(Words::default().address("acme"), "/t/acme/runs");
+    }
+}

@@ -1,0 +1,61 @@
+//! The account menu: who is signed in, the theme, the API's page, sign-out.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_location;
+
+use super::switcher::hue;
+use crate::components::Icon;
+use crate::components::field::csrf;
+use crate::context::page_state;
+use crate::data::Theme;
+use crate::forms::path;
+
+pub(super) fn account(email: &str) -> AnyView {
+    let initial = email.chars().next().unwrap_or('?').to_string();
+    let (name, place) = email.split_once('@').unwrap_or((email, ""));
+    view! {
+        <details class="menu up right">
+            <summary class="rail-button">
+                <span class=format!("tile round hue-{}", hue(email)) aria-hidden="true">{initial}</span>
+                <span class="two"><strong class="cut">{name.to_owned()}</strong><small class="cut">{place.to_owned()}</small></span>
+                <span class="said">"Account"</span>
+                {Icon::ChevronsUpDown.view()}
+            </summary>
+            <div class="menu-sheet">
+                <p class="menu-title">"Signed in as "{email.to_owned()}</p>
+                {themes()}
+                <hr/>
+                <a class="menu-item" href="/docs" rel="external">{Icon::BookOpen.view()}"API reference"</a>
+                <form method="post" action=path::SIGN_OUT>
+                    {csrf()}
+                    <button class="menu-item">{Icon::LogOut.view()}"Sign out"</button>
+                </form>
+            </div>
+        </details>
+    }
+    .into_any()
+}
+
+fn themes() -> AnyView {
+    let present = page_state().theme;
+    let pathname = use_location().pathname;
+    let choices = [
+        (Theme::System, "System", Icon::Monitor),
+        (Theme::Light, "Light", Icon::Sun),
+        (Theme::Dark, "Dark", Icon::Moon),
+    ];
+    view! {
+        <form method="post" action=path::PREFERENCES class="themes">
+            {csrf()}
+            <input type="hidden" name="next" value=move || pathname.get()/>
+            <div class="segments" role="group" aria-label="Theme">
+                {choices.into_iter().map(|(theme, label, icon)| view! {
+                    <button name="theme" value=theme.as_str() aria-pressed=(theme == present).to_string()>
+                        {icon.view()}{label}
+                    </button>
+                }).collect_view()}
+            </div>
+        </form>
+    }
+    .into_any()
+}
