@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -105,6 +106,9 @@ pub struct StepPlan {
     pub effect: Option<Effect>,
     pub on_error: OnError,
     pub on_skip: OnSkip,
+    /// What happens when nobody knows whether an unsafe attempt had its effect.
+    #[serde(default)]
+    pub on_unknown: OnUnknown,
 }
 
 /// A boolean or list expression without its braces.
@@ -188,7 +192,7 @@ pub enum Join {
     AllSettled,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunIf {
     AllSuccess,
@@ -207,13 +211,23 @@ pub enum OnError {
     Value(Value),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnSkip {
     /// Travels over declared dependencies and reads of outputs when all of them were skipped.
     Default,
     Continue,
     Cascade,
+    Fail,
+}
+
+/// The outcome of an unsafe attempt is not known: a person decides, or the author did beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    #[default]
+    Attention,
+    Retry,
     Fail,
 }
 
@@ -233,7 +247,7 @@ pub struct RetryPolicy {
     pub no_retry_on: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backoff {
     Constant,
@@ -241,7 +255,7 @@ pub enum Backoff {
     Exponential,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Jitter {
     Full,

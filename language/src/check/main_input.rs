@@ -1,0 +1,197 @@
+//! Where a left-out main input comes from.
+//!
+//! Invariant: sources stand in the order in which they are tried: steps, nearest line first, then the inputs.
+
+use std::collections::BTreeSet;
+
+use super::{Names, StepFacts};
+use crate::catalogue::{DataKind, MainInput};
+use crate::codes;
+use crate::flow::{Flow, Step};
+use crate::plan::{InputKind, MainInputPlan, NeedKind, Source as From, StepIndex, Target};
+use crate::report::Report;
+use crate::source::Source;
+
+pub(super) fn resolve(
+    flow: &Flow,
+    names: &Names<'_>,
+    source: &Source,
+    ancestors: &[BTreeSet<StepIndex>],
+    steps: &mut [StepFacts<'_>],
+    report: &mut Report,
+) {
+    for (index, step) in flow.steps.iter().enumerate() {
+        let Some(main) = steps[index].spec.and_then(|spec| spec.main_input.as_ref()) else { continue };
+        if step.config.as_ref().is_some_and(|config| config.get(&main.field).is_some()) {
+            continue;
+        }
+        let found = if main.list {
+            list(index, main, names, steps)
+        } else {
+            match nearest(main, names, &ancestors[index], steps) {
+                Ok(found) => found,
+                Err(members) => {
+                    if main.required {
+                        ambiguous_members(flow, step, main, &members, source, report);
+                    }
+                    continue;
+                }
+            }
+        };
+        let mut sources = found;
+        let candidates: Vec<StepIndex> = sources.iter().filter_map(step_of).collect();
+        let inputs = inputs(flow, main.kind);
+        if !main.list || sources.is_empty() {
+            sources.extend(only(flow, main.kind, &inputs));
+        }
+        if sources.is_empty() {
+            if main.required {
+                missing(flow, step, main, &inputs, source, report);
+            }
+            continue;
+        }
+        if main.required {
+            let direct: Vec<Target> = steps[index].needs.iter().map(|need| need.target).collect();
+            for candidate in candidates {
+                // A member that is waited for through its group stays a need on the group.
+                let through = names.group_of[candidate].map(Target::Group).filter(|group| direct.contains(group));
+                steps[index].need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
+            }
+        }
+        steps[index].main_input = Some(MainInputPlan {
+            field: main.field.clone(),
+            kind: main.kind,
+            list: main.list,
+            required: main.required,
+            sources,
+        });
+    }
+}
+
+fn step_of(source: &From) -> Option<StepIndex> {
+    match source {
+        From::Step { step, .. } => Some(*step),
+        _ => None,
+    }
+}
+
+/// All direct dependencies, a group as its members, in written order; not what is merely watched.
+fn list(index: StepIndex, main: &MainInput, names: &Names<'_>, steps: &[StepFacts<'_>]) -> Vec<From> {
+    let direct: BTreeSet<StepIndex> = steps[index]
+        .needs
+        .iter()
+        .filter(|need| need.why.iter().any(|why| *why != NeedKind::ReadRecord))
+        .flat_map(|need| names.steps_of(need.target))
+        .collect();
+    direct.into_iter().filter_map(|step| fitting(step, main.kind, steps)).collect()
+}
+
+/// The candidates, nearest first; an error where members of one group are equally near.
+fn nearest(
+    main: &MainInput,
+    names: &Names<'_>,
+    ancestors: &BTreeSet<StepIndex>,
+    steps: &[StepFacts<'_>],
+) -> Result<Vec<From>, Vec<StepIndex>> {
+    let fitting: Vec<From> = ancestors.iter().rev().filter_map(|step| fitting(*step, main.kind, steps)).collect();
+    let mut sources = Vec::new();
+    for source in fitting.clone() {
+        let group = step_of(&source).and_then(|step| names.group_of[step]);
+        let peers: Vec<StepIndex> = match group {
+            Some(group) => fitting
+                .iter()
+                .filter_map(step_of)
+                .filter(|step| names.group_of[*step] == Some(group))
+                .collect(),
+            None => Vec::new(),
+        };
+        if peers.len() > 1 {
+            // Nobody can say which member is meant; what lies nearer is enough, what lies further would be a surprise.
+            return if sources.is_empty() { Err(peers) } else { Ok(sources) };
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn fitting(step: StepIndex, kind: DataKind, steps: &[StepFacts<'_>]) -> Option<From> {
+    let facts = &steps[step];
+    let field = match kind {
+        DataKind::Data => None,
+        DataKind::File | DataKind::Text => {
+            let spec = facts.spec?;
+            // A schema of the step's own replaces the executor's output, and may lack the marked field.
+            let marked = spec.marked.iter().find(|marked| {
+                marked.kind == kind && super::field_schema(&facts.output, std::slice::from_ref(&marked.field)).is_ok()
+            })?;
+            Some(marked.field.clone())
+        }
+    };
+    Some(From::Step { step, field })
+}
+
+/// Declared inputs of a kind.
+fn inputs(flow: &Flow, kind: DataKind) -> Vec<&str> {
+    let fits = |input: &&crate::flow::Input| match kind {
+        DataKind::File => input.kind == InputKind::File,
+        DataKind::Data => true,
+        DataKind::Text => {
+            let schema_type = input.schema.as_ref().and_then(|schema| schema.get("type")?.as_str());
+            input.kind == InputKind::String || schema_type == Some("string")
+        }
+    };
+    flow.inputs.iter().flatten().filter(fits).map(|input| input.name.value.as_str()).collect()
+}
+
+fn only(flow: &Flow, kind: DataKind, inputs: &[&str]) -> Option<From> {
+    match (&flow.inputs, inputs, kind) {
+        (Some(_), [name], _) => Some(From::Input { name: (*name).to_owned() }),
+        (None, _, DataKind::File) => Some(From::OnlyFile),
+        (None, _, DataKind::Text) => Some(From::OnlyText),
+        _ => None,
+    }
+}
+
+fn words(kind: DataKind) -> &'static str {
+    match kind {
+        DataKind::File => "a file",
+        DataKind::Text => "text",
+        DataKind::Data => "data",
+    }
+}
+
+fn missing(flow: &Flow, step: &Step, main: &MainInput, inputs: &[&str], source: &Source, report: &mut Report) {
+    let field = &main.field;
+    let (name, executor) = (&step.name.value, &step.executor.value);
+    if inputs.len() > 1 {
+        let message = format!("`{name}` needs `{field}`, and several inputs could be it: {}", inputs.join(", "));
+        let hint = format!("Write `{field}: \"{{{{ inputs.{} }}}}\"` under its `config`.", inputs[0]);
+        report.hint(&source.file, step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
+        return;
+    }
+    let kind = words(main.kind);
+    let message = format!("`{executor}` needs `{field}`, but no step before `{name}` and no input gives {kind}");
+    let hint = match (&flow.inputs, main.kind) {
+        (Some(_), DataKind::File) => "Declare an input of the type `file`, or write it under `config`.".to_owned(),
+        (Some(_), DataKind::Text) => "Declare an input of the type `string`, or write it under `config`.".to_owned(),
+        _ => format!("Write `{field}: \"{{{{ inputs }}}}\"` or what else is meant under `config`."),
+    };
+    report.hint(&source.file, step.name.span, codes::MAIN_INPUT_MISSING, (message, hint));
+}
+
+fn ambiguous_members(
+    flow: &Flow,
+    step: &Step,
+    main: &MainInput,
+    members: &[StepIndex],
+    source: &Source,
+    report: &mut Report,
+) {
+    let mut names: Vec<&str> = members.iter().map(|member| flow.steps[*member].name.value.as_str()).collect();
+    names.reverse();
+    let field = &main.field;
+    let message =
+        format!("`{}` takes one `{field}`, and several members of a group could be it: {}", step.name.value, names.join(", "));
+    let hint = format!("Write `{field}: \"{{{{ steps.{}.output }}}}\"` or what else is meant under its `config`.", names[0]);
+    report.hint(&source.file, step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
+}

@@ -1,0 +1,159 @@
+//! Who waits for whom: what is declared, what follows from the written order, cycles and ancestors.
+//!
+//! Invariant: ancestors are given only for a flow without cycles.
+
+use std::collections::BTreeSet;
+
+use super::{Names, StepFacts};
+use crate::codes;
+use crate::flow::Flow;
+use crate::plan::{NeedKind, StepIndex, Target};
+use crate::report::Report;
+use crate::source::{Source, Span};
+use crate::suggest;
+
+/// The dependencies that are written, and those that follow from the order of writing.
+pub(super) fn declared(
+    flow: &Flow,
+    names: &Names<'_>,
+    source: &Source,
+    steps: &mut [StepFacts<'_>],
+    report: &mut Report,
+) {
+    for (index, step) in flow.steps.iter().enumerate() {
+        let group = names.group_of[index];
+        if let Some(list) = &step.depends_on {
+            for name in list {
+                if let Some(target) = dependency(index, names, source, name, report) {
+                    steps[index].need(target, NeedKind::Declared);
+                }
+            }
+            continue;
+        }
+        // A member starts after what stands above the group's first member.
+        let first = group.and_then(|group| names.groups[group].members.first().copied()).unwrap_or(index);
+        if let Some(above) = first.checked_sub(1) {
+            let target = names.group_of[above].map_or(Target::Step(above), Target::Group);
+            // Members that are not written together: reported already, and no reason for a second problem.
+            if group.is_none() || target != Target::Group(group.unwrap_or_default()) {
+                steps[index].need(target, NeedKind::Order);
+            }
+        }
+    }
+}
+
+fn dependency(
+    index: StepIndex,
+    names: &Names<'_>,
+    source: &Source,
+    name: &crate::flow::Located<String>,
+    report: &mut Report,
+) -> Option<Target> {
+    let Some(target) = names.get(&name.value) else {
+        let message = format!("there is no step or group `{}` to depend on", crate::reader::shorten(&name.value));
+        let hint = suggest::did_you_mean(&name.value, names.all());
+        report.hint(&source.file, name.span, codes::UNKNOWN_DEPENDENCY, (message, hint));
+        return None;
+    };
+    if own(index, target, names, source, name.span, report) {
+        return None;
+    }
+    Some(target)
+}
+
+/// Reports a step that waits for itself or for its own group.
+pub(super) fn own(
+    index: StepIndex,
+    target: Target,
+    names: &Names<'_>,
+    source: &Source,
+    span: Span,
+    report: &mut Report,
+) -> bool {
+    match target {
+        Target::Step(step) if step == index => {
+            report.add(&source.file, span, codes::CYCLE, "the step waits for itself");
+            true
+        }
+        Target::Group(group) if names.group_of[index] == Some(group) => {
+            let name = names.groups[group].name;
+            report.add(&source.file, span, codes::OWN_GROUP, format!("a member of the group `{name}` waits for its own group"));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// All steps before each step; `None` if there is a cycle, which is reported.
+pub(super) fn ancestors(
+    flow: &Flow,
+    names: &Names<'_>,
+    source: &Source,
+    steps: &[StepFacts<'_>],
+    report: &mut Report,
+) -> Option<Vec<BTreeSet<StepIndex>>> {
+    let before: Vec<BTreeSet<StepIndex>> = steps
+        .iter()
+        .map(|facts| facts.needs.iter().flat_map(|need| names.steps_of(need.target)).collect())
+        .collect();
+    let mut ancestors: Vec<Option<BTreeSet<StepIndex>>> = vec![None; steps.len()];
+    let mut remaining: Vec<StepIndex> = (0..steps.len()).collect();
+    while !remaining.is_empty() {
+        let (ready, blocked): (Vec<_>, Vec<_>) =
+            remaining.iter().partition(|step| before[**step].iter().all(|need| ancestors[*need].is_some()));
+        if ready.is_empty() {
+            cycle(flow, names, source, steps, &blocked, report);
+            return None;
+        }
+        for step in ready {
+            let mut all = before[step].clone();
+            for need in &before[step] {
+                all.extend(ancestors[*need].iter().flatten());
+            }
+            ancestors[step] = Some(all);
+        }
+        remaining = blocked;
+    }
+    Some(ancestors.into_iter().flatten().collect())
+}
+
+/// Every blocked step waits for a blocked step, so that following them must come round.
+fn cycle(
+    flow: &Flow,
+    names: &Names<'_>,
+    source: &Source,
+    steps: &[StepFacts<'_>],
+    blocked: &[StepIndex],
+    report: &mut Report,
+) {
+    let mut seen: Vec<(StepIndex, String)> = Vec::new();
+    let mut at = blocked[0];
+    loop {
+        if let Some(start) = seen.iter().position(|(step, _)| *step == at) {
+            let circle = &seen[start..];
+            let first = circle.iter().min_by_key(|(step, _)| *step).map_or(at, |(step, _)| *step);
+            let turn = circle.iter().position(|(step, _)| *step == first).unwrap_or_default();
+            let mut text = String::new();
+            for offset in 0..circle.len() {
+                let (step, via) = &circle[(turn + offset) % circle.len()];
+                text.push_str(&format!("`{}`{via} waits for ", flow.steps[*step].name.value));
+            }
+            text.push_str(&format!("`{}`", flow.steps[first].name.value));
+            let span = flow.steps[first].name.span;
+            let hint = "Take one of these dependencies out; reading `steps.x` in a template is one too.";
+            report.hint(&source.file, span, codes::CYCLE, (format!("a circle: {text}"), hint));
+            return;
+        }
+        let next = steps[at].needs.iter().find_map(|need| {
+            let step = names.steps_of(need.target).into_iter().find(|step| blocked.contains(step))?;
+            let via = match need.target {
+                Target::Group(group) => format!(" (through the group `{}`)", names.groups[group].name),
+                Target::Step(_) => String::new(),
+            };
+            Some((step, via))
+        });
+        let Some((step, via)) = next else { return };
+        seen.push((at, via));
+        at = step;
+    }
+}

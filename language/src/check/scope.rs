@@ -1,0 +1,373 @@
+//! One template against what is in scope where it stands.
+//!
+//! Invariant: every name is resolved or reported at its place in the file where it was written, and every read of a
+//! step is given back.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::{Names, Subject, outputs};
+use crate::codes;
+use crate::names;
+use crate::plan::{NeedKind, StepIndex, Target};
+use crate::report::Report;
+use crate::source::{Anchor, Span};
+use crate::suggest;
+use crate::templates::{self, Fault, Found, Read};
+
+/// What a template may use.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    pub(super) steps: bool,
+    pub(super) secrets: bool,
+    /// The first so many variables.
+    pub(super) vars: usize,
+    /// Names besides: the variables of a prompt.
+    pub(super) extra: BTreeSet<String>,
+    /// The step that the template belongs to.
+    pub(super) own: Option<StepIndex>,
+}
+
+/// A read of a step or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StepRead {
+    pub(super) target: Target,
+    pub(super) kind: NeedKind,
+    /// The step whose outcome is read.
+    pub(super) watched: Option<StepIndex>,
+}
+
+/// Checks the templates of one flow.
+#[derive(Debug)]
+pub(super) struct Templates<'a, 'r> {
+    pub(super) subject: Subject<'a>,
+    pub(super) names: &'r Names<'a>,
+    /// Outputs of the steps as far as they are known.
+    pub(super) schemas: &'r [Value],
+    pub(super) report: &'r mut Report,
+}
+
+impl Templates<'_, '_> {
+    /// A text that may be a template.
+    pub(super) fn text(&mut self, anchor: Anchor<'_>, scope: &Scope) -> Vec<StepRead> {
+        if !templates::is_template(anchor.text) {
+            return Vec::new();
+        }
+        match templates::scan(anchor.text) {
+            Ok(found) => self.found(anchor, 0, &found, scope, &mut BTreeSet::new()),
+            Err(fault) => {
+                self.fault(anchor, &fault);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A bare expression that starts at a byte of the anchor's text.
+    pub(super) fn expression(
+        &mut self,
+        anchor: Anchor<'_>,
+        (offset, text): (usize, &str),
+        scope: &Scope,
+    ) -> Result<(Vec<StepRead>, bool), ()> {
+        match templates::scan_expression(text) {
+            Ok(found) => Ok((self.found(anchor, offset, &found, scope, &mut BTreeSet::new()), found.never_boolean)),
+            Err(fault) => {
+                self.fault(anchor, &fault);
+                Err(())
+            }
+        }
+    }
+
+    /// A prompt file with all that it includes.
+    pub(super) fn file(&mut self, name: &str, scope: &Scope) -> Vec<StepRead> {
+        self.file_once(name, scope, &mut BTreeSet::new())
+    }
+
+    fn file_once(&mut self, name: &str, scope: &Scope, seen: &mut BTreeSet<String>) -> Vec<StepRead> {
+        let (Some(source), Some(text)) = (self.subject.files.get(name), self.subject.texts.get(name)) else {
+            return Vec::new();
+        };
+        if !seen.insert(name.to_owned()) {
+            return Vec::new();
+        }
+        let anchor = Anchor { source, text, scalar: None };
+        match templates::scan(text) {
+            Ok(found) => self.found(anchor, 0, &found, scope, seen),
+            Err(fault) => {
+                self.fault(anchor, &fault);
+                Vec::new()
+            }
+        }
+    }
+
+    fn fault(&mut self, anchor: Anchor<'_>, fault: &Fault) {
+        let code = if fault.too_complex { codes::TEMPLATE_TOO_COMPLEX } else { codes::TEMPLATE_SYNTAX };
+        let message = format!("the template cannot be read: {}", fault.message);
+        self.report.add(&anchor.source.file, anchor.line(fault.line), code, message);
+    }
+
+    fn hint(
+        &mut self,
+        anchor: Anchor<'_>,
+        span: Span,
+        code: codes::Code,
+        message: (impl Into<String>, impl Into<String>),
+    ) {
+        self.report.hint(&anchor.source.file, span, code, message);
+    }
+
+    fn found(
+        &mut self,
+        anchor: Anchor<'_>,
+        offset: usize,
+        found: &Found,
+        scope: &Scope,
+        seen: &mut BTreeSet<String>,
+    ) -> Vec<StepRead> {
+        let at = |range: &Range<usize>| anchor.span(offset + range.start, offset + range.end);
+        for (name, range) in &found.bound {
+            let message = format!("the template gives another meaning to `{name}`");
+            self.hint(anchor, at(range), codes::SHADOWED, (message, "Choose another name."));
+        }
+        for word in &found.words {
+            self.word(anchor, at(&word.range), word, scope);
+        }
+        let mut reads = Vec::new();
+        for read in &found.reads {
+            reads.extend(self.read(anchor, at(&read.range), read, scope));
+        }
+        for comparison in found.comparisons.iter().filter(|comparison| comparison.root == "steps" && scope.steps) {
+            self.comparison(anchor, at(&comparison.range), comparison);
+        }
+        for file in &found.files {
+            reads.extend(self.include(anchor, at(&file.range), file, scope, seen));
+        }
+        reads
+    }
+
+    fn include(
+        &mut self,
+        anchor: Anchor<'_>,
+        span: Span,
+        file: &templates::File,
+        scope: &Scope,
+        seen: &mut BTreeSet<String>,
+    ) -> Vec<StepRead> {
+        let Some(name) = &file.name else {
+            let message = "the name of an included file must be written out";
+            self.hint(anchor, span, codes::TEMPLATE_FILE, (message, "Steps that it reads could not be found otherwise."));
+            return Vec::new();
+        };
+        if !self.subject.files.contains_key(name) {
+            if !file.ignore_missing {
+                let message = format!("there is no file `{}` in the flow's folder", crate::reader::shorten(name));
+                let hint = suggest::did_you_mean(name, self.subject.files.keys().map(String::as_str));
+                self.hint(anchor, span, codes::TEMPLATE_FILE, (message, hint));
+            }
+            return Vec::new();
+        }
+        self.file_once(name, scope, seen)
+    }
+
+    fn word(&mut self, anchor: Anchor<'_>, span: Span, word: &templates::Word, scope: &Scope) {
+        let callables = &self.subject.flow.callables;
+        let (what, known) = match word.kind {
+            templates::WordKind::Filter => ("filter", names::FILTERS),
+            templates::WordKind::Test => ("test", names::TESTS),
+            templates::WordKind::Function => ("function", names::FUNCTIONS),
+        };
+        let named = known.contains(&word.name.as_str())
+            || callables.contains(&word.name)
+            || (word.kind == templates::WordKind::Function
+                && (names::BLOCK_NAMES.contains(&word.name.as_str()) || scope.extra.contains(&word.name)));
+        if !named {
+            let message = format!("there is no {what} `{}`", crate::reader::shorten(&word.name));
+            let near = suggest::nearest(&word.name, known.iter().copied());
+            let hint = near.map(|name| format!("Did you mean `{name}`?")).unwrap_or_default();
+            self.hint(anchor, span, codes::UNKNOWN_FUNCTION, (message, hint));
+        }
+    }
+
+    fn read(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) -> Option<StepRead> {
+        match read.root.as_str() {
+            root if scope.extra.contains(root) => None,
+            "steps" if scope.steps => self.step(anchor, span, read, scope),
+            "steps" => {
+                let message = "steps cannot be read here: none has run yet";
+                self.hint(anchor, span, codes::UNKNOWN_NAME, (message, "Use `inputs`, or read the step where the value is needed."));
+                None
+            }
+            "inputs" => {
+                self.input(anchor, span, read);
+                None
+            }
+            "vars" => {
+                self.variable(anchor, span, read, scope);
+                None
+            }
+            "secrets" => {
+                self.secret(anchor, span, read, scope);
+                None
+            }
+            "run" | "flow" => None,
+            root if names::BLOCK_NAMES.contains(&root) || self.subject.flow.callables.iter().any(|name| name == root) => None,
+            root => {
+                let known = names::SCOPE.iter().copied().chain(scope.extra.iter().map(String::as_str));
+                let hint = match suggest::nearest(root, known) {
+                    Some(name) => format!("Did you mean `{name}`?"),
+                    None if self.names.get(root).is_some() => format!("Write `steps.{root}`."),
+                    None if self.is_input(root) => format!("Write `inputs.{root}`."),
+                    None => format!("In scope are {}.", names::SCOPE.join(", ")),
+                };
+                let message = format!("there is no `{}` here", crate::reader::shorten(root));
+                self.hint(anchor, span, codes::UNKNOWN_NAME, (message, hint));
+                None
+            }
+        }
+    }
+
+    fn is_input(&self, name: &str) -> bool {
+        self.subject.flow.inputs.iter().flatten().any(|input| input.name.value == name)
+    }
+
+    fn input(&mut self, anchor: Anchor<'_>, span: Span, read: &Read) {
+        let (Some(name), Some(inputs)) = (read.path.first(), &self.subject.flow.inputs) else { return };
+        if !self.is_input(name) {
+            let known: Vec<&str> = inputs.iter().map(|input| input.name.value.as_str()).collect();
+            let message = format!("the flow has no input `{}`", crate::reader::shorten(name));
+            self.hint(anchor, span, codes::UNKNOWN_INPUT, (message, suggest::did_you_mean(name, known)));
+        }
+    }
+
+    fn variable(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) {
+        let Some(name) = read.path.first() else { return };
+        let vars = &self.subject.flow.vars;
+        let visible = &vars[..scope.vars.min(vars.len())];
+        if visible.iter().any(|variable| variable.name == *name) {
+            return;
+        }
+        let message = format!("there is no variable `{}` here", crate::reader::shorten(name));
+        let hint = if vars.iter().any(|variable| variable.name == *name) {
+            "Variables are computed in the order in which they are written; move it up.".to_owned()
+        } else {
+            let known: Vec<&str> = visible.iter().map(|variable| variable.name.as_str()).collect();
+            suggest::did_you_mean(name, known)
+        };
+        self.hint(anchor, span, codes::UNKNOWN_VARIABLE, (message, hint));
+    }
+
+    fn secret(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) {
+        if !scope.secrets {
+            let message = "secrets can be read only in an executor's config";
+            self.hint(anchor, span, codes::SECRET_PLACE, (message, "Anywhere else it could be shown or stored."));
+        } else if read.path.is_empty() {
+            let message = "a secret's name must be written out";
+            self.hint(anchor, span, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));
+        }
+    }
+
+    fn step(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) -> Option<StepRead> {
+        let Some(name) = read.path.first() else {
+            let message = if read.computed { "a step's name must be written out" } else { "`steps` cannot be used as a whole" };
+            let hint = "Name the step (`steps.extract`): the run must know beforehand what to wait for.";
+            self.hint(anchor, span, codes::COMPUTED_STEP, (message, hint));
+            return None;
+        };
+        let Some(target) = self.names.get(name) else {
+            let message = format!("there is no step `{}`", crate::reader::shorten(name));
+            let hint = suggest::did_you_mean(name, self.names.all());
+            self.hint(anchor, span, codes::UNKNOWN_STEP, (message, hint));
+            return None;
+        };
+        if let Some(own) = scope.own
+            && super::order::own(own, target, self.names, anchor.source, span, self.report)
+        {
+            return None;
+        }
+        let (step, rest) = match target {
+            Target::Step(step) => (step, &read.path[1..]),
+            Target::Group(group) => {
+                let Some(member) = read.path.get(1) else {
+                    return Some(StepRead { target, kind: NeedKind::ReadOutput, watched: None });
+                };
+                let step = self.member(anchor, span, group, member)?;
+                (step, &read.path[2..])
+            }
+        };
+        let kind = self.field(anchor, span, step, rest);
+        let watched = rest.first().is_some_and(|field| names::WATCHED_FIELDS.contains(&field.as_str()));
+        Some(StepRead { target, kind, watched: watched.then_some(step) })
+    }
+
+    fn member(&mut self, anchor: Anchor<'_>, span: Span, group: usize, member: &str) -> Option<StepIndex> {
+        let steps = &self.subject.flow.steps;
+        let members = &self.names.groups[group].members;
+        let found = members.iter().copied().find(|step| steps[*step].name.value == member);
+        if found.is_none() {
+            let known: Vec<&str> = members.iter().map(|step| steps[*step].name.value.as_str()).collect();
+            let name = self.names.groups[group].name;
+            let hint = if names::RECORD_FIELDS.contains(&member) {
+                format!("A group maps its members to their records: `steps.{name}.{}.{member}`.", known[0])
+            } else {
+                suggest::did_you_mean(member, known)
+            };
+            let message = format!("the group `{name}` has no member `{}`", crate::reader::shorten(member));
+            self.hint(anchor, span, codes::UNKNOWN_STEP, (message, hint));
+        }
+        found
+    }
+
+    /// What a look-up in a record reads, and a warning where the output has no such field.
+    fn field(&mut self, anchor: Anchor<'_>, span: Span, step: StepIndex, rest: &[String]) -> NeedKind {
+        let path = match rest.first().map(String::as_str) {
+            None => return NeedKind::ReadOutput,
+            Some("output") => &rest[1..],
+            Some(field) if names::RECORD_FIELDS.contains(&field) => return NeedKind::ReadRecord,
+            Some(_) => rest,
+        };
+        if let Err((field, known)) = outputs::field_schema(&self.schemas[step], path) {
+            let facts = &self.subject.flow.steps[step];
+            let (name, executor) = (&facts.name.value, &facts.executor.value);
+            let message = format!("the output of `{name}` ({executor}) has no field `{}`", crate::reader::shorten(&field));
+            let known: Vec<&str> = known.iter().map(String::as_str).chain(names::RECORD_FIELDS.iter().copied()).collect();
+            let hint = suggest::nearest(&field, known.iter().copied()).map_or_else(
+                || {
+                    let fields: Vec<String> = known[..known.len() - names::RECORD_FIELDS.len()].iter().map(|name| format!("`{name}`")).collect();
+                    format!("It has {}.", fields.join(", "))
+                },
+                |name| format!("Did you mean `{name}`?"),
+            );
+            self.hint(anchor, span, codes::UNKNOWN_OUTPUT, (message, hint));
+        }
+        NeedKind::ReadOutput
+    }
+
+    fn comparison(&mut self, anchor: Anchor<'_>, span: Span, comparison: &templates::Comparison) {
+        let rest = match comparison.path.first().and_then(|name| self.names.get(name)) {
+            Some(Target::Step(_)) => &comparison.path[1..],
+            Some(Target::Group(_)) if comparison.path.len() > 2 => &comparison.path[2..],
+            _ => return,
+        };
+        if rest != ["status"] {
+            return;
+        }
+        if comparison.is_text && names::statuses().any(|status| status == comparison.literal) {
+            return;
+        }
+        let literal = crate::reader::shorten(&comparison.literal);
+        let message = format!("`{literal}` is no status of a step");
+        let meant = match comparison.literal.as_str() {
+            "success" | "ok" | "done" | "completed" => Some("succeeded"),
+            "failure" | "error" => Some("failed"),
+            other => suggest::nearest(other, names::statuses()),
+        };
+        let hint = match meant {
+            Some(status) => format!("Did you mean `{status}`?"),
+            None if !comparison.is_text => "For a field of the output with this name write `output.status`.".to_owned(),
+            None => format!("One of {}.", names::statuses().collect::<Vec<_>>().join(", ")),
+        };
+        self.hint(anchor, span, codes::NOT_A_STATUS, (message, hint));
+    }
+}

@@ -1,0 +1,33 @@
+//! JSON Schema: compiling tenants' schemas and saying in words what does not fit.
+//!
+//! Invariant: nothing is fetched (references stay inside the document) and patterns cannot backtrack.
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+/// Compiles a schema of draft 2020-12.
+pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .with_pattern_options(PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| crate::reader::shorten(&error.to_string()))
+}
+
+/// The first thing that does not fit: a JSON pointer and a sentence.
+pub(crate) fn first_problem(validator: &Validator, value: &Value) -> Option<(String, String)> {
+    problems(validator, value).into_iter().next()
+}
+
+/// What does not fit, at most twenty of it.
+pub(crate) fn problems(validator: &Validator, value: &Value) -> Vec<(String, String)> {
+    validator
+        .iter_errors(value)
+        .take(20)
+        .map(|error| {
+            // A large value is not repeated to its sender.
+            let masked: String = error.to_string().chars().take(300).collect();
+            (error.instance_path().to_string(), masked)
+        })
+        .collect()
+}

@@ -1,0 +1,69 @@
+//! The named limits of the language, in one table. The docs' table is made from it.
+//!
+//! Invariant: every bound that the parser or the checker enforces stands here, and nowhere else.
+
+/// Bytes of `flow.yaml`.
+pub const YAML_BYTES: usize = 256 * 1024;
+/// Nodes of the YAML tree, copies made by aliases included.
+pub const YAML_NODES: usize = 20_000;
+/// Depth of the YAML tree.
+pub const YAML_DEPTH: usize = 64;
+/// Aliases in one file.
+pub const YAML_ALIASES: usize = 100;
+/// Steps of a flow.
+pub const STEPS: usize = 500;
+/// Groups of a flow.
+pub const GROUPS: usize = 100;
+/// Declared inputs, outputs or variables.
+pub const FIELDS: usize = 200;
+/// Characters of a name.
+pub const NAME_CHARS: usize = 64;
+/// Files beside `flow.yaml`.
+pub const FILES: usize = 100;
+/// Bytes of one file beside `flow.yaml`.
+pub const FILE_BYTES: usize = 256 * 1024;
+/// Bytes of all files beside `flow.yaml`.
+pub const FOLDER_BYTES: usize = 2 * 1024 * 1024;
+/// Operators, look-ups and calls that one template expression may chain or nest.
+pub const EXPRESSION_OPERATORS: usize = 400;
+/// `{% elif %}` branches in one template: each is one level deeper in the tree.
+pub const ELIF_BRANCHES: usize = 100;
+/// Problems that are reported for one folder.
+pub const PROBLEMS: usize = 200;
+/// Tries of one step.
+pub const ATTEMPTS: u64 = 100;
+/// The longest time that a flow may name, in milliseconds: 30 days.
+pub const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
+/// How long a synchronous call waits when `endpoint.max_wait` is left out, in milliseconds.
+pub const MAX_WAIT_MS: u64 = 60_000;
+
+/// One row of the docs' table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub what: &'static str,
+    pub value: usize,
+    pub unit: &'static str,
+}
+
+const fn row(what: &'static str, value: usize, unit: &'static str) -> Limit {
+    Limit { what, value, unit }
+}
+
+/// All limits, for the docs.
+pub const TABLE: &[Limit] = &[
+    row("`flow.yaml`", YAML_BYTES, "bytes"),
+    row("YAML nodes, copies by aliases included", YAML_NODES, "nodes"),
+    row("YAML nesting", YAML_DEPTH, "levels"),
+    row("YAML aliases", YAML_ALIASES, "aliases"),
+    row("steps of a flow", STEPS, "steps"),
+    row("groups of a flow", GROUPS, "groups"),
+    row("declared inputs, outputs or variables, each", FIELDS, "fields"),
+    row("a name", NAME_CHARS, "characters"),
+    row("files beside `flow.yaml`", FILES, "files"),
+    row("one file beside `flow.yaml`", FILE_BYTES, "bytes"),
+    row("all files beside `flow.yaml`", FOLDER_BYTES, "bytes"),
+    row("operators, look-ups and calls in one template expression", EXPRESSION_OPERATORS, "operators"),
+    row("`{% elif %}` branches in one template", ELIF_BRANCHES, "branches"),
+    row("problems reported at once", PROBLEMS, "problems"),
+    row("attempts of one step", ATTEMPTS as usize, "attempts"),
+];

@@ -1,0 +1,410 @@
+//! Walks a template's tree and notes what it uses.
+//!
+//! Invariant: names that the template binds itself (`set`, `for`, `with`, macros, imports) are not noted as reads.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use minijinja::machinery::Span;
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CompareOpKind, Expr, Macro, Stmt};
+use minijinja::value::ValueKind;
+
+/// What a template uses. Ranges are bytes of its text.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) reads: Vec<Read>,
+    pub(crate) words: Vec<Word>,
+    pub(crate) files: Vec<File>,
+    pub(crate) comparisons: Vec<Comparison>,
+    /// Names that the template binds, as far as they are names of the language.
+    pub(crate) bound: Vec<(String, Range<usize>)>,
+    /// For an expression: it is a constant and no boolean, so that it can never be a condition.
+    pub(crate) never_boolean: bool,
+}
+
+/// `steps.extract.text`: root `steps`, path `extract`, `text`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) root: String,
+    pub(crate) path: Vec<String>,
+    /// The next look-up has a computed name.
+    pub(crate) computed: bool,
+    pub(crate) range: Range<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WordKind {
+    Filter,
+    Test,
+    Function,
+}
+
+/// A filter, test or function by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) kind: WordKind,
+    pub(crate) name: String,
+    pub(crate) range: Range<usize>,
+}
+
+/// `include`, `extends` or `import`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    /// `None` where the name is computed.
+    pub(crate) name: Option<String>,
+    pub(crate) ignore_missing: bool,
+    pub(crate) range: Range<usize>,
+}
+
+/// A read that is compared with a literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    pub(crate) root: String,
+    pub(crate) path: Vec<String>,
+    /// The literal, and whether it is text.
+    pub(crate) literal: String,
+    pub(crate) is_text: bool,
+    pub(crate) range: Range<usize>,
+}
+
+pub(super) fn statement(tree: &Stmt<'_>) -> Found {
+    let mut walk = Walk::new();
+    walk.statement(tree);
+    walk.found
+}
+
+pub(super) fn expression(tree: &Expr<'_>) -> Found {
+    let mut walk = Walk::new();
+    walk.expression(tree);
+    walk.found.never_boolean = tree.as_const().is_some_and(|value| value.kind() != ValueKind::Bool);
+    walk.found
+}
+
+struct Walk {
+    found: Found,
+    scopes: Vec<HashSet<String>>,
+}
+
+fn range(span: Span) -> Range<usize> {
+    span.start_offset as usize..span.end_offset as usize
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self { found: Found::default(), scopes: vec![HashSet::new()] }
+    }
+
+    fn is_bound(&self, name: &str) -> bool {
+        self.scopes.iter().any(|scope| scope.contains(name))
+    }
+
+    fn bind_name(&mut self, name: &str, span: Span) {
+        if crate::names::SCOPE.contains(&name) {
+            self.found.bound.push((name.to_owned(), range(span)));
+        }
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_owned());
+        }
+    }
+
+    fn bind(&mut self, target: &Expr<'_>) {
+        match target {
+            Expr::Var(var) => self.bind_name(var.id, var.span()),
+            Expr::List(list) => list.items.iter().for_each(|item| self.bind(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.bind(item)),
+            // `{% set ns.x = ... %}` changes something that is bound already.
+            other => self.expression(other),
+        }
+    }
+
+    fn scoped(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.scopes.push(HashSet::new());
+        inside(self);
+        self.scopes.pop();
+    }
+
+    fn statements(&mut self, statements: &[Stmt<'_>]) {
+        for statement in statements {
+            self.statement(statement);
+        }
+    }
+
+    fn statement(&mut self, statement: &Stmt<'_>) {
+        match statement {
+            Stmt::Template(node) => self.statements(&node.children),
+            Stmt::EmitExpr(node) => self.expression(&node.expr),
+            Stmt::ForLoop(node) => {
+                self.expression(&node.iter);
+                self.scoped(|walk| {
+                    walk.bind(&node.target);
+                    walk.bind_name("loop", node.span());
+                    walk.optional(node.filter_expr.as_ref());
+                    walk.statements(&node.body);
+                });
+                self.scoped(|walk| walk.statements(&node.else_body));
+            }
+            Stmt::IfCond(node) => {
+                self.expression(&node.expr);
+                self.statements(&node.true_body);
+                self.statements(&node.false_body);
+            }
+            Stmt::WithBlock(node) => self.scoped(|walk| {
+                for (target, value) in &node.assignments {
+                    walk.expression(value);
+                    walk.bind(target);
+                }
+                walk.statements(&node.body);
+            }),
+            Stmt::Set(node) => {
+                self.expression(&node.expr);
+                self.bind(&node.target);
+            }
+            Stmt::SetBlock(node) => {
+                self.scoped(|walk| walk.statements(&node.body));
+                self.optional(node.filter.as_ref());
+                self.bind(&node.target);
+            }
+            Stmt::AutoEscape(node) => {
+                self.expression(&node.enabled);
+                self.statements(&node.body);
+            }
+            Stmt::FilterBlock(node) => {
+                self.expression(&node.filter);
+                self.scoped(|walk| walk.statements(&node.body));
+            }
+            Stmt::Block(node) => self.scoped(|walk| walk.statements(&node.body)),
+            Stmt::Import(node) => {
+                self.file(&node.expr, false);
+                self.bind(&node.name);
+            }
+            Stmt::FromImport(node) => {
+                self.file(&node.expr, false);
+                for (name, alias) in &node.names {
+                    self.bind(alias.as_ref().unwrap_or(name));
+                }
+            }
+            Stmt::Extends(node) => self.file(&node.name, false),
+            Stmt::Include(node) => self.file(&node.name, node.ignore_missing),
+            Stmt::Macro(node) => {
+                self.bind_name(node.name, node.span());
+                self.in_macro(node);
+            }
+            Stmt::CallBlock(node) => {
+                self.call(&node.call, node.call.span());
+                self.in_macro(&node.macro_decl);
+            }
+            Stmt::Do(node) => self.call(&node.call, node.call.span()),
+            Stmt::EmitRaw(_) | Stmt::Continue(_) | Stmt::Break(_) => {}
+        }
+    }
+
+    fn in_macro(&mut self, node: &Macro<'_>) {
+        self.scoped(|walk| {
+            for default in &node.defaults {
+                walk.expression(default);
+            }
+            for argument in &node.args {
+                walk.bind(argument);
+            }
+            walk.statements(&node.body);
+        });
+    }
+
+    fn file(&mut self, name: &Expr<'_>, ignore_missing: bool) {
+        let range = range(name.span());
+        let names = match name.as_const() {
+            Some(value) if value.kind() == ValueKind::String => vec![value.as_str().map(str::to_owned)],
+            Some(value) if value.kind() == ValueKind::Seq => value
+                .try_iter()
+                .map(|items| items.map(|item| item.as_str().map(str::to_owned)).collect())
+                .unwrap_or_default(),
+            _ => {
+                self.expression(name);
+                vec![None]
+            }
+        };
+        let files = names.into_iter().map(|name| File { name, ignore_missing, range: range.clone() });
+        self.found.files.extend(files);
+    }
+
+    fn optional(&mut self, expression: Option<&Expr<'_>>) {
+        if let Some(expression) = expression {
+            self.expression(expression);
+        }
+    }
+
+    fn expression(&mut self, expression: &Expr<'_>) {
+        match expression {
+            Expr::Const(_) => {}
+            Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.chain(expression),
+            Expr::Slice(node) => {
+                self.expression(&node.expr);
+                for part in [&node.start, &node.stop, &node.step] {
+                    self.optional(part.as_ref());
+                }
+            }
+            Expr::UnaryOp(node) => self.expression(&node.expr),
+            Expr::BinOp(node) => {
+                if matches!(node.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
+                    self.compare(&node.left, &node.right);
+                }
+                self.expression(&node.left);
+                self.expression(&node.right);
+            }
+            Expr::Compare(node) => {
+                let mut left = &node.expr;
+                self.expression(left);
+                for part in &node.ops {
+                    if matches!(
+                        part.op,
+                        CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
+                    ) {
+                        self.compare(left, &part.expr);
+                    }
+                    self.expression(&part.expr);
+                    left = &part.expr;
+                }
+            }
+            Expr::IfExpr(node) => {
+                self.expression(&node.test_expr);
+                self.expression(&node.true_expr);
+                self.optional(node.false_expr.as_ref());
+            }
+            Expr::Filter(node) => {
+                self.optional(node.expr.as_ref());
+                self.word(WordKind::Filter, node.name, node.span());
+                self.arguments(&node.args);
+            }
+            Expr::Test(node) => {
+                self.expression(&node.expr);
+                self.word(WordKind::Test, node.name, node.span());
+                self.arguments(&node.args);
+            }
+            Expr::Call(node) => self.call(node, node.span()),
+            Expr::List(node) => node.items.iter().for_each(|item| self.expression(item)),
+            Expr::Tuple(node) => node.items.iter().for_each(|item| self.expression(item)),
+            Expr::Map(node) => node.keys.iter().chain(&node.values).for_each(|item| self.expression(item)),
+        }
+    }
+
+    fn word(&mut self, kind: WordKind, name: &str, span: Span) {
+        self.found.words.push(Word { kind, name: name.to_owned(), range: range(span) });
+    }
+
+    fn call(&mut self, node: &Call<'_>, span: Span) {
+        match &node.expr {
+            Expr::Var(var) => {
+                if !self.is_bound(var.id) {
+                    self.word(WordKind::Function, var.id, span);
+                }
+            }
+            // A method: what it is called on is read, the method's name is not a field.
+            Expr::GetAttr(attribute) => self.expression(&attribute.expr),
+            other => self.expression(other),
+        }
+        self.arguments(&node.args);
+    }
+
+    fn arguments(&mut self, arguments: &[CallArg<'_>]) {
+        for argument in arguments {
+            match argument {
+                CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value) => {
+                    self.expression(value);
+                }
+            }
+        }
+    }
+
+    /// A chain of look-ups down to its root.
+    fn chain(&mut self, expression: &Expr<'_>) {
+        let span = expression.span();
+        let (root, links) = links(expression);
+        for link in &links {
+            if let Link::Computed(subscript) = link {
+                self.expression(subscript);
+            }
+        }
+        let Expr::Var(var) = root else {
+            self.expression(root);
+            return;
+        };
+        if self.is_bound(var.id) {
+            return;
+        }
+        let (path, computed) = constant_path(&links);
+        // The root starts the chain; a chain's own span may begin at its last link.
+        let start = (var.span().start_offset as usize).min(span.start_offset as usize);
+        let range = start..span.end_offset as usize;
+        self.found.reads.push(Read { root: var.id.to_owned(), path, computed, range });
+    }
+
+    fn compare(&mut self, left: &Expr<'_>, right: &Expr<'_>) {
+        for (read, literal) in [(left, right), (right, left)] {
+            let (Expr::Var(var), links) = links(read) else { continue };
+            let Some(value) = literal.as_const() else { continue };
+            if self.is_bound(var.id) {
+                continue;
+            }
+            let (path, computed) = constant_path(&links);
+            if computed {
+                continue;
+            }
+            let values = if value.kind() == ValueKind::Seq {
+                value.try_iter().map(Iterator::collect).unwrap_or_default()
+            } else {
+                vec![value]
+            };
+            for value in values {
+                self.found.comparisons.push(Comparison {
+                    root: var.id.to_owned(),
+                    path: path.clone(),
+                    literal: value.to_string(),
+                    is_text: value.kind() == ValueKind::String,
+                    range: range(literal.span()),
+                });
+            }
+        }
+    }
+}
+
+enum Link<'e, 's> {
+    Name(String),
+    Computed(&'e Expr<'s>),
+}
+
+fn links<'e, 's>(expression: &'e Expr<'s>) -> (&'e Expr<'s>, Vec<Link<'e, 's>>) {
+    let mut links = Vec::new();
+    let mut at = expression;
+    loop {
+        match at {
+            Expr::GetAttr(node) => {
+                links.push(Link::Name(node.name.to_owned()));
+                at = &node.expr;
+            }
+            Expr::GetItem(node) => {
+                let constant = node.subscript_expr.as_const();
+                links.push(match constant.as_ref().and_then(|value| value.as_str()) {
+                    Some(name) => Link::Name(name.to_owned()),
+                    None => Link::Computed(&node.subscript_expr),
+                });
+                at = &node.expr;
+            }
+            _ => {
+                links.reverse();
+                return (at, links);
+            }
+        }
+    }
+}
+
+/// The names up to the first computed one.
+fn constant_path(links: &[Link<'_, '_>]) -> (Vec<String>, bool) {
+    let mut path = Vec::new();
+    for link in links {
+        match link {
+            Link::Name(name) => path.push(name.clone()),
+            Link::Computed(_) => return (path, true),
+        }
+    }
+    (path, false)
+}
