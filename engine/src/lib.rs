@@ -3,12 +3,18 @@
 //! Invariant: `dispatcher` never renders, never waits and never reads a clock; the driver does what the dispatcher
 //! commands and journals what happened before anybody outside can see it.
 
+pub mod dispatcher;
+pub mod driver;
 pub mod event;
 pub mod executor;
 pub mod limits;
 pub mod ports;
+pub mod retry;
 pub mod run;
+pub mod template;
 
+pub use driver::{drive, drive_prepared};
 pub use event::{Entry, Event, Settled, SkipReason, Stored};
 pub use executor::{Call, Done, Executor, Failed, Progress, Registry, Unwatched};
 pub use run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};
+pub use template::Prepared;

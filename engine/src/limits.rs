@@ -10,3 +10,13 @@ pub const CHILD_DEPTH: u32 = 8;
 pub const IN_PLACE_WAIT_MS: u64 = 2_000;
 /// How long a cancelled attempt may take to stop.
 pub const CANCEL_GRACE_MS: u64 = 30_000;
+/// Work that one template may do, in the template engine's units (an instruction, or 64 bytes made).
+pub const TEMPLATE_FUEL: u64 = 10_000_000;
+/// Depth of includes, macros and blocks.
+pub const TEMPLATE_RECURSION: usize = 100;
+/// Time of a render in a sandbox child.
+pub const TEMPLATE_WALL_MS: u64 = 5_000;
+/// Memory of a render in a sandbox child, on top of the child's own.
+pub const TEMPLATE_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+/// Entries that nobody outside has seen are made durable at least this often while something runs.
+pub const FLUSH_MS: u64 = 100;

@@ -1,0 +1,22 @@
+//! The dispatcher: what happens next in a run, as a pure state machine.
+//!
+//! Invariant: [`step`] never renders, waits, reads a clock or draws a random number; time and jitter come in with the
+//! signal, and the same history followed by the same signals gives the same entries and commands. A settled step costs
+//! work in proportion to its edges, so that a run of n steps costs O(n + edges).
+
+mod ending;
+mod graph;
+mod outcome;
+mod signal;
+mod state;
+mod stopping;
+mod travel;
+mod turn;
+
+pub use graph::{Graph, Node};
+pub use signal::{AttemptResult, Command, Configured, Decision, FailedAttempt, Input, Signal, SucceededAttempt, Timer};
+pub use state::{GroupState, Misfit, RunEnd, State, StepState};
+pub use turn::step;
+
+#[cfg(test)]
+mod tests;

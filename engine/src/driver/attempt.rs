@@ -1,0 +1,303 @@
+//! One attempt: the executor's call with its surroundings, contained.
+//!
+//! Invariant: whatever an executor does (panic, overrun, hand out a secret), exactly one result comes back, and it holds
+//! no secret and no output over the limits.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::{Failure, FailureKind, RunId};
+use futures_util::FutureExt as _;
+use language::plan::StepIndex;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::render::too_large;
+use super::values::store;
+use super::{Driver, Note, until};
+use crate::dispatcher::{AttemptResult, FailedAttempt, SucceededAttempt};
+use crate::event::{SecretPart, SecretUse, Settled};
+use crate::executor::{Call, Executor, Failed, Progress};
+use crate::limits;
+use crate::ports::{Blobs, ChildRequest, Children, PortError, Secrets};
+use crate::template::{fill, mask};
+
+/// How deep an output may nest; what is deeper cannot be read back.
+const OUTPUT_DEPTH: usize = 100;
+
+/// An attempt under way.
+pub(super) struct Running {
+    pub(super) attempt: u32,
+    pub(super) children: Vec<RunId>,
+    cancel: CancellationToken,
+    task: AbortHandle,
+}
+
+/// A child run was started or found again.
+pub(super) struct ChildNote {
+    pub(super) step: StepIndex,
+    pub(super) attempt: u32,
+    pub(super) run_id: RunId,
+}
+
+impl Driver {
+    pub(super) fn start_attempt(&mut self, step: StepIndex, attempt: u32) {
+        let Some(executor) = self.prepared.steps[step].executor.clone() else {
+            // Its config could not have been rendered; a journal of another registry ends up here.
+            let failure = super::internal("the step's executor is not there any more");
+            let result = Ok(Err(FailedAttempt { failure, usage: None }));
+            self.tasks.spawn(async move { Note::Attempt { step, attempt, result } });
+            return;
+        };
+        let cancel = CancellationToken::new();
+        let state = &self.state.steps[step];
+        let work = Attempt {
+            executor,
+            call: self.call(step, attempt, &cancel),
+            config: state.config.clone().unwrap_or(Value::Null),
+            uses: state.secrets.clone(),
+            secrets: self.surroundings.secrets.clone(),
+            blobs: self.surroundings.blobs.clone(),
+        };
+        let task = self.tasks.spawn(async move { Note::Attempt { step, attempt, result: work.run().await } });
+        self.running.insert(step, Running { attempt, children: state.children.clone(), cancel, task });
+    }
+
+    /// Asks an attempt to stop; without grace it is gone at once, and its children are told.
+    pub(super) fn cancel_attempt(&mut self, step: StepIndex, attempt: u32, grace: bool) {
+        let Some(running) = self.running.get(&step).filter(|running| running.attempt == attempt) else { return };
+        running.cancel.cancel();
+        if grace {
+            return;
+        }
+        running.task.abort();
+        for child in running.children.clone() {
+            let children = self.surroundings.children.clone();
+            // Whether the child heard it or not, this attempt is over; the child's own limits still hold.
+            tokio::spawn(async move { children.cancel(child, "the parent's step was out of time").await });
+        }
+        self.running.remove(&step);
+    }
+
+    fn call(&self, step: StepIndex, attempt: u32, cancel: &CancellationToken) -> Call {
+        let plan = &self.prepared.plan().steps[step];
+        let epoch = if self.state.epoch > 1 { format!("/e{}", self.state.epoch) } else { String::new() };
+        Call {
+            tenant: self.run.tenant,
+            run: self.run.id,
+            step: plan.name.clone(),
+            instruction: plan.description.clone().unwrap_or_else(|| in_words(&plan.name)),
+            attempt,
+            key: format!("{}/{}/main{epoch}", self.run.id, plan.name),
+            deadline: self.deadline(step),
+            cancel: cancel.clone(),
+            test: self.run.test,
+            default_model: self.run.default_model.clone(),
+            first_token_timeout: plan.first_token_timeout_ms.map(Duration::from_millis),
+            blobs: self.surroundings.blobs.clone(),
+            models: self.surroundings.models.clone(),
+            children: Arc::new(NotedChildren {
+                inner: self.surroundings.children.clone(),
+                step,
+                attempt,
+                notes: self.children.clone(),
+            }),
+            progress: self.surroundings.watcher.progress(&plan.name, attempt),
+        }
+    }
+
+    /// The nearest of the limits of time around this attempt.
+    fn deadline(&self, step: StepIndex) -> Option<Instant> {
+        let plan = self.prepared.plan();
+        let state = &self.state.steps[step];
+        let now = self.now();
+        let group = plan.steps[step].group;
+        let limits: [(Option<u64>, Option<DateTime<Utc>>); 4] = [
+            (plan.steps[step].timeout_ms, Some(now)),
+            (plan.steps[step].total_timeout_ms, state.started_at),
+            (group.and_then(|group| plan.groups[group].timeout_ms), group.and_then(|group| self.state.groups[group].started_at)),
+            (plan.timeout_ms, self.state.started_at),
+        ];
+        let left = |(limit, start): (Option<u64>, Option<DateTime<Utc>>)| {
+            let end = start? + chrono::TimeDelta::try_milliseconds(i64::try_from(limit?).ok()?)?;
+            Some(until(now, end))
+        };
+        limits.into_iter().filter_map(left).min().and_then(|left| Instant::now().checked_add(left))
+    }
+}
+
+/// `analyze_sentiment` as `Analyze sentiment`.
+fn in_words(name: &str) -> String {
+    let text = name.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+struct Attempt {
+    executor: Arc<dyn Executor>,
+    call: Call,
+    config: Value,
+    uses: Vec<SecretUse>,
+    secrets: Arc<dyn Secrets>,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl Attempt {
+    async fn run(mut self) -> Result<AttemptResult, PortError> {
+        let revealed = match self.reveal().await? {
+            Ok(revealed) => revealed,
+            Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
+        };
+        if !revealed.is_empty() {
+            let progress = Masked { inner: self.call.progress.clone(), values: revealed.clone() };
+            self.call.progress = Arc::new(progress);
+        }
+        let cancel = self.call.cancel.clone();
+        let config = std::mem::take(&mut self.config);
+        let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
+        let result = tokio::select! {
+            result = run => match result {
+                Ok(result) => result,
+                Err(panic) => Err(panicked(panic.as_ref())),
+            },
+            () = grace(&cancel) => Err(stopped()),
+        };
+        match result {
+            Ok(done) => {
+                let mut output = done.output;
+                mask_value(&mut output, &revealed);
+                let usage = done.usage;
+                if !shallow(&output, OUTPUT_DEPTH) {
+                    let message = format!("The output nests deeper than {OUTPUT_DEPTH} levels.");
+                    let failure = Failure::new(FailureKind::Limit, "output_too_deep", message);
+                    return Ok(Err(FailedAttempt { failure, usage }));
+                }
+                Ok(match store(&*self.blobs, output).await? {
+                    Some(output) => Ok(SucceededAttempt { output, usage }),
+                    None => Err(FailedAttempt { failure: too_large(), usage }),
+                })
+            }
+            Err(Failed { mut failure, usage }) => {
+                if let Some(message) = mask(&failure.message, &revealed) {
+                    failure.message = message;
+                }
+                Ok(Err(FailedAttempt { failure, usage }))
+            }
+        }
+    }
+
+    /// Puts the secrets' values into the config; gives the values.
+    async fn reveal(&mut self) -> Result<Result<Vec<String>, Failure>, PortError> {
+        let mut values = std::collections::BTreeMap::new();
+        for part in self.uses.iter().flat_map(|secret| &secret.parts) {
+            let SecretPart::Secret(name) = part else { continue };
+            if values.contains_key(name) {
+                continue;
+            }
+            let Some(value) = self.secrets.reveal(name).await? else {
+                let message = format!("The secret `{name}` does not exist. Create it, or correct the name.");
+                return Ok(Err(Failure::new(FailureKind::Flow, "secret_missing", message)));
+            };
+            values.insert(name.clone(), value);
+        }
+        fill(&mut self.config, &self.uses, |name| values.get(name).cloned().unwrap_or_default());
+        Ok(Ok(values.into_values().collect()))
+    }
+}
+
+async fn grace(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(limits::CANCEL_GRACE_MS)).await;
+}
+
+fn stopped() -> Failed {
+    let seconds = limits::CANCEL_GRACE_MS / 1_000;
+    Failure::new(FailureKind::Cancelled, "cancelled", format!("The step did not stop within {seconds} s and was ended.")).into()
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("without a message"), "an executor panicked");
+    Failure::new(FailureKind::Internal, "executor_panicked", "The step's executor broke down. This is a fault of Weir.").into()
+}
+
+fn mask_value(value: &mut Value, secrets: &[String]) {
+    if secrets.is_empty() {
+        return;
+    }
+    match value {
+        Value::String(text) => {
+            if let Some(masked) = mask(text, secrets) {
+                *text = masked;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secrets)),
+        Value::Object(map) => {
+            if map.keys().any(|key| mask(key, secrets).is_some()) {
+                let entries = std::mem::take(map);
+                map.extend(entries.into_iter().map(|(key, value)| (mask(&key, secrets).unwrap_or(key), value)));
+            }
+            map.values_mut().for_each(|item| mask_value(item, secrets));
+        }
+        _ => {}
+    }
+}
+
+fn shallow(value: &Value, left: usize) -> bool {
+    match value {
+        Value::Array(items) => left > 0 && items.iter().all(|item| shallow(item, left - 1)),
+        Value::Object(map) => left > 0 && map.values().all(|item| shallow(item, left - 1)),
+        _ => true,
+    }
+}
+
+/// Progress with secrets taken out. A value cut between two deltas is not seen.
+struct Masked {
+    inner: Arc<dyn Progress>,
+    values: Vec<String>,
+}
+
+impl Progress for Masked {
+    fn delta(&self, text: &str) {
+        match mask(text, &self.values) {
+            Some(masked) => self.inner.delta(&masked),
+            None => self.inner.delta(text),
+        }
+    }
+
+    fn advanced(&self, done: u64, total: Option<u64>, unit: &str) {
+        self.inner.advanced(done, total, unit);
+    }
+}
+
+/// Children whose start the driver hears of, so that the journal knows them.
+struct NotedChildren {
+    inner: Arc<dyn Children>,
+    step: StepIndex,
+    attempt: u32,
+    notes: mpsc::Sender<ChildNote>,
+}
+
+#[async_trait]
+impl Children for NotedChildren {
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+        let run_id = self.inner.start(request).await?;
+        // A driver that is gone journals nothing any more.
+        let _ = self.notes.send(ChildNote { step: self.step, attempt: self.attempt, run_id }).await;
+        Ok(run_id)
+    }
+
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
+        self.inner.wait(run).await
+    }
+
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
+        self.inner.cancel(run, reason).await
+    }
+}

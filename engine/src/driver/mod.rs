@@ -1,0 +1,266 @@
+//! The driver: does what the dispatcher commands, tells it what came of it, and makes it durable in time.
+//!
+//! Invariant: entries are durable before an effect that is not pure, before the driver waits for longer than a moment,
+//! and before it returns; they are appended in order and each exactly once. Everything else may share an append.
+
+mod attempt;
+mod buffer;
+mod config;
+mod inputs;
+mod render;
+mod timers;
+mod values;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::{Failure, RunStatus, StepStatus};
+use language::Effect;
+use language::plan::StepIndex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::dispatcher::{AttemptResult, Command, Input, Signal, State, step};
+use crate::event::{Entry, Settled};
+use crate::limits;
+use crate::ports::PortError;
+use crate::run::{Control, DriveError, Outcome, Run, Surroundings};
+use crate::template::Prepared;
+use attempt::{ChildNote, Running};
+use buffer::Buffer;
+use timers::Timers;
+use values::Values;
+
+/// Runs until the run settles, suspends or is told to stop. `history` is the run's journal so far.
+///
+/// Compiles the plan's templates each time; whoever runs a plan often keeps a [`Prepared`] and calls
+/// [`drive_prepared`].
+pub async fn drive(
+    run: Run,
+    history: Vec<Entry>,
+    surroundings: Surroundings,
+    control: Control,
+) -> Result<Outcome, DriveError> {
+    let prepared = Arc::new(Prepared::new(run.plan.clone(), &surroundings.registry));
+    drive_prepared(run, prepared, history, surroundings, control).await
+}
+
+/// [`drive`] with the plan made ready before. `prepared` must come from this run's plan and registry.
+pub async fn drive_prepared(
+    run: Run,
+    prepared: Arc<Prepared>,
+    history: Vec<Entry>,
+    surroundings: Surroundings,
+    control: Control,
+) -> Result<Outcome, DriveError> {
+    let state =
+        State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
+    drop(history);
+    Driver::new(run, prepared, state, surroundings).run(control).await
+}
+
+/// What a task of the driver comes back with.
+enum Note {
+    Attempt { step: StepIndex, attempt: u32, result: Result<AttemptResult, PortError> },
+    Rendered(Result<Signal, PortError>),
+}
+
+struct Driver {
+    run: Run,
+    prepared: Arc<Prepared>,
+    surroundings: Surroundings,
+    state: State,
+    buffer: Buffer,
+    values: Values,
+    timers: Timers,
+    tasks: JoinSet<Note>,
+    running: HashMap<StepIndex, Running>,
+    children: mpsc::Sender<ChildNote>,
+    children_inbox: mpsc::Receiver<ChildNote>,
+}
+
+impl Driver {
+    fn new(run: Run, prepared: Arc<Prepared>, state: State, surroundings: Surroundings) -> Self {
+        let (children, children_inbox) = mpsc::channel(16);
+        let values = Values::new(prepared.plan().steps.len(), &run.inputs);
+        Self {
+            run,
+            prepared,
+            surroundings,
+            state,
+            buffer: Buffer::default(),
+            values,
+            timers: Timers::default(),
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            children,
+            children_inbox,
+        }
+    }
+
+    async fn run(mut self, control: Control) -> Result<Outcome, DriveError> {
+        if self.state.end.is_none() {
+            self.feed(Signal::Started).await?;
+        }
+        let mut cancelling = self.state.cancelled_by.is_some();
+        while self.state.end.is_none() {
+            if self.tasks.is_empty()
+                && let Some(outcome) = self.suspend().await?
+            {
+                return Ok(outcome);
+            }
+            let now = self.now();
+            let timer = self.timers.next();
+            let until_timer = timer.map_or(Duration::MAX, |(at, _)| until(now, at));
+            tokio::select! {
+                biased;
+                () = control.stop.cancelled() => return Ok(Outcome::Stopped),
+                () = control.cancel.cancelled(), if !cancelling => {
+                    cancelling = true;
+                    self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+                    self.flush().await?;
+                }
+                Some(note) = self.children_inbox.recv() => self.child_started(note).await?,
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    // A task without a note was aborted, because its attempt was over already; panics are caught inside.
+                    if let Ok(note) = done {
+                        self.heard(note).await?;
+                    }
+                }
+                () = tokio::time::sleep(until_timer), if timer.is_some() => {
+                    if let Some((_, timer)) = self.timers.take_due(self.now()) {
+                        self.feed(Signal::TimerFired(timer)).await?;
+                    }
+                }
+                () = self.buffer.due() => self.flush().await?,
+            }
+        }
+        self.flush().await?;
+        Ok(Outcome::Settled(Box::new(self.settled().await?)))
+    }
+
+    /// Nothing executes: wait in place for what comes soon, give the run back otherwise.
+    async fn suspend(&mut self) -> Result<Option<Outcome>, DriveError> {
+        let next = self.timers.next_wake(&self.state);
+        let soon = next.is_some_and(|at| until(self.now(), at) <= Duration::from_millis(limits::IN_PLACE_WAIT_MS));
+        if soon {
+            return Ok(None);
+        }
+        self.flush().await?;
+        let status = if self.state.needs_attention() { RunStatus::NeedsAttention } else { RunStatus::Waiting };
+        Ok(Some(Outcome::Suspended { status, wake_at: next }))
+    }
+
+    async fn heard(&mut self, note: Note) -> Result<(), DriveError> {
+        match note {
+            Note::Attempt { step, attempt, result } => {
+                if self.running.get(&step).is_some_and(|running| running.attempt == attempt) {
+                    self.running.remove(&step);
+                }
+                // What an executor said about its children comes before its end.
+                while let Ok(child) = self.children_inbox.try_recv() {
+                    self.child_started(child).await?;
+                }
+                self.feed(Signal::AttemptEnded { step, attempt, result: result? }).await
+            }
+            Note::Rendered(signal) => self.feed(signal?).await,
+        }
+    }
+
+    async fn child_started(&mut self, note: ChildNote) -> Result<(), DriveError> {
+        let ChildNote { step, attempt, run_id } = note;
+        if let Some(running) = self.running.get_mut(&step) {
+            running.children.push(run_id);
+        }
+        self.feed(Signal::ChildStarted { step, attempt, run_id }).await
+    }
+
+    /// Tells the dispatcher, and does what it commands, until nothing more comes of it at once.
+    async fn feed(&mut self, signal: Signal) -> Result<(), DriveError> {
+        let mut signals = VecDeque::from([signal]);
+        while let Some(signal) = signals.pop_front() {
+            let input = Input { at: self.now(), jitter: rand::random::<f64>(), signal };
+            let decision = step(&mut self.state, self.prepared.graph(), input);
+            self.buffer.push(decision.entries);
+            for command in decision.commands {
+                if let Some(signal) = self.obey(command).await? {
+                    signals.push_back(signal);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<Option<Signal>, DriveError> {
+        match command {
+            Command::RenderVars => self.render_vars().await,
+            Command::RenderCondition { step } => self.render_condition(step).await,
+            Command::RenderConfig { step } => self.render_config(step).await,
+            Command::RenderFallback { step } => self.render_fallback(step).await,
+            Command::RenderOutputs => self.render_outputs().await,
+            Command::StartAttempt { step, attempt } => {
+                let config = self.state.steps[step].config.as_ref();
+                if self.prepared.graph().effect(step, config) != Effect::Pure {
+                    self.flush().await?;
+                }
+                self.start_attempt(step, attempt);
+                Ok(None)
+            }
+            Command::CancelAttempt { step, attempt, grace } => {
+                self.cancel_attempt(step, attempt, grace);
+                Ok(None)
+            }
+            Command::StartTimer { timer, at } => {
+                self.timers.add(timer, at);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), DriveError> {
+        self.buffer.flush(&*self.surroundings.journal).await.map_err(DriveError::Port)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.surroundings.clock.now()
+    }
+
+    async fn settled(mut self) -> Result<Settled, DriveError> {
+        let Some(end) = self.state.end.take() else {
+            return Err(DriveError::History("the run is not settled".to_owned()));
+        };
+        let outputs = match end.outputs {
+            Some(stored) => values::load(&*self.surroundings.blobs, stored).await?,
+            None => serde_json::Value::Null,
+        };
+        let failed = end.failed_step.as_deref().and_then(|name| self.prepared.graph().step_named(name));
+        Ok(Settled {
+            status: end.status,
+            outputs,
+            error: end.error,
+            failed_step: end.failed_step,
+            failed_attempt: failed.map(|step| self.state.steps[step].attempts),
+            usage: self.state.usage,
+            cost: self.state.cost,
+        })
+    }
+}
+
+/// Whether a step has an output to give.
+fn has_output(status: StepStatus) -> bool {
+    status.is_success()
+}
+
+fn until(now: DateTime<Utc>, at: DateTime<Utc>) -> Duration {
+    (at - now).to_std().unwrap_or_default()
+}
+
+/// A fault of ours in the middle of a run that the run itself has to show.
+fn internal(message: impl Into<String>) -> Failure {
+    Failure::new(domain::FailureKind::Internal, "internal", message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Renders: cheap ones here and now, the others in a sandbox child.
+//!
+//! Invariant: a render that may cost much never runs on the driver's own thread while a sandbox is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{Failure, FailureKind};
+use language::plan::StepIndex;
+use sandbox::{Limits, Pool, SandboxError};
+use serde_json::{Map, Value};
+
+use super::values::store;
+use super::{Driver, Note, internal};
+use crate::dispatcher::Signal;
+use crate::limits;
+use crate::run::DriveError;
+use crate::template::{self, Fault, Prepared, Reads, Scope, ScopeParts, Shape, Weight};
+
+/// One render with all that it needs, free of the driver.
+pub(super) struct Render {
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) sandbox: Option<Arc<Pool>>,
+    pub(super) scope: Scope,
+    /// Only where a shape is costly.
+    pub(super) parts: Option<ScopeParts>,
+    pub(super) reads: Reads,
+}
+
+/// Why a render gave nothing.
+pub(super) enum Missed {
+    Fault(Fault),
+    /// The sandbox is not there: ours, and worth another try.
+    Ours(Failure),
+}
+
+impl Missed {
+    pub(super) fn failure(self, line: Option<u32>) -> Failure {
+        match self {
+            Self::Fault(fault) => fault.failure(line),
+            Self::Ours(failure) => failure,
+        }
+    }
+}
+
+impl Render {
+    pub(super) async fn render(&self, shape: &Shape) -> Result<Value, Missed> {
+        match (&self.sandbox, &self.parts) {
+            (Some(pool), Some(parts)) if shape.weight() == Weight::Costly => {
+                in_sandbox(pool, &self.prepared, shape, &self.reads, parts.clone()).await
+            }
+            _ => self.prepared.render(shape, &self.scope).map_err(Missed::Fault),
+        }
+    }
+}
+
+async fn in_sandbox(pool: &Pool, prepared: &Prepared, shape: &Shape, reads: &Reads, parts: ScopeParts) -> Result<Value, Missed> {
+    let job = prepared.job(shape, reads, parts);
+    let input = serde_json::to_value(job).map_err(|error| Missed::Ours(internal(error.to_string())))?;
+    let wall = Duration::from_millis(limits::TEMPLATE_WALL_MS);
+    let limits = Limits { wall, cpu: wall, memory_bytes: limits::TEMPLATE_MEMORY_BYTES, ..Limits::default() };
+    let answer = pool.run(template::JOB, input, Bytes::new(), limits).await.map_err(|error| refused(&error))?;
+    let result: Result<Value, Fault> =
+        serde_json::from_value(answer.output).map_err(|error| Missed::Ours(internal(error.to_string())))?;
+    result.map_err(Missed::Fault)
+}
+
+fn refused(error: &SandboxError) -> Missed {
+    let limit = |what: &str| {
+        let message = format!("The template needs more {what} than a template may use.");
+        Missed::Ours(Failure::new(FailureKind::Limit, "template_limit", message))
+    };
+    match error {
+        SandboxError::Memory | SandboxError::TooLarge { .. } => limit("memory"),
+        SandboxError::Time => limit("time"),
+        SandboxError::Crashed(_) => limit("depth or memory"),
+        SandboxError::Refused(_) | SandboxError::UnknownJob(_) => Missed::Ours(internal(format!("the render failed: {error}"))),
+        SandboxError::Busy | SandboxError::Start(_) => Missed::Ours(
+            Failure::new(FailureKind::Overloaded, "sandbox_busy", "Templates cannot be rendered at the moment.").retryable(true),
+        ),
+    }
+}
+
+impl Driver {
+    /// Makes a render of these shapes, with the outputs it reads loaded.
+    pub(super) async fn prepare_render(&mut self, shapes: &[&Shape], nonce: Option<&str>) -> Result<(Render, bool), DriveError> {
+        let mut reads = Reads::default();
+        let mut costly = false;
+        for shape in shapes {
+            reads.merge_with(&self.prepared.reads(shape));
+            costly |= shape.weight() == Weight::Costly;
+        }
+        let steps = self.steps_read(&reads);
+        self.load_outputs(&steps).await?;
+        let outside = costly && self.surroundings.sandbox.is_some();
+        let parts = outside.then(|| self.scope_parts(&reads, nonce));
+        let scope = self.scope(&reads, nonce);
+        let sandbox = self.surroundings.sandbox.clone();
+        Ok((Render { prepared: self.prepared.clone(), sandbox, scope, parts, reads }, outside))
+    }
+
+    /// Does the work at once if it cannot take long, else beside the loop.
+    pub(super) async fn do_or_spawn(
+        &mut self,
+        outside: bool,
+        work: impl Future<Output = Result<Signal, crate::ports::PortError>> + Send + 'static,
+    ) -> Result<Option<Signal>, DriveError> {
+        if !outside {
+            return Ok(Some(work.await?));
+        }
+        self.tasks.spawn(async move { Note::Rendered(work.await) });
+        Ok(None)
+    }
+
+    pub(super) async fn render_vars(&mut self) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let shapes: Vec<&Shape> = prepared.vars.iter().map(|(_, shape)| shape).collect();
+        let (mut render, outside) = self.prepare_render(&shapes, None).await?;
+        let work = async move {
+            let mut vars = Map::new();
+            for (name, shape) in &prepared.vars {
+                // Each sees those above it.
+                let so_far = Value::Object(vars.clone());
+                render.scope.set_json("vars", &so_far);
+                if let Some(parts) = &mut render.parts {
+                    parts.roots.insert("vars".to_owned(), so_far);
+                }
+                match render.render(shape).await {
+                    Ok(value) => vars.insert(name.clone(), value),
+                    Err(missed) => return Ok(Signal::VarsRendered(Err(missed.failure(None)))),
+                };
+            }
+            Ok(Signal::VarsRendered(Ok(Value::Object(vars))))
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    pub(super) async fn render_condition(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let Some(shape) = &prepared.steps[step].condition else { return Ok(None) };
+        let (render, outside) = self.prepare_render(&[shape], None).await?;
+        let plan = &prepared.plan().steps[step];
+        let (name, line) = (plan.name.clone(), plan.condition.as_ref().map(|condition| condition.line));
+        let shape = shape.clone();
+        let work = async move {
+            let result = match render.render(&shape).await {
+                Ok(Value::Bool(holds)) => Ok(holds),
+                Ok(other) => Err(not_boolean(&name, &other).at_line(line)),
+                Err(missed) => Err(missed.failure(line)),
+            };
+            Ok(Signal::ConditionRendered { step, result })
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    pub(super) async fn render_fallback(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let Some(shape) = prepared.steps[step].fallback.clone() else { return Ok(None) };
+        let (render, outside) = self.prepare_render(&[&shape], None).await?;
+        let line = Some(prepared.plan().steps[step].line);
+        let blobs = self.surroundings.blobs.clone();
+        let work = async move {
+            let result = match render.render(&shape).await {
+                Ok(value) => store(&*blobs, value).await?.ok_or_else(too_large),
+                Err(missed) => Err(missed.failure(line)),
+            };
+            Ok(Signal::FallbackRendered { step, result })
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    pub(super) async fn render_outputs(&mut self) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let blobs = self.surroundings.blobs.clone();
+        let Some(shape) = prepared.outputs.clone() else {
+            let value = self.last_group_outputs().await?;
+            let stored = store(&*blobs, value).await?.ok_or_else(too_large);
+            return Ok(Some(Signal::OutputsRendered(stored)));
+        };
+        let (render, outside) = self.prepare_render(&[&shape], None).await?;
+        let work = async move {
+            let result = match render.render(&shape).await {
+                Ok(value) => store(&*blobs, value).await?.ok_or_else(too_large),
+                Err(missed) => Err(missed.failure(None)),
+            };
+            Ok(Signal::OutputsRendered(result))
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    /// Without `outputs`, and with a group written last: a map of its members' outputs.
+    async fn last_group_outputs(&mut self) -> Result<Value, DriveError> {
+        let plan = self.prepared.plan().clone();
+        let group = self.state.last_unskipped().and_then(|step| plan.steps[step].group);
+        let Some(group) = group else { return Ok(Value::Null) };
+        let members = &plan.groups[group].members;
+        self.load_outputs(members).await?;
+        let output = |step: &StepIndex| (plan.steps[*step].name.clone(), self.output(*step).clone());
+        Ok(Value::Object(members.iter().map(output).collect()))
+    }
+}
+
+fn not_boolean(step: &str, value: &Value) -> Failure {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    let message = format!("The condition of step `{step}` gives {kind}; it must be true or false. Compare it with something.");
+    Failure::new(FailureKind::Flow, "condition_type", message)
+}
+
+pub(super) fn too_large() -> Failure {
+    let limit = limits::OUTPUT_BYTES / (1024 * 1024);
+    Failure::new(FailureKind::Limit, "output_too_large", format!("The value is larger than {limit} MiB. Pass large data as a file."))
+}

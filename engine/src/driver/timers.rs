@@ -1,0 +1,51 @@
+//! The run's timers, soonest first.
+//!
+//! Invariant: a timer fires at most once for each time it was started for; whether it still matters is the
+//! dispatcher's business.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use chrono::{DateTime, Utc};
+use domain::StepStatus;
+
+use crate::dispatcher::{State, Timer};
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(DateTime<Utc>, Timer)>>,
+}
+
+impl Timers {
+    pub(super) fn add(&mut self, timer: Timer, at: DateTime<Utc>) {
+        let entry = Reverse((at, timer));
+        self.heap.push(entry);
+    }
+
+    pub(super) fn next(&self) -> Option<(DateTime<Utc>, Timer)> {
+        self.heap.peek().map(|Reverse(entry)| *entry)
+    }
+
+    pub(super) fn take_due(&mut self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Timer)> {
+        let (at, _) = self.next()?;
+        if at > now { None } else { self.heap.pop().map(|Reverse(entry)| entry) }
+    }
+
+    /// The first timer that would still change something while nothing executes. Those before it are dropped.
+    pub(super) fn next_wake(&mut self, state: &State) -> Option<DateTime<Utc>> {
+        loop {
+            let (at, timer) = self.next()?;
+            let matters = match timer {
+                Timer::Run => state.end.is_none(),
+                Timer::Group(group) => state.groups[group].status.is_none(),
+                Timer::Retry(step) => state.steps[step].status == StepStatus::RetryWait,
+                Timer::Total(step) => matches!(state.steps[step].status, StepStatus::RetryWait | StepStatus::Queued),
+                Timer::Attempt(..) => false,
+            };
+            if matters {
+                return Some(at);
+            }
+            self.heap.pop();
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The values a render may see: outputs loaded once, records made once.
+//!
+//! Invariant: a record is kept only of a settled step, whose record never changes again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::{NanoUsd, StepStatus};
+use language::plan::{GroupIndex, StepIndex};
+use minijinja::value::Serde;
+use serde_json::{Value, json};
+
+use super::Driver;
+use crate::dispatcher::StepState;
+use crate::event::Stored;
+use crate::limits;
+use crate::ports::{Blobs, PortError};
+use crate::template::{GroupParts, Reads, RecordParts, Scope, ScopeParts};
+
+#[derive(Debug)]
+pub(super) struct Values {
+    /// Outputs that were in the blob store.
+    loaded: Vec<Option<Arc<Value>>>,
+    records: Vec<Option<minijinja::Value>>,
+    inputs: minijinja::Value,
+}
+
+impl Values {
+    pub(super) fn new(steps: usize, inputs: &Value) -> Self {
+        Self {
+            loaded: vec![None; steps],
+            records: vec![None; steps],
+            inputs: minijinja::Value::from(Serde(inputs)),
+        }
+    }
+}
+
+/// A value from the journal or the blob store.
+pub(super) async fn load(blobs: &dyn Blobs, stored: Stored) -> Result<Value, PortError> {
+    match stored {
+        Stored::Inline(value) => Ok(value),
+        Stored::Blob { blob, .. } => blobs.get_value(&blob).await,
+    }
+}
+
+/// A value for the journal: in the blob store if it is large. `None` if it is larger than an output may be.
+pub(super) async fn store(blobs: &dyn Blobs, value: Value) -> Result<Option<Stored>, PortError> {
+    let Some(bytes) = json_bytes(&value, limits::OUTPUT_BYTES) else { return Ok(None) };
+    if bytes <= limits::INLINE_BYTES {
+        return Ok(Some(Stored::Inline(value)));
+    }
+    let blob = blobs.put_value(&value).await?;
+    Ok(Some(Stored::Blob { blob, size_bytes: bytes as u64 }))
+}
+
+/// The length as JSON; `None` over the limit.
+fn json_bytes(value: &Value, limit: usize) -> Option<usize> {
+    struct Counter {
+        left: usize,
+    }
+    impl std::io::Write for Counter {
+        fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+            self.left = self.left.checked_sub(piece.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
+            Ok(piece.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter { left: limit };
+    serde_json::to_writer(&mut counter, value).ok()?;
+    Some(limit - counter.left)
+}
+
+impl Driver {
+    /// Brings the outputs of these steps and of the groups' members into memory.
+    pub(super) async fn load_outputs(&mut self, steps: &[StepIndex]) -> Result<(), PortError> {
+        for step in steps {
+            if let (Some(Stored::Blob { blob, .. }), None) = (&self.state.steps[*step].output, &self.values.loaded[*step]) {
+                let value = self.surroundings.blobs.get_value(blob).await?;
+                self.values.loaded[*step] = Some(Arc::new(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// A step's output; null where it has none. Blobs must have been loaded.
+    pub(super) fn output(&self, step: StepIndex) -> &Value {
+        match (&self.state.steps[step].output, &self.values.loaded[step]) {
+            (Some(Stored::Inline(value)), _) => value,
+            (Some(Stored::Blob { .. }), Some(value)) => value,
+            _ => &Value::Null,
+        }
+    }
+
+    /// All steps whose records these reads want.
+    pub(super) fn steps_read(&self, reads: &Reads) -> Vec<StepIndex> {
+        let plan = self.prepared.plan();
+        if reads.all_steps {
+            return (0..plan.steps.len()).collect();
+        }
+        let mut steps: Vec<StepIndex> =
+            reads.steps.iter().filter_map(|name| self.prepared.graph().step_named(name)).collect();
+        for group in plan.groups.iter().filter(|group| reads.steps.contains(&group.name)) {
+            steps.extend(&group.members);
+        }
+        steps
+    }
+
+    fn groups_read(&self, reads: &Reads) -> Vec<GroupIndex> {
+        let groups = self.prepared.plan().groups.iter().enumerate();
+        groups.filter(|(_, group)| reads.all_steps || reads.steps.contains(&group.name)).map(|(index, _)| index).collect()
+    }
+
+    fn single_steps(&self, reads: &Reads) -> Vec<StepIndex> {
+        let plan = self.prepared.plan();
+        if reads.all_steps {
+            return (0..plan.steps.len()).collect();
+        }
+        reads.steps.iter().filter_map(|name| self.prepared.graph().step_named(name)).collect()
+    }
+
+    /// The scope for a render here. Outputs must have been loaded.
+    pub(super) fn scope(&mut self, reads: &Reads, nonce: Option<&str>) -> Scope {
+        let mut scope = Scope::default();
+        if reads.reads("inputs") {
+            scope.set("inputs", self.values.inputs.clone());
+        }
+        for (name, value) in self.roots(reads) {
+            scope.set_json(&name, &value);
+        }
+        if reads.reads("steps") {
+            let mut entries = BTreeMap::new();
+            for step in self.single_steps(reads) {
+                let name = self.prepared.plan().steps[step].name.clone();
+                let record = self.record_value(step);
+                entries.insert(name, record);
+            }
+            for group in self.groups_read(reads) {
+                let value = self.group_value(group);
+                entries.insert(self.prepared.plan().groups[group].name.clone(), value);
+            }
+            scope.set_steps(entries);
+        }
+        if reads.reads("secrets") {
+            scope.set_secrets(nonce.map(str::to_owned));
+        }
+        scope
+    }
+
+    /// The same scope for a sandbox child.
+    pub(super) fn scope_parts(&self, reads: &Reads, nonce: Option<&str>) -> ScopeParts {
+        let mut parts = ScopeParts { nonce: nonce.map(str::to_owned), ..ScopeParts::default() };
+        if reads.reads("inputs") {
+            parts.roots.insert("inputs".to_owned(), self.run.inputs.clone());
+        }
+        parts.roots.extend(self.roots(reads));
+        if reads.reads("steps") {
+            for step in self.single_steps(reads) {
+                parts.steps.insert(self.prepared.plan().steps[step].name.clone(), self.record(step));
+            }
+            for group in self.groups_read(reads) {
+                let plan = &self.prepared.plan().groups[group];
+                let (status, success, skipped) = self.group_status(group);
+                let member = |step: &StepIndex| (self.prepared.plan().steps[*step].name.clone(), self.record(*step));
+                let members = plan.members.iter().map(member).collect();
+                parts.groups.insert(plan.name.clone(), GroupParts { status, success, skipped, members });
+            }
+        }
+        parts
+    }
+
+    fn roots(&self, reads: &Reads) -> Vec<(String, Value)> {
+        let mut roots = Vec::new();
+        if reads.reads("vars") {
+            roots.push(("vars".to_owned(), self.state.vars.clone().unwrap_or_else(|| json!({}))));
+        }
+        if reads.reads("run") {
+            let run = &self.run;
+            roots.push(("run".to_owned(), json!({
+                "id": run.id, "created_at": run.created_at, "trigger": run.trigger, "labels": run.labels,
+                "test": run.test, "depth": run.depth, "epoch": self.state.epoch,
+            })));
+        }
+        if reads.reads("flow") {
+            roots.push(("flow".to_owned(), json!({"name": self.run.flow, "version": self.run.version})));
+        }
+        roots
+    }
+
+    fn record(&self, step: StepIndex) -> RecordParts {
+        record_parts(&self.state.steps[step], self.output(step).clone())
+    }
+
+    fn record_value(&mut self, step: StepIndex) -> minijinja::Value {
+        if let Some(record) = &self.values.records[step] {
+            return record.clone();
+        }
+        let record = self.record(step).value();
+        if self.state.steps[step].status.is_settled() {
+            self.values.records[step] = Some(record.clone());
+        }
+        record
+    }
+
+    fn group_value(&mut self, group: GroupIndex) -> minijinja::Value {
+        let (status, success, skipped) = self.group_status(group);
+        let plan = self.prepared.plan().clone();
+        let members = &plan.groups[group].members;
+        let members = members.iter().map(|step| (plan.steps[*step].name.clone(), self.record_value(*step))).collect();
+        GroupParts::value_of(&status, success, skipped, members)
+    }
+
+    fn group_status(&self, group: GroupIndex) -> (String, Option<bool>, bool) {
+        match self.state.groups[group].status {
+            Some(status) => (status.to_string(), Some(status.is_success()), status == StepStatus::Skipped),
+            None if self.state.groups[group].started_at.is_some() => ("running".to_owned(), None, false),
+            None => ("pending".to_owned(), None, false),
+        }
+    }
+}
+
+fn record_parts(step: &StepState, output: Value) -> RecordParts {
+    let error = step.error.as_ref().map(|error| {
+        json!({"kind": error.kind, "code": error.code, "message": error.message, "retryable": error.retryable})
+    });
+    let duration = step.started_at.zip(step.ended_at).map(|(start, end)| end - start);
+    RecordParts {
+        status: step.status.to_string(),
+        success: step.success(),
+        skipped: step.status == StepStatus::Skipped,
+        cached: step.status == StepStatus::Cached,
+        attempts: step.attempts,
+        error,
+        output,
+        started_at: step.started_at.map(|at| at.to_rfc3339()),
+        duration_ms: duration.and_then(|duration| u64::try_from(duration.num_milliseconds()).ok()),
+        cost: step.cost.map(dollars),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for templates; sums are made of the integers")]
+fn dollars(cost: NanoUsd) -> f64 {
+    cost.0 as f64 / NanoUsd::PER_DOLLAR as f64
+}

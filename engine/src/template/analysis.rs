@@ -1,0 +1,293 @@
+//! What a template reads, what it may cost, and where a whole step stands for its output.
+//!
+//! Invariant: an unknown construct counts as costly and a computed name as a read of everything.
+
+use std::collections::BTreeSet;
+
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt};
+use minijinja::value::ValueKind;
+
+use super::syntax::{Seen, walk_expr, walk_stmt};
+
+/// Whether a render is bounded by its source and data, or has to be watched from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Weight {
+    /// Work and memory are at most the length of the source times the size of the data; fuel holds.
+    #[default]
+    Cheap,
+    /// Loops, assignments, macros, includes, or operations that fuel does not count: rendered in a sandbox child.
+    Costly,
+}
+
+/// The parts of the scope that a template reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reads {
+    /// Steps and groups.
+    pub steps: BTreeSet<String>,
+    pub all_steps: bool,
+    pub roots: BTreeSet<String>,
+    /// Files that are included, imported or extended by a written name.
+    pub files: BTreeSet<String>,
+    pub all_files: bool,
+}
+
+impl Reads {
+    pub(crate) fn merge_with(&mut self, other: &Self) {
+        self.merge(other);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.steps.extend(other.steps.iter().cloned());
+        self.roots.extend(other.roots.iter().cloned());
+        self.files.extend(other.files.iter().cloned());
+        self.all_steps |= other.all_steps;
+        self.all_files |= other.all_files;
+    }
+
+    #[must_use]
+    pub fn reads(&self, root: &str) -> bool {
+        self.roots.contains(root)
+    }
+}
+
+/// What the analysis found.
+#[derive(Debug, Default)]
+pub(super) struct Analysis {
+    pub(super) reads: Reads,
+    pub(super) weight: Weight,
+    /// Byte offsets where `.output` is missing: behind a whole step or group that is used as a value.
+    outputs_at: Vec<usize>,
+}
+
+/// Whether a name is a group's, and whether that group has a member of this name.
+pub(super) type Groups<'g> = &'g dyn Fn(&str) -> Option<BTreeSet<String>>;
+
+impl Analysis {
+    pub(super) fn of_stmt(stmt: &Stmt<'_>, groups: Groups<'_>) -> Self {
+        let mut found = Self::default();
+        walk_stmt(stmt, &mut |seen| found.take(seen, groups));
+        found
+    }
+
+    pub(super) fn of_expr(expr: &Expr<'_>, groups: Groups<'_>) -> Self {
+        let mut found = Self::default();
+        walk_expr(expr, false, &mut |seen| found.take(seen, groups));
+        found
+    }
+
+    /// The source with every whole step replaced by its output.
+    pub(super) fn rewrite(&self, source: &str) -> String {
+        let mut places = self.outputs_at.clone();
+        places.sort_unstable();
+        let mut text = source.to_owned();
+        for place in places.into_iter().rev() {
+            text.insert_str(place, ".output");
+        }
+        text
+    }
+
+    fn take(&mut self, seen: &Seen<'_, '_>, groups: Groups<'_>) {
+        match seen {
+            Seen::Stmt(stmt) => self.take_stmt(stmt),
+            Seen::Expr { expr, accessed } => {
+                self.take_expr(expr, *accessed, groups);
+                if !expr_is_cheap(expr) {
+                    self.weight = Weight::Costly;
+                }
+            }
+        }
+    }
+
+    fn take_stmt(&mut self, stmt: &Stmt<'_>) {
+        if !matches!(stmt, Stmt::Template(_) | Stmt::EmitExpr(_) | Stmt::EmitRaw(_) | Stmt::IfCond(_)) {
+            self.weight = Weight::Costly;
+        }
+        let file = match stmt {
+            Stmt::Include(node) => &node.name,
+            Stmt::Extends(node) => &node.name,
+            Stmt::Import(node) => &node.expr,
+            Stmt::FromImport(node) => &node.expr,
+            _ => return,
+        };
+        match file.as_const().and_then(|value| value.as_str().map(str::to_owned)) {
+            Some(name) => {
+                self.reads.files.insert(name);
+            }
+            None => self.reads.all_files = true,
+        }
+    }
+
+    fn take_expr(&mut self, expr: &Expr<'_>, accessed: bool, groups: Groups<'_>) {
+        match expr {
+            Expr::Var(var) => {
+                self.reads.roots.insert(var.id.to_owned());
+                // `steps` by itself, or under a computed name; a written one is counted by its access.
+                if var.id == "steps" && !accessed {
+                    self.reads.all_steps = true;
+                }
+            }
+            Expr::GetAttr(_) | Expr::GetItem(_) => self.take_access(expr, accessed, groups),
+            _ => {}
+        }
+    }
+
+    fn take_access(&mut self, expr: &Expr<'_>, accessed: bool, groups: Groups<'_>) {
+        let Some((base, name)) = access(expr) else {
+            if matches!(expr, Expr::GetItem(item) if is_steps(&item.expr)) {
+                self.reads.all_steps = true;
+            }
+            return;
+        };
+        if is_steps(base) {
+            self.reads.steps.insert(name.to_string());
+            if !accessed {
+                self.outputs_at.push(expr.span().end_offset as usize);
+            }
+            return;
+        }
+        let member_of = access(base).filter(|(root, _)| is_steps(root)).and_then(|(_, group)| groups(&group));
+        if !accessed && member_of.is_some_and(|members| members.contains(&*name)) {
+            self.outputs_at.push(expr.span().end_offset as usize);
+        }
+    }
+}
+
+fn is_steps(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Var(var) if var.id == "steps")
+}
+
+/// `a.b` and `a["b"]` as base and name.
+fn access<'n, 's>(expr: &'n Expr<'s>) -> Option<(&'n Expr<'s>, std::borrow::Cow<'n, str>)> {
+    match expr {
+        Expr::GetAttr(node) => Some((&node.expr, node.name.into())),
+        Expr::GetItem(node) => match &node.subscript_expr {
+            Expr::Const(key) => Some((&node.expr, key.value.as_str()?.to_owned().into())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether this node by itself keeps the promise of [`Weight::Cheap`]; its children are asked on their own.
+fn expr_is_cheap(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::BinOp(node) => match node.op {
+            // Lists grow lazily by `+`, and fuel does not see it; a number or a text on one side rules lists out.
+            BinOpKind::Add => is_plain_literal(&node.left) || is_plain_literal(&node.right),
+            BinOpKind::Mul | BinOpKind::Pow => is_number_literal(&node.left) && is_number_literal(&node.right),
+            _ => true,
+        },
+        Expr::Filter(node) => filter_is_cheap(node),
+        Expr::Call(node) => call_is_cheap(node),
+        _ => true,
+    }
+}
+
+fn is_plain_literal(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Const(node) if matches!(node.value.kind(), ValueKind::Number | ValueKind::String))
+}
+
+fn is_number_literal(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Const(node) if node.value.kind() == ValueKind::Number)
+}
+
+/// Filters whose result is no larger than their input times a constant, and which fuel counts.
+const CHEAP_FILTERS: &[&str] = &[
+    "abs", "attr", "b64decode", "b64encode", "bool", "capitalize", "count", "currency", "d", "default", "dictsort",
+    "e", "escape", "first", "flatten", "float", "format_datetime", "fromjson", "hmac_sha256", "int", "items", "last",
+    "length", "lines", "list", "lower", "max", "min", "parse_datetime", "reverse", "round", "safe", "sha256", "slugify",
+    "sort", "split", "string", "sum", "title", "tojson", "trim", "truncate_tokens", "unique", "upper", "urlencode",
+];
+
+const CHEAP_METHODS: &[&str] = &[
+    "capitalize", "count", "endswith", "find", "get", "isalnum", "isalpha", "isdigit", "islower", "isnumeric",
+    "isspace", "isupper", "items", "keys", "lower", "lstrip", "rfind", "rstrip", "split", "splitlines", "startswith",
+    "strip", "title", "upper", "values",
+];
+
+fn filter_is_cheap(filter: &Filter<'_>) -> bool {
+    let plain = |args: &[CallArg<'_>]| {
+        args.iter().all(|arg| matches!(arg, CallArg::Pos(expr) | CallArg::Kwarg(_, expr) if expr.as_const().is_some()))
+    };
+    match filter.name {
+        // Bounded by the length of the literal for each piece.
+        "join" => plain(&filter.args),
+        // Named filters and tests as arguments could be anything.
+        "map" => matches!(filter.args.first(), Some(CallArg::Kwarg("attribute", _))) && plain(&filter.args),
+        "selectattr" | "rejectattr" => filter.args.len() == 1 && plain(&filter.args),
+        name => CHEAP_FILTERS.binary_search(&name).is_ok(),
+    }
+}
+
+fn call_is_cheap(call: &Call<'_>) -> bool {
+    match call.identify_call() {
+        CallType::Method(_, name) => CHEAP_METHODS.binary_search(&name).is_ok(),
+        CallType::Function(_) | CallType::Block(_) | CallType::Object(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::machinery::parse_expr;
+
+    use super::*;
+
+    fn analysed(source: &str) -> Analysis {
+        let groups = |name: &str| (name == "both").then(|| BTreeSet::from(["left".to_owned()]));
+        Analysis::of_expr(&parse_expr(source).unwrap(), &groups)
+    }
+
+    fn rewritten(source: &str) -> String {
+        analysed(source).rewrite(source)
+    }
+
+    #[test]
+    fn the_lists_are_sorted_for_the_search() {
+        assert!(CHEAP_FILTERS.is_sorted());
+        assert!(CHEAP_METHODS.is_sorted());
+    }
+
+    #[test]
+    fn a_whole_step_is_its_output_and_an_attribute_is_the_record() {
+        assert_eq!(rewritten("steps.a"), "steps.a.output");
+        assert_eq!(rewritten("steps.a.success"), "steps.a.success");
+        assert_eq!(rewritten("[steps.a, steps['b'], (steps.c)]"), "[steps.a.output, steps['b'].output, (steps.c.output)]");
+        assert_eq!(rewritten("steps.a|tojson ~ steps.b.text"), "steps.a.output|tojson ~ steps.b.text");
+        assert_eq!(rewritten("steps.a.items()"), "steps.a.output.items()");
+        assert_eq!(rewritten("steps.a[steps.b]"), "steps.a[steps.b.output]");
+        assert_eq!(rewritten("steps.both"), "steps.both.output");
+        assert_eq!(rewritten("steps.both.left"), "steps.both.left.output");
+        assert_eq!(rewritten("steps.both.left.text"), "steps.both.left.text");
+        assert_eq!(rewritten("steps.both.success"), "steps.both.success");
+        assert_eq!(rewritten("'é' ~ steps.a"), "'é' ~ steps.a.output");
+    }
+
+    #[test]
+    fn reads_are_found_and_computed_names_read_everything() {
+        let reads = analysed("steps.a.x == inputs.y and steps['b'].success").reads;
+        assert_eq!(reads.steps, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        assert!(reads.reads("inputs") && !reads.all_steps);
+        assert!(analysed("steps[inputs.name]").reads.all_steps);
+        assert!(analysed("steps|length").reads.all_steps);
+    }
+
+    #[test]
+    fn only_bounded_expressions_are_cheap() {
+        let cheap = [
+            "steps.a.file_type == 'pdf'", "inputs.x + 1", "'a' + inputs.x", "steps.a.text|upper|trim", "inputs.a ~ inputs.b",
+            "inputs.items[0].name|default('x')", "not inputs.ok", "inputs.l|join(', ')", "inputs.m.items()", "6 * 7",
+            "inputs.l|map(attribute='x')|list",
+        ];
+        for source in cheap {
+            assert_eq!(analysed(source).weight, Weight::Cheap, "{source}");
+        }
+        let costly = [
+            "inputs.a + inputs.b", "inputs.a * 3", "range(10)", "inputs.a|map('upper')", "inputs.x|replace('a', 'b')",
+            "inputs.l|join(inputs.s)", "2 ** inputs.x", "inputs.x|regex_find('a')", "inputs.x.replace('a', 'b')",
+            "inputs.x|unknown_filter", "inputs.l|chain(inputs.l)",
+        ];
+        for source in costly {
+            assert_eq!(analysed(source).weight, Weight::Costly, "{source}");
+        }
+    }
+}

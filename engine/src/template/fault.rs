@@ -1,0 +1,87 @@
+//! What can be wrong with a render, as a failure of the flow.
+
+use domain::{Failure, FailureKind};
+use minijinja::{Error, ErrorKind};
+use serde::{Deserialize, Serialize};
+
+/// A render that failed. `code` is one of `undefined_name`, `template_error`, `template_limit`, `secret_transformed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+    /// JSON pointer of the template within what was rendered.
+    #[serde(default)]
+    pub pointer: String,
+}
+
+const SHOWN: usize = 120;
+
+impl Fault {
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), pointer: String::new() }
+    }
+
+    pub(super) fn limit(what: &str) -> Self {
+        Self::new("template_limit", format!("The template needs more {what} than a template may use."))
+    }
+
+    pub(super) fn undefined(source: &str) -> Self {
+        Self::new("undefined_name", format!("`{}` is not defined. Use `default(...)` where it may be missing.", shown(source)))
+    }
+
+    pub(super) fn of(error: &Error, source: &str) -> Self {
+        let root = innermost(error);
+        let detail = || root.detail().map_or_else(|| root.kind().to_string(), str::to_owned);
+        match root.kind() {
+            ErrorKind::OutOfFuel => Self::limit("work"),
+            ErrorKind::WriteFailure => Self::limit("room for its text"),
+            ErrorKind::UndefinedError => Self::new(
+                "undefined_name",
+                format!(
+                    "`{}` uses a name that is not defined ({}). Use `default(...)` where it may be missing.",
+                    shown(source),
+                    detail()
+                ),
+            ),
+            _ => Self::new("template_error", format!("`{}` cannot be rendered: {}.", shown(source), detail())),
+        }
+    }
+
+    pub(super) fn within(mut self, key: &str) -> Self {
+        let escaped = key.replace('~', "~0").replace('/', "~1");
+        self.pointer.insert_str(0, &format!("/{escaped}"));
+        self
+    }
+
+    /// As the failure of a step or run, pointing at a line of the flow.
+    #[must_use]
+    pub fn failure(self, line: Option<u32>) -> Failure {
+        let kind = if self.code == "template_limit" { FailureKind::Limit } else { FailureKind::Flow };
+        Failure::new(kind, self.code, self.message).at_line(line)
+    }
+}
+
+/// Errors of includes and blocks wrap the one that tells something.
+fn innermost(error: &Error) -> &Error {
+    let mut found = error;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<Error>() {
+            found = cause;
+        }
+        source = cause.source();
+    }
+    found
+}
+
+fn shown(source: &str) -> String {
+    let line = source.trim().lines().next().unwrap_or_default();
+    if line.chars().count() > SHOWN {
+        let cut: String = line.chars().take(SHOWN).collect();
+        format!("{cut}…")
+    } else {
+        line.to_owned()
+    }
+}

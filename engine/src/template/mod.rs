@@ -1,0 +1,29 @@
+//! Templates: native values, strict names, and limits that hold.
+//!
+//! Invariant: a template that the analysis cannot prove cheap is rendered in a sandbox child under memory and time
+//! limits; the others run here, on fuel. Secrets never enter a render: a marker stands for them that nobody can guess.
+
+mod analysis;
+mod dates;
+mod environment;
+mod fault;
+mod filters;
+mod job;
+mod json;
+mod prepared;
+mod scope;
+mod secrets;
+mod shape;
+mod syntax;
+mod tables;
+
+pub use analysis::{Reads, Weight};
+pub use fault::Fault;
+pub use job::{JOB, RenderJob, handlers, render_job};
+pub use prepared::{Prepared, PreparedStep};
+pub use scope::{GroupParts, RecordParts, Scope, ScopeParts};
+pub use secrets::{MASK, fill, mask};
+pub use shape::{Shape, Template};
+
+#[cfg(test)]
+mod tests;

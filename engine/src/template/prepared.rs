@@ -1,0 +1,236 @@
+//! A plan made ready to run: templates compiled, schemas compiled, followers known. Made once per plan, shared by its
+//! runs.
+//!
+//! Invariant: making it never fails; what is broken fails the step that needs it, with its line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jsonschema::Validator;
+use language::Plan;
+use language::plan::{OnError, StepIndex};
+use minijinja::Environment;
+use serde_json::{Map, Value as Json};
+
+use super::analysis::{Analysis, Reads, Weight};
+use super::environment::environment;
+use super::fault::Fault;
+use super::job::RenderJob;
+use super::scope::{Scope, ScopeParts};
+use super::secrets;
+use super::shape::{Shape, Template};
+use crate::dispatcher::Graph;
+use crate::executor::{Executor, Registry};
+
+/// One step, compiled.
+pub struct PreparedStep {
+    pub condition: Option<Shape>,
+    /// Without raw and file fields.
+    pub config: Shape,
+    /// Handed over as written.
+    pub raw: Map<String, Json>,
+    /// Templates from files of the folder, by the field that takes their text.
+    pub files: Vec<(String, Shape)>,
+    pub fallback: Option<Shape>,
+    /// For a main input that is a list: the steps whose whole outputs are listed, where the config says nothing else.
+    pub listed_steps: Option<Vec<String>>,
+    pub executor: Option<Arc<dyn Executor>>,
+    pub(crate) validator: Option<Validator>,
+}
+
+pub struct Prepared {
+    graph: Arc<Graph>,
+    pub vars: Vec<(String, Shape)>,
+    pub steps: Vec<PreparedStep>,
+    pub outputs: Option<Shape>,
+    environment: Environment<'static>,
+    file_reads: BTreeMap<String, Reads>,
+    sources: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("plan", &self.graph.plan().name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, registry: &Registry) -> Self {
+        let members: BTreeMap<&str, BTreeSet<String>> = plan
+            .groups
+            .iter()
+            .map(|group| {
+                let names = group.members.iter().map(|member| plan.steps[*member].name.clone());
+                (group.name.as_str(), names.collect())
+            })
+            .collect();
+        let groups = |name: &str| members.get(name).cloned();
+        let (sources, file_reads) = compile_files(&plan, &groups);
+        let mut environment = environment(&sources);
+        let mut ready = |mut shape: Shape| {
+            shape.add_to(&mut environment);
+            shape
+        };
+        let vars = plan.vars.iter().map(|(name, value)| {
+            (name.clone(), ready(Shape::new(value, &format!("vars/{name}"), &groups)))
+        });
+        let vars = vars.collect();
+        let outputs =
+            plan.outputs.as_ref().map(|outputs| ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups)));
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for index in 0..plan.steps.len() {
+            let mut step = prepare_step(&plan, index, registry, &groups);
+            step.condition = step.condition.map(&mut ready);
+            step.config = ready(step.config);
+            step.files = step.files.into_iter().map(|(field, shape)| (field, ready(shape))).collect();
+            step.fallback = step.fallback.map(&mut ready);
+            steps.push(step);
+        }
+        let graph = Arc::new(Graph::new(plan, registry));
+        Self { graph, vars, steps, outputs, environment, file_reads, sources }
+    }
+
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        self.graph.plan()
+    }
+
+    /// What a shape reads, files that it includes among it.
+    #[must_use]
+    pub fn reads(&self, shape: &Shape) -> Reads {
+        let mut reads = shape.reads();
+        let mut seen = BTreeSet::new();
+        loop {
+            let wanted = |name: &&String| (reads.all_files || reads.files.contains(*name)) && !seen.contains(*name);
+            let Some(name) = self.file_reads.keys().find(wanted).cloned() else { return reads };
+            if let Some(found) = self.file_reads.get(&name) {
+                reads.merge(&found.clone());
+            }
+            seen.insert(name);
+        }
+    }
+
+    /// Renders a cheap shape here, on fuel.
+    pub fn render(&self, shape: &Shape, scope: &Scope) -> Result<Json, Fault> {
+        shape.render(&self.environment, scope)
+    }
+
+    /// The job for a sandbox child.
+    #[must_use]
+    pub fn job(&self, shape: &Shape, reads: &Reads, scope: ScopeParts) -> RenderJob {
+        let wanted = |name: &String| reads.all_files || reads.files.contains(name);
+        let files = self.sources.iter().filter(|(name, _)| wanted(name));
+        RenderJob { shape: shape.clone(), scope, files: files.map(|(name, text)| (name.clone(), text.clone())).collect() }
+    }
+
+    /// Takes the markers of a render out of a config. See [`crate::event::SecretUse`].
+    pub fn take_secrets(config: &mut Json, nonce: &str) -> Result<Vec<crate::event::SecretUse>, Fault> {
+        secrets::take_out(config, nonce)
+    }
+
+    /// What a config has against its executor's schema, as one sentence, with the pointer of the place.
+    #[must_use]
+    pub fn misfit(&self, step: StepIndex, config: &Json) -> Option<(String, String)> {
+        let validator = self.steps[step].validator.as_ref()?;
+        let error = validator.iter_errors(config).next()?;
+        let pointer = error.instance_path().to_string();
+        let place = if pointer.is_empty() { "config".to_owned() } else { format!("config{pointer}") };
+        Some((format!("{place}: {}", error.masked()), pointer))
+    }
+}
+
+fn compile_files(plan: &Plan, groups: super::analysis::Groups<'_>) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
+    let mut sources = BTreeMap::new();
+    let mut reads = BTreeMap::new();
+    for (name, text) in &plan.files {
+        // A file that does not parse is given as it is: using it says why.
+        match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
+            Ok(stmt) => {
+                let analysis = Analysis::of_stmt(&stmt, groups);
+                sources.insert(name.clone(), analysis.rewrite(text));
+                reads.insert(name.clone(), analysis.reads);
+            }
+            Err(_) => {
+                sources.insert(name.clone(), text.clone());
+            }
+        }
+    }
+    (sources, reads)
+}
+
+fn prepare_step(plan: &Plan, index: StepIndex, registry: &Registry, groups: super::analysis::Groups<'_>) -> PreparedStep {
+    let step = &plan.steps[index];
+    let executor = registry.get(&step.executor).cloned();
+    let spec = executor.as_ref().map(|executor| executor.spec());
+    let mut config = step.config.clone();
+    let mut raw = Map::new();
+    for field in spec.map(|spec| spec.raw_fields.as_slice()).unwrap_or_default() {
+        if let Some(value) = config.shift_remove(field) {
+            raw.insert(field.clone(), value);
+        }
+    }
+    let mut files = Vec::new();
+    for field in spec.map(|spec| spec.file_fields.as_slice()).unwrap_or_default() {
+        let Some(name) = config.get(field).and_then(Json::as_str).map(str::to_owned) else { continue };
+        config.shift_remove(field);
+        let target = field.strip_suffix("_file").unwrap_or(field).to_owned();
+        files.push((target, file_template(plan, &name, groups)));
+    }
+    let listed_steps = spec
+        .and_then(|spec| spec.main_input.as_ref())
+        .filter(|main| main.list)
+        .and_then(|main| listed_steps(config.get(&main.field)?));
+    let validator = spec.and_then(|spec| jsonschema::validator_for(&spec.config).ok());
+    let name = &step.name;
+    PreparedStep {
+        condition: step.condition.as_ref().map(|condition| {
+            let template = Template::of_expression(format!("steps/{name}/condition"), &condition.source, groups);
+            Shape::Template(Box::new(template))
+        }),
+        config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), groups),
+        raw,
+        files,
+        fallback: match &step.on_error {
+            OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
+            OnError::Fail | OnError::Continue => None,
+        },
+        listed_steps,
+        validator,
+        executor,
+    }
+}
+
+/// A file of the folder as a template; one that includes it, so that its own includes and errors carry its name.
+fn file_template(plan: &Plan, name: &str, groups: super::analysis::Groups<'_>) -> Shape {
+    let mut template = Template::of_text(format!("file/{name}"), &format!("{{% include {name:?} %}}"), groups);
+    if !plan.files.contains_key(name) {
+        template.broken = Some(Fault::new("missing_file", format!("The flow's folder has no file `{name}`.")));
+    }
+    template.weight = file_weight(plan, name, groups);
+    Shape::Template(Box::new(template))
+}
+
+fn file_weight(plan: &Plan, name: &str, groups: super::analysis::Groups<'_>) -> Weight {
+    let text = plan.files.get(name).map_or("", String::as_str);
+    minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default())
+        .map_or(Weight::Cheap, |stmt| Analysis::of_stmt(&stmt, groups).weight)
+}
+
+/// The names in a list whose elements are each exactly one whole step.
+fn listed_steps(value: &Json) -> Option<Vec<String>> {
+    let items = value.as_array().filter(|items| !items.is_empty())?;
+    items.iter().map(|item| whole_step(item.as_str()?)).collect()
+}
+
+fn whole_step(text: &str) -> Option<String> {
+    let inside = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    let name = inside.strip_prefix("steps.")?;
+    let is_name = name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+    (is_name && !name.is_empty()).then(|| name.to_owned())
+}

@@ -1,0 +1,191 @@
+//! A JSON value whose strings may be templates, compiled.
+//!
+//! Invariant: a shape renders to a value of the same form; only whole strings change their type.
+
+use minijinja::machinery::{self, ast};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::analysis::{Analysis, Groups, Reads, Weight};
+use super::environment::{native_source, render};
+use super::fault::Fault;
+use super::scope::Scope;
+
+/// One template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Under which the environment holds it.
+    pub(super) name: String,
+    /// As written, for messages.
+    pub(super) source: String,
+    /// As compiled.
+    pub(super) compiled: String,
+    /// Gives the expression's own value instead of text.
+    pub(super) native: bool,
+    #[serde(skip)]
+    pub(super) weight: Weight,
+    #[serde(skip)]
+    pub(super) reads: Reads,
+    /// Why it cannot be rendered at all.
+    pub(super) broken: Option<Fault>,
+}
+
+impl Template {
+    /// A string of a config: text with templates in it, or one expression.
+    pub(super) fn of_text(name: String, source: &str, groups: Groups<'_>) -> Self {
+        let parsed = machinery::parse(source, "template", SyntaxConfig::default());
+        match parsed {
+            Err(error) => Self::broken(name, source, &error),
+            Ok(stmt) => match single_expression(&stmt, source) {
+                Some(expression) => Self::of_expression(name, expression, groups),
+                None => Self::made(name, source, Analysis::of_stmt(&stmt, groups), false),
+            },
+        }
+    }
+
+    /// An expression without its braces.
+    pub(super) fn of_expression(name: String, source: &str, groups: Groups<'_>) -> Self {
+        match machinery::parse_expr(source) {
+            Ok(expr) => Self::made(name, source, Analysis::of_expr(&expr, groups), true),
+            Err(error) => Self::broken(name, source, &error),
+        }
+    }
+
+    fn made(name: String, source: &str, analysis: Analysis, native: bool) -> Self {
+        let rewritten = analysis.rewrite(source);
+        let compiled = if native { native_source(&rewritten) } else { rewritten };
+        let Analysis { reads, weight, .. } = analysis;
+        Self { name, source: source.to_owned(), compiled, native, weight, reads, broken: None }
+    }
+
+    fn broken(name: String, source: &str, error: &Error) -> Self {
+        Self {
+            name,
+            source: source.to_owned(),
+            compiled: String::new(),
+            native: false,
+            weight: Weight::Cheap,
+            reads: Reads::default(),
+            broken: Some(Fault::of(error, source)),
+        }
+    }
+
+    pub(super) fn add_to(&mut self, environment: &mut Environment<'static>) {
+        if self.broken.is_none()
+            && let Err(error) = environment.add_template_owned(self.name.clone(), self.compiled.clone())
+        {
+            self.broken = Some(Fault::of(&error, &self.source));
+        }
+    }
+
+    pub(super) fn render(&self, environment: &Environment<'_>, scope: &Scope) -> Result<Json, Fault> {
+        match &self.broken {
+            Some(fault) => Err(fault.clone()),
+            None => render(environment, &self.name, self.native, &self.source, scope),
+        }
+    }
+}
+
+/// The inside of a string that is exactly one `{{ expression }}`.
+fn single_expression<'s>(stmt: &ast::Stmt<'_>, source: &'s str) -> Option<&'s str> {
+    let ast::Stmt::Template(template) = stmt else { return None };
+    let [ast::Stmt::EmitExpr(_)] = template.children.as_slice() else { return None };
+    let inside = source.strip_prefix("{{")?.strip_suffix("}}")?;
+    let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
+    Some(inside.strip_suffix(['-', '+']).unwrap_or(inside))
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    Literal(Json),
+    Template(Box<Template>),
+    List(Vec<Shape>),
+    Map(Vec<(String, Shape)>),
+}
+
+impl Shape {
+    /// `name` makes the names of its templates; strings without a brace stay as they are.
+    pub(super) fn new(value: &Json, name: &str, groups: Groups<'_>) -> Self {
+        match value {
+            Json::String(text) if text.contains("{{") || text.contains("{%") || text.contains("{#") => {
+                Self::Template(Box::new(Template::of_text(name.to_owned(), text, groups)))
+            }
+            Json::Array(items) => {
+                let shapes: Vec<Self> =
+                    items.iter().enumerate().map(|(index, item)| Self::new(item, &format!("{name}/{index}"), groups)).collect();
+                if shapes.iter().all(Self::is_literal) { Self::Literal(value.clone()) } else { Self::List(shapes) }
+            }
+            Json::Object(map) => {
+                let shapes: Vec<(String, Self)> =
+                    map.iter().map(|(key, item)| (key.clone(), Self::new(item, &format!("{name}/{key}"), groups))).collect();
+                if shapes.iter().all(|(_, shape)| shape.is_literal()) {
+                    Self::Literal(value.clone())
+                } else {
+                    Self::Map(shapes)
+                }
+            }
+            other => Self::Literal(other.clone()),
+        }
+    }
+
+    fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    pub(super) fn each(&self, visit: &mut dyn FnMut(&Template)) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Template(template) => visit(template),
+            Self::List(items) => items.iter().for_each(|item| item.each(visit)),
+            Self::Map(items) => items.iter().for_each(|(_, item)| item.each(visit)),
+        }
+    }
+
+    pub(super) fn add_to(&mut self, environment: &mut Environment<'static>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Template(template) => template.add_to(environment),
+            Self::List(items) => items.iter_mut().for_each(|item| item.add_to(environment)),
+            Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.add_to(environment)),
+        }
+    }
+
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        let mut weight = Weight::Cheap;
+        self.each(&mut |template| weight = weight.max(template.weight));
+        weight
+    }
+
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        self.each(&mut |template| reads.merge(&template.reads));
+        reads
+    }
+
+    /// Renders here and now.
+    pub(super) fn render(&self, environment: &Environment<'_>, scope: &Scope) -> Result<Json, Fault> {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Template(template) => template.render(environment, scope),
+            Self::List(items) => {
+                let render = |(index, item): (usize, &Self)| {
+                    item.render(environment, scope).map_err(|fault| fault.within(&index.to_string()))
+                };
+                Ok(Json::Array(items.iter().enumerate().map(render).collect::<Result<_, _>>()?))
+            }
+            Self::Map(items) => {
+                let mut map = Map::new();
+                for (key, item) in items {
+                    let value = item.render(environment, scope).map_err(|fault| fault.within(key))?;
+                    map.insert(key.clone(), value);
+                }
+                Ok(Json::Object(map))
+            }
+        }
+    }
+}
