@@ -1,1 +1,36 @@
-//! What the product can do, once, for console, REST and command line.
+//! What the product can do, once, for console, REST and command line: a module a resource.
+//!
+//! Invariant: every function that acts for somebody takes an [`Actor`] and asks [`authz`] beside the effect; what belongs
+//! together is one unit of work, its audit entry included.
+
+pub mod actor;
+pub mod audit;
+pub mod authz;
+pub mod blobs;
+pub mod connections;
+pub mod error;
+pub mod files;
+pub mod flows;
+pub mod ids;
+pub mod keys;
+pub mod links;
+pub mod members;
+pub mod overview;
+pub mod password;
+pub mod ports;
+pub mod runs;
+pub mod secrets;
+pub mod sessions;
+pub mod settings;
+pub mod sign_in;
+pub mod tenants;
+pub mod token;
+pub mod vault;
+pub mod weir;
+
+pub use actor::{Actor, Scope, Subject};
+pub use error::ServiceError;
+pub use ids::Ids;
+pub use settings::Settings;
+pub use vault::Vault;
+pub use weir::{Parts, Weir};

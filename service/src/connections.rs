@@ -1,0 +1,205 @@
+//! Connections: the named services that flows call, with their credentials sealed.
+//!
+//! Invariant: a `simulated` connection exists only where the demo's seed made one; nobody can write one.
+
+use domain::wire::{ConnectionInput, ConnectionView};
+use domain::{Permission, TenantId};
+use engine::ports::ModelKind;
+use entities::{Scope as _, connection};
+use sea_orm::ColumnTrait;
+use zeroize::Zeroizing;
+
+use crate::audit::{self, Entry};
+use crate::secrets::check_name;
+use crate::{Actor, ServiceError, Weir, authz};
+
+const OPENAI: &str = "openai";
+const SIMULATED: &str = "simulated";
+
+/// # Errors
+/// [`ServiceError::Forbidden`].
+pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<ConnectionView>, ServiceError> {
+    authz::check(actor, Permission::ConnectionsRead)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let rows = reader.find::<connection::Entity>().order_by_asc(connection::Column::Name).all().await?;
+    Ok(rows.iter().map(view).collect())
+}
+
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<ConnectionView, ServiceError> {
+    authz::check(actor, Permission::ConnectionsRead)?;
+    let row = row(weir, actor.tenant, name).await?;
+    row.as_ref().map(view).ok_or_else(|| ServiceError::not_found("connection", name))
+}
+
+/// Makes or changes a connection. An absent `api_key` keeps the stored one, but only for the same host: a key never goes
+/// to an address it was not given for.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::Invalid`].
+pub async fn put(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    input: ConnectionInput,
+) -> Result<ConnectionView, ServiceError> {
+    authz::check(actor, Permission::ConnectionsWrite)?;
+    check_name(name)?;
+    if input.kind != OPENAI {
+        return Err(ServiceError::field("/kind", "The only kind so far is `openai`: any OpenAI-compatible endpoint."));
+    }
+    let base_url = base_url(input.base_url.as_deref())?;
+    save(weir, actor, name, OPENAI, Some(base_url), input.api_key.map(Zeroizing::new)).await
+}
+
+/// Makes the demo's built-in connection. Only the demo's seed calls this.
+pub(crate) async fn put_simulated(weir: &Weir, actor: &Actor, name: &str) -> Result<ConnectionView, ServiceError> {
+    save(weir, actor, name, SIMULATED, None, None).await
+}
+
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), ServiceError> {
+    authz::check(actor, Permission::ConnectionsWrite)?;
+    let audit_row = entry(weir, actor, "connection.deleted", None, name);
+    let name = name.to_owned();
+    weir.store()
+        .write(actor.tenant, move |unit| async move {
+            let gone = unit.delete::<connection::Entity>().filter(connection::Column::Name.eq(&name)).exec().await?;
+            if gone == 0 {
+                return Err(ServiceError::not_found("connection", name));
+            }
+            audit::write(&unit, audit_row).await?;
+            Ok(())
+        })
+        .await
+}
+
+/// A connection with its key in clear, for a run of its tenant.
+pub(crate) struct Opened {
+    pub(crate) name: String,
+    pub(crate) kind: ModelKind,
+    pub(crate) base_url: String,
+    pub(crate) api_key: Option<String>,
+}
+
+pub(crate) async fn open(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<Opened>, ServiceError> {
+    let Some(row) = row(weir, tenant, name).await? else { return Ok(None) };
+    let api_key = match &row.credentials {
+        None => None,
+        Some(sealed) => {
+            let plain = weir.tenant_key(tenant).await?.open(&object(&row), "api_key", sealed)?;
+            Some(std::str::from_utf8(&plain).map_err(ServiceError::internal)?.to_owned())
+        }
+    };
+    let kind = if row.kind == SIMULATED { ModelKind::Simulated } else { ModelKind::OpenAi };
+    Ok(Some(Opened { kind, base_url: row.base_url.unwrap_or_default(), api_key, name: row.name }))
+}
+
+async fn row(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<connection::Model>, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    Ok(reader.find::<connection::Entity>().filter(connection::Column::Name.eq(name)).one().await?)
+}
+
+async fn save(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    kind: &'static str,
+    base_url: Option<String>,
+    api_key: Option<Zeroizing<String>>,
+) -> Result<ConnectionView, ServiceError> {
+    let key = weir.tenant_key(actor.tenant).await?;
+    let fresh = weir.ids().connection().uuid();
+    let (now, tenant) = (weir.now(), actor.tenant);
+    let audit_row = entry(weir, actor, "connection.set", base_url.as_deref(), name);
+    let name = name.to_owned();
+    weir.store()
+        .write(actor.tenant, move |unit| async move {
+            let find = unit.find::<connection::Entity>().filter(connection::Column::Name.eq(&name));
+            let known = find.for_update().one().await?;
+            if known.as_ref().is_some_and(|row| row.kind != kind) {
+                return Err(ServiceError::Conflict(format!("The connection `{name}` is of another kind; delete it first.")));
+            }
+            let is_new = known.is_none();
+            let mut row = known.unwrap_or(connection::Model {
+                tenant_id: tenant.uuid(),
+                id: fresh,
+                name,
+                kind: kind.to_owned(),
+                base_url: None,
+                credentials: None,
+                settings: None,
+                created_at: now,
+                updated_at: now,
+            });
+            if host(row.base_url.as_deref()) != host(base_url.as_deref()) {
+                row.credentials = None;
+            }
+            row.base_url = base_url;
+            row.updated_at = now;
+            if let Some(api_key) = api_key {
+                let sealed = key.seal(&object(&row), "api_key", api_key.as_bytes());
+                row.credentials = Some(sealed).filter(|_| !api_key.is_empty());
+            }
+            if is_new {
+                unit.insert(row.clone()).await?;
+            } else {
+                unit.update::<connection::Entity>()
+                    .set(connection::Column::BaseUrl, row.base_url.clone())
+                    .set(connection::Column::Credentials, row.credentials.clone())
+                    .set(connection::Column::UpdatedAt, now)
+                    .filter(connection::Column::Id.eq(row.id))
+                    .exec()
+                    .await?;
+            }
+            audit::write(&unit, audit_row).await?;
+            Ok(view(&row))
+        })
+        .await
+}
+
+fn entry(
+    weir: &Weir,
+    actor: &Actor,
+    action: &'static str,
+    base_url: Option<&str>,
+    name: &str,
+) -> entities::audit::Model {
+    let data = serde_json::json!({ "base_url": base_url });
+    audit::row(weir, actor, Entry { action, target_kind: "connection", target_id: None, target_name: name, data })
+}
+
+fn base_url(text: Option<&str>) -> Result<String, ServiceError> {
+    let fault = |message: &str| ServiceError::field("/base_url", message);
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| fault("A connection needs the address up to and including `/v1`."))?;
+    let url = url::Url::parse(text).map_err(|_| fault("This is no address. Write it like https://api.openai.com/v1."))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
+        return Err(fault("The address starts with https:// or http://."));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(fault("The address has no user, query or fragment; the key goes into `api_key`."));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn host(url: Option<&str>) -> Option<(String, Option<u16>, String)> {
+    let url = url::Url::parse(url?).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default(), url.scheme().to_owned()))
+}
+
+fn object(row: &connection::Model) -> String {
+    domain::ConnectionId::from_uuid(row.id).to_string()
+}
+
+fn view(row: &connection::Model) -> ConnectionView {
+    ConnectionView {
+        name: row.name.clone(),
+        kind: row.kind.clone(),
+        base_url: row.base_url.clone(),
+        has_key: row.credentials.is_some(),
+        updated_at: row.updated_at,
+    }
+}

@@ -1,0 +1,82 @@
+//! One flow, whole, and its versions.
+
+use std::collections::BTreeMap;
+
+use domain::Permission;
+use domain::wire::{FlowDetail, VersionSummary};
+use entities::{JsonText, Reader, Scope as _, flow, version};
+use sea_orm::ColumnTrait;
+
+use super::{STABLE, check, list, plans};
+use crate::{Actor, ServiceError, Weir, authz};
+
+/// What is published, or the draft of a flow that never was; with the hash of the published version for `ETag`.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<(FlowDetail, Option<String>), ServiceError> {
+    authz::check_flow(actor, Permission::FlowsRead, name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let row = plans::find(&reader, name).await?;
+    let summary = list::summary(weir, &reader, &row).await?;
+    let published = published(&reader, &row).await?;
+    drop(reader);
+    let empty = JsonText(serde_json::json!({}));
+    let (yaml, files) = match (&published, &row.draft_yaml) {
+        (Some(version), _) => (version.yaml.clone(), version.files.clone()),
+        (None, Some(draft)) => (draft.clone(), row.draft_files.clone().unwrap_or(empty)),
+        (None, None) => (String::new(), empty),
+    };
+    let compiled = language::compile(&plans::folder_of(name, &yaml, &files), weir.catalogue());
+    // The draft's own problems where there is a draft beside what is published: that is what wants repair.
+    let problems = match (&published, &row.draft_problems) {
+        (Some(_), Some(draft)) => draft.read().unwrap_or_default(),
+        _ => compiled.problems,
+    };
+    let (nodes, edges) = compiled.plan.as_ref().map(language::graph).unwrap_or_default();
+    let texts: BTreeMap<String, String> = files.read().unwrap_or_default();
+    let object = || serde_json::json!({ "type": "object" });
+    Ok((
+        FlowDetail {
+            summary,
+            yaml,
+            input_schema: compiled.plan.as_ref().map_or_else(object, |plan| plan.input_schema.clone()),
+            output_schema: compiled.plan.as_ref().map_or_else(|| serde_json::json!({}), |plan| plan.output_schema.clone()),
+            files: texts.into_iter().map(|(path, text)| (path, text.len() as u64)).collect(),
+            nodes,
+            edges,
+            report: check::report(&problems),
+        },
+        published.map(|version| version.hash),
+    ))
+}
+
+/// A flow's versions, newest first, with the channels that point at them.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn versions(weir: &Weir, actor: &Actor, name: &str) -> Result<Vec<VersionSummary>, ServiceError> {
+    authz::check_flow(actor, Permission::FlowsRead, name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let row = plans::find(&reader, name).await?;
+    let channels = plans::channels(&reader, &row).await?;
+    let rows = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(row.id));
+    let rows = rows.order_by_desc(version::Column::Number).limit(1_000).all().await?;
+    let pointing = |number: i32| channels.iter().filter(move |(_, at)| **at == number).map(|(name, _)| name.clone());
+    Ok(rows
+        .into_iter()
+        .map(|row| VersionSummary {
+            number: u32::try_from(row.number).unwrap_or(0),
+            channels: pointing(row.number).collect(),
+            hash: row.hash,
+            created_at: row.created_at,
+            created_by: row.created_by,
+        })
+        .collect())
+}
+
+async fn published(reader: &Reader, row: &flow::Model) -> Result<Option<version::Model>, ServiceError> {
+    let Some(number) = plans::channels(reader, row).await?.get(STABLE).copied() else { return Ok(None) };
+    let versions = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(row.id));
+    Ok(versions.filter(version::Column::Number.eq(number)).one().await?)
+}

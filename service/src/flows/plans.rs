@@ -1,0 +1,171 @@
+//! From a flow's name to the plan that runs: which version is meant, and its plan, compiled once.
+//!
+//! Invariant: a version is immutable, so its plan is kept as long as there is room.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::{FlowId, TenantId, VersionId};
+use entities::{Scope, channel, flow, tenant, version};
+use language::{Folder, Plan};
+use sea_orm::ColumnTrait;
+
+use super::STABLE;
+use crate::{ServiceError, Weir};
+
+/// Compiled plans by version.
+pub struct Plans(moka::future::Cache<VersionId, Arc<Plan>>);
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self(moka::future::Cache::new(2_000))
+    }
+}
+
+/// Which version of a flow is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub version: Option<u32>,
+    /// `stable` unless said.
+    pub channel: Option<String>,
+    /// As channels stood at this position of the tenant's history; now unless said.
+    pub position: Option<i64>,
+}
+
+/// The version that a run is pinned to.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    pub flow_id: FlowId,
+    pub version_id: VersionId,
+    pub number: u32,
+    pub name: String,
+    pub plan: Arc<Plan>,
+    pub channel: Option<String>,
+    pub channel_position: i64,
+    pub default_model: Option<String>,
+}
+
+/// # Errors
+/// [`ServiceError::NotFound`] for a flow, version or channel that is not there.
+pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Result<Resolved, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    let tenant_row = reader.find::<tenant::Entity>().one().await?;
+    let tenant_row = tenant_row.ok_or_else(|| ServiceError::not_found("tenant", tenant))?;
+    let flow = find(&reader, name).await?;
+    let (number, channel) = match wanted.version {
+        Some(number) => (i32::try_from(number).unwrap_or(i32::MAX), None),
+        None => {
+            let channel = wanted.channel.as_deref().unwrap_or(STABLE);
+            (on_channel(&reader, &flow, channel, wanted.position).await?, Some(channel.to_owned()))
+        }
+    };
+    let versions = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let row = versions.filter(version::Column::Number.eq(number)).one().await?;
+    drop(reader);
+    let row = row.ok_or_else(|| ServiceError::not_found("version", format!("{name}@{number}")))?;
+    Ok(Resolved {
+        flow_id: FlowId::from_uuid(flow.id),
+        version_id: VersionId::from_uuid(row.id),
+        number: u32::try_from(row.number).unwrap_or(0),
+        plan: of_row(weir, &flow.name, &row).await?,
+        name: flow.name,
+        channel,
+        channel_position: wanted.position.unwrap_or(tenant_row.channel_position),
+        default_model: tenant_row.default_model,
+    })
+}
+
+/// The plan of a version, by its id.
+///
+/// # Errors
+/// [`ServiceError::NotFound`].
+pub async fn plan(weir: &Weir, tenant: TenantId, id: VersionId) -> Result<Arc<Plan>, ServiceError> {
+    if let Some(plan) = weir.plans().0.get(&id).await {
+        return Ok(plan);
+    }
+    let reader = weir.store().read(tenant).await?;
+    let row = reader.find::<version::Entity>().filter(version::Column::Id.eq(id.uuid())).one().await?;
+    let row = row.ok_or_else(|| ServiceError::not_found("version", id))?;
+    let flow = reader.find::<flow::Entity>().filter(flow::Column::Id.eq(row.flow_id)).one().await?;
+    drop(reader);
+    let flow = flow.ok_or_else(|| ServiceError::not_found("flow", id))?;
+    of_row(weir, &flow.name, &row).await
+}
+
+/// Compiles a folder. The problems are the language's own, errors and warnings.
+///
+/// # Errors
+/// [`ServiceError::InvalidFlow`] if any problem is an error.
+pub fn compile(weir: &Weir, folder: &Folder) -> Result<(Plan, Vec<language::Problem>), ServiceError> {
+    let compiled = language::compile(folder, weir.catalogue());
+    match compiled.plan {
+        Some(plan) => Ok((plan, compiled.problems)),
+        None => {
+            let errors = compiled.problems.iter().filter(|problem| problem.severity == language::Severity::Error).count();
+            let detail = format!("The flow has {errors} problem{}; nothing was saved.", if errors == 1 { "" } else { "s" });
+            Err(ServiceError::InvalidFlow { detail, problems: compiled.problems })
+        }
+    }
+}
+
+pub(super) async fn of_row(weir: &Weir, name: &str, row: &version::Model) -> Result<Arc<Plan>, ServiceError> {
+    let id = VersionId::from_uuid(row.id);
+    if let Some(plan) = weir.plans().0.get(&id).await {
+        return Ok(plan);
+    }
+    let (plan, _) = compile(weir, &folder_of(name, &row.yaml, &row.files))?;
+    let plan = Arc::new(plan);
+    weir.plans().0.insert(id, Arc::clone(&plan)).await;
+    Ok(plan)
+}
+
+pub(super) fn folder_of(name: &str, yaml: &str, files: &entities::JsonText) -> Folder {
+    let files: BTreeMap<String, String> = files.read().unwrap_or_default();
+    Folder { name: Some(name.to_owned()), yaml: yaml.to_owned(), files }
+}
+
+/// A flow that is not deleted, by name.
+pub(super) async fn find(scope: &impl Scope, name: &str) -> Result<flow::Model, ServiceError> {
+    let row = scope.find::<flow::Entity>().filter(flow::Column::Name.eq(name)).one().await?;
+    row.filter(|row| row.deleted_at.is_none()).ok_or_else(|| ServiceError::not_found("flow", name))
+}
+
+/// The number that a channel of a flow points at, at a position of the tenant's history.
+async fn on_channel(
+    scope: &impl Scope,
+    flow: &flow::Model,
+    name: &str,
+    position: Option<i64>,
+) -> Result<i32, ServiceError> {
+    let mut moves = scope
+        .find::<channel::Entity>()
+        .filter(channel::Column::FlowId.eq(flow.id))
+        .filter(channel::Column::Name.eq(name))
+        .order_by_desc(channel::Column::Position)
+        .limit(1);
+    if let Some(position) = position {
+        moves = moves.filter(channel::Column::Position.lte(position));
+    }
+    let number = moves.one().await?.and_then(|row| row.number);
+    number.ok_or_else(|| {
+        if name == STABLE {
+            ServiceError::NotFound { what: "published version of the flow", name: flow.name.clone() }
+        } else {
+            ServiceError::not_found("channel", name)
+        }
+    })
+}
+
+/// Where every channel of a flow points now.
+pub(super) async fn channels(scope: &impl Scope, flow: &flow::Model) -> Result<BTreeMap<String, i32>, ServiceError> {
+    let moves = scope.find::<channel::Entity>().filter(channel::Column::FlowId.eq(flow.id));
+    let moves = moves.order_by_asc(channel::Column::Position).all().await?;
+    let mut now = BTreeMap::new();
+    for row in moves {
+        match row.number {
+            Some(number) => now.insert(row.name, number),
+            None => now.remove(&row.name),
+        };
+    }
+    Ok(now)
+}

@@ -1,0 +1,285 @@
+//! Saving a flow: a new version on `stable`, or a draft.
+//!
+//! Invariant: only a flow that checks is published; a draft may be broken and says how. Flow, version, channel and audit
+//! entry are one unit of work.
+
+use chrono::{DateTime, Utc};
+use domain::{FlowId, Permission};
+use entities::{JsonText, Scope as _, Unit, channel, flow, tenant, version};
+use language::Folder;
+use sea_orm::ColumnTrait;
+use sha2::{Digest, Sha256};
+
+use super::{STABLE, check_name, plans};
+use crate::audit::{self, Entry};
+use crate::{Actor, ServiceError, Weir, authz};
+
+/// How a flow is saved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// Keeps it beside what is published.
+    pub draft: bool,
+    /// The hash of the version that must be on `stable` now.
+    pub if_match: Option<String>,
+}
+
+/// What came of saving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub id: FlowId,
+    /// The version's number; `None` for a draft.
+    pub number: Option<u32>,
+    pub hash: String,
+    /// Whether there was no flow of this name before.
+    pub created: bool,
+    pub problems: Vec<language::Problem>,
+}
+
+struct Content {
+    name: String,
+    yaml: String,
+    files: JsonText,
+    hash: String,
+    description: Option<String>,
+    labels: JsonText,
+    by: String,
+    now: DateTime<Utc>,
+}
+
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::InvalidFlow`] (not for drafts), [`ServiceError::PreconditionFailed`].
+pub async fn put(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    folder: Folder,
+    options: PutOptions,
+) -> Result<Saved, ServiceError> {
+    authz::check_flow(actor, Permission::FlowsWrite, name)?;
+    check_name(name)?;
+    let compiled = language::compile(&folder, weir.catalogue());
+    let plan = match (compiled.plan, options.draft) {
+        (None, false) => return Err(plans::compile(weir, &folder).err().unwrap_or_else(|| ServiceError::internal("a flow that did not check now does"))),
+        (plan, _) => plan,
+    };
+    let content = Content {
+        name: name.to_owned(),
+        hash: hash(&folder),
+        description: plan.as_ref().and_then(|plan| plan.description.clone()),
+        labels: plan.as_ref().map_or_else(|| JsonText(serde_json::json!({})), |plan| JsonText::of(&plan.labels)),
+        files: JsonText::of(&folder.files),
+        yaml: folder.yaml,
+        by: actor.name().to_owned(),
+        now: weir.now(),
+    };
+    let problems = compiled.problems;
+    let (weir2, actor2, draft_problems) = (weir.clone(), actor.clone(), problems.clone());
+    weir.store()
+        .write(actor.tenant, move |unit| async move {
+            let (flow, created) = flow_row(&weir2, &unit, &actor2, &content).await?;
+            let stable = on_stable(&unit, &flow).await?;
+            refuse_changed(&options, stable.as_ref(), created)?;
+            let number = if options.draft {
+                save_draft(&unit, &flow, &content, &draft_problems).await?;
+                None
+            } else {
+                Some(publish(&weir2, &unit, &flow, &content, stable.as_ref()).await?)
+            };
+            let entry = Entry {
+                action: if options.draft { "flow.draft_saved" } else { "flow.published" },
+                target_kind: "flow",
+                target_id: Some(FlowId::from_uuid(flow.id).to_string()),
+                target_name: &content.name,
+                data: serde_json::json!({ "version": number, "hash": content.hash }),
+            };
+            audit::write(&unit, audit::row(&weir2, &actor2, entry)).await?;
+            Ok(Saved {
+                id: FlowId::from_uuid(flow.id),
+                number: number.and_then(|number| u32::try_from(number).ok()),
+                hash: content.hash,
+                created,
+                problems,
+            })
+        })
+        .await
+}
+
+/// Content that differs only in line ends or trailing white space is the same content.
+fn hash(folder: &Folder) -> String {
+    let mut digest = Sha256::new();
+    let mut part = |text: &str| {
+        let canonical: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+        let canonical = canonical.join("\n");
+        digest.update((canonical.len() as u64).to_be_bytes());
+        digest.update(canonical.as_bytes());
+    };
+    part(&folder.yaml);
+    for (path, content) in &folder.files {
+        part(path);
+        part(content);
+    }
+    hex::encode(digest.finalize())
+}
+
+async fn flow_row(
+    weir: &Weir,
+    unit: &Unit,
+    actor: &Actor,
+    content: &Content,
+) -> Result<(flow::Model, bool), ServiceError> {
+    let known = unit.find::<flow::Entity>().filter(flow::Column::Name.eq(&content.name)).for_update().one().await?;
+    if let Some(row) = known {
+        let created = row.deleted_at.is_some();
+        return Ok((row, created));
+    }
+    let row = flow::Model {
+        tenant_id: actor.tenant.uuid(),
+        id: weir.ids().flow().uuid(),
+        name: content.name.clone(),
+        description: content.description.clone(),
+        labels: content.labels.clone(),
+        last_number: 0,
+        draft_yaml: None,
+        draft_files: None,
+        draft_problems: None,
+        draft_updated_at: None,
+        created_at: content.now,
+        updated_at: content.now,
+        deleted_at: None,
+    };
+    unit.insert(row.clone()).await?;
+    Ok((row, true))
+}
+
+/// The version on `stable` now.
+async fn on_stable(unit: &Unit, flow: &flow::Model) -> Result<Option<version::Model>, ServiceError> {
+    let Some(number) = plans::channels(unit, flow).await?.get(STABLE).copied() else { return Ok(None) };
+    let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    Ok(versions.filter(version::Column::Number.eq(number)).one().await?)
+}
+
+fn refuse_changed(options: &PutOptions, stable: Option<&version::Model>, created: bool) -> Result<(), ServiceError> {
+    let Some(wanted) = &options.if_match else { return Ok(()) };
+    let holds = match (wanted.as_str(), stable) {
+        ("*", _) => !created,
+        (wanted, Some(version)) => version.hash == wanted,
+        (_, None) => false,
+    };
+    if holds {
+        return Ok(());
+    }
+    let now = stable.map_or_else(|| "nothing is published".to_owned(), |version| {
+        format!("version {} with the hash {} is published", version.number, version.hash)
+    });
+    Err(ServiceError::PreconditionFailed(format!("The flow was changed in the meantime: {now}. Read it again.")))
+}
+
+async fn publish(
+    weir: &Weir,
+    unit: &Unit,
+    flow: &flow::Model,
+    content: &Content,
+    stable: Option<&version::Model>,
+) -> Result<i32, ServiceError> {
+    let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let known = versions.filter(version::Column::Hash.eq(&content.hash)).one().await?;
+    let number = match &known {
+        Some(version) => version.number,
+        None => {
+            let number = flow.last_number + 1;
+            unit.insert(version::Model {
+                tenant_id: flow.tenant_id,
+                id: weir.ids().version().uuid(),
+                flow_id: flow.id,
+                number,
+                hash: content.hash.clone(),
+                yaml: content.yaml.clone(),
+                files: content.files.clone(),
+                created_by: content.by.clone(),
+                created_at: content.now,
+            })
+            .await?;
+            number
+        }
+    };
+    if stable.map(|version| version.number) != Some(number) {
+        move_channel(unit, flow, content, Some(number)).await?;
+    }
+    unit.update::<flow::Entity>()
+        .set(flow::Column::LastNumber, flow.last_number.max(number))
+        .set(flow::Column::Description, content.description.clone())
+        .set(flow::Column::Labels, content.labels.clone())
+        .set(flow::Column::DraftYaml, None::<String>)
+        .set(flow::Column::DraftFiles, None::<String>)
+        .set(flow::Column::DraftProblems, None::<String>)
+        .set(flow::Column::DraftUpdatedAt, None::<DateTime<Utc>>)
+        .set(flow::Column::DeletedAt, None::<DateTime<Utc>>)
+        .set(flow::Column::UpdatedAt, content.now)
+        .filter(flow::Column::Id.eq(flow.id))
+        .exec()
+        .await?;
+    Ok(number)
+}
+
+async fn move_channel(
+    unit: &Unit,
+    flow: &flow::Model,
+    content: &Content,
+    number: Option<i32>,
+) -> Result<(), ServiceError> {
+    let position = next_position(unit).await?;
+    unit.insert(channel::Model {
+        tenant_id: flow.tenant_id,
+        position,
+        flow_id: flow.id,
+        name: STABLE.to_owned(),
+        number,
+        created_by: content.by.clone(),
+        created_at: content.now,
+    })
+    .await?;
+    Ok(())
+}
+
+/// The next position of the tenant's history of channels. Its row is locked, so that positions have one order.
+pub(super) async fn next_position(unit: &Unit) -> Result<i64, ServiceError> {
+    let row = unit.find::<tenant::Entity>().for_update().one().await?;
+    let row = row.ok_or_else(|| ServiceError::not_found("tenant", unit.tenant()))?;
+    let position = row.channel_position + 1;
+    unit.update::<tenant::Entity>().set(tenant::Column::ChannelPosition, position).exec().await?;
+    Ok(position)
+}
+
+async fn save_draft(
+    unit: &Unit,
+    flow: &flow::Model,
+    content: &Content,
+    problems: &[language::Problem],
+) -> Result<(), ServiceError> {
+    unit.update::<flow::Entity>()
+        .set(flow::Column::DraftYaml, content.yaml.clone())
+        .set(flow::Column::DraftFiles, content.files.clone())
+        .set(flow::Column::DraftProblems, JsonText::of(&problems))
+        .set(flow::Column::DraftUpdatedAt, content.now)
+        .set(flow::Column::DeletedAt, None::<DateTime<Utc>>)
+        .set(flow::Column::UpdatedAt, content.now)
+        .filter(flow::Column::Id.eq(flow.id))
+        .exec()
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_has_the_same_hash_whatever_its_line_ends() {
+        let folder = |yaml: &str| Folder { name: None, yaml: yaml.to_owned(), ..Folder::default() };
+        assert_eq!(hash(&folder("steps:\r\n  - a  \r\n")), hash(&folder("steps:\n  - a\n\n")));
+        assert_ne!(hash(&folder("steps:\n  - a\n")), hash(&folder("steps:\n  - b\n")));
+        let mut with_file = folder("steps: []");
+        with_file.files.insert("a".to_owned(), "b".to_owned());
+        assert_ne!(hash(&with_file), hash(&folder("steps: []")));
+    }
+}

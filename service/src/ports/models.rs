@@ -1,0 +1,71 @@
+//! The engine's model endpoints, from the tenant's connections.
+
+use async_trait::async_trait;
+use domain::{Failure, FailureKind, TenantId};
+use engine::ports::{ModelEndpoint, ModelKind, Models};
+
+use super::prices;
+use crate::{ServiceError, Weir};
+
+/// One tenant's models.
+#[derive(Clone)]
+pub struct TenantModels {
+    weir: Weir,
+    tenant: TenantId,
+}
+
+impl TenantModels {
+    #[must_use]
+    pub const fn new(weir: Weir, tenant: TenantId) -> Self {
+        Self { weir, tenant }
+    }
+
+    async fn wanted(&self, model: Option<&str>) -> Result<String, Failure> {
+        if let Some(model) = model {
+            return Ok(model.to_owned());
+        }
+        let row = crate::tenants::row(&self.weir, self.tenant).await.map_err(|error| unavailable(&error))?;
+        row.default_model.ok_or_else(|| {
+            Failure::new(
+                FailureKind::Flow,
+                "no_model",
+                "This step names no model and the tenant has no default model. Connect a model and set the default under \
+                 Settings, or write `model: connection/model` on the step.",
+            )
+        })
+    }
+}
+
+#[async_trait]
+impl Models for TenantModels {
+    async fn resolve(&self, model: Option<&str>) -> Result<ModelEndpoint, Failure> {
+        let wanted = self.wanted(model).await?;
+        let Some((connection, name)) = wanted.split_once('/').filter(|(left, right)| !left.is_empty() && !right.is_empty())
+        else {
+            let message = format!("`{wanted}` is no model. Models are written `connection/model`.");
+            return Err(Failure::new(FailureKind::Flow, "unknown_model", message));
+        };
+        let opened = crate::connections::open(&self.weir, self.tenant, connection).await;
+        let opened = opened.map_err(|error| unavailable(&error))?.ok_or_else(|| {
+            let message = format!("There is no connection `{connection}` for the model `{wanted}`. Add it under Connections.");
+            Failure::new(FailureKind::Flow, "unknown_connection", message)
+        })?;
+        let price = match opened.kind {
+            ModelKind::OpenAi => prices::of_openai(&opened.base_url, name),
+            ModelKind::Simulated => Some(prices::of_simulated()),
+        };
+        Ok(ModelEndpoint {
+            connection: opened.name,
+            kind: opened.kind,
+            base_url: opened.base_url,
+            api_key: opened.api_key,
+            model: name.to_owned(),
+            price,
+        })
+    }
+}
+
+fn unavailable(error: &ServiceError) -> Failure {
+    tracing::error!(%error, "a model could not be resolved");
+    Failure::new(FailureKind::Internal, "internal", "The tenant's models could not be read.").retryable(true)
+}
