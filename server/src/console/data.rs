@@ -1,0 +1,178 @@
+//! What pages read, out of the services, for the person at hand.
+//!
+//! Invariant: every method acts as the session's person; a tenant that is not theirs does not exist.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use app::data::{
+    Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SetupView,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
+use domain::wire::{
+    ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView, VersionSummary,
+};
+use domain::{RunId, RunStatus};
+use service::runs;
+use service::{Actor, ServiceError};
+
+use super::Host;
+use super::visitor::Visitor;
+
+/// Runs shown on the start page, and on a page of the list.
+const RECENT: u32 = 8;
+const PAGE: u32 = 50;
+
+pub(super) struct ServiceData {
+    host: web::Data<Host>,
+    visitor: Arc<Visitor>,
+}
+
+impl ServiceData {
+    pub(super) const fn new(host: web::Data<Host>, visitor: Arc<Visitor>) -> Self {
+        Self { host, visitor }
+    }
+
+    fn actor(&self, tenant: &str) -> Result<Actor, ConsoleError> {
+        self.visitor.actor(tenant).map_err(|error| refused(&self.visitor, error))
+    }
+
+    fn done<T>(&self, answer: Result<T, ServiceError>) -> Result<T, ConsoleError> {
+        answer.map_err(|error| refused(&self.visitor, error))
+    }
+}
+
+/// The one mapping from services to pages.
+fn refused(visitor: &Visitor, error: ServiceError) -> ConsoleError {
+    match error {
+        ServiceError::NotFound { .. } => ConsoleError::NotFound,
+        ServiceError::Forbidden(_) => ConsoleError::Forbidden,
+        ServiceError::Unauthenticated(_) => ConsoleError::Unauthenticated,
+        ServiceError::Unavailable(_) | ServiceError::RateLimited { .. } => ConsoleError::Unavailable,
+        ServiceError::Internal(source) => {
+            tracing::error!(error = &*source as &dyn std::error::Error, request_id = %visitor.request_id, "a page could not be made");
+            ConsoleError::Internal { request_id: visitor.request_id.clone() }
+        }
+        other => ConsoleError::Invalid { message: other.to_string() },
+    }
+}
+
+#[async_trait]
+impl ConsoleData for ServiceData {
+    fn now(&self) -> DateTime<Utc> {
+        self.host.weir.now()
+    }
+
+    async fn setup(&self, token: &str) -> Result<SetupView, ConsoleError> {
+        let pending = self.done(service::links::pending(&self.host.weir, token).await)?;
+        let facts = &self.host.setup;
+        Ok(SetupView {
+            version: self.host.weir.settings().version.to_owned(),
+            data_folder: facts.data_folder.clone(),
+            database: facts.database.clone(),
+            key_location: facts.key_location.clone(),
+            needs_tenant: pending.needs_tenant,
+        })
+    }
+
+    async fn overview(&self, tenant: &str) -> Result<OverviewView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let figures = self.done(service::overview::overview(&self.host.weir, &actor).await)?;
+        let newest = runs::RunFilter { limit: Some(RECENT), ..runs::RunFilter::default() };
+        let recent = self.done(runs::list(&self.host.weir, &actor, &newest).await)?;
+        let names = self.done(service::flows::names(&self.host.weir, &actor).await)?;
+        let preferred = ["document_analysis", "ocr_analysis"];
+        let suggested = preferred.iter().find(|wanted| names.iter().any(|name| name == *wanted)).map(ToString::to_string);
+        Ok(OverviewView {
+            runs: figures.runs,
+            success_rate: figures.success_rate,
+            p95_ms: figures.p95_ms,
+            cost_nano_usd: figures.cost,
+            flows: figures.flows,
+            active: figures.active,
+            days: figures.days.iter().map(day).collect(),
+            recent: recent.data,
+            checklist: Checklist {
+                ran_a_flow: figures.ran_in_console,
+                connected_a_model: figures.connected_a_model,
+                made_a_key: figures.made_a_key,
+                called_by_api: figures.called_by_api,
+                suggested_flow: suggested.or_else(|| names.first().cloned()),
+            },
+        })
+    }
+
+    async fn flows(&self, tenant: &str) -> Result<Vec<FlowSummary>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::flows::list(&self.host.weir, &actor).await)
+    }
+
+    async fn flow(&self, tenant: &str, flow: &str) -> Result<FlowDetail, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::flows::get(&self.host.weir, &actor, flow).await.map(|(detail, _)| detail))
+    }
+
+    async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<VersionSummary>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::flows::versions(&self.host.weir, &actor, flow).await)
+    }
+
+    async fn runs(&self, tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let since = filter.since.hours().map(|hours| self.now() - Duration::hours(hours));
+        let wanted = runs::RunFilter {
+            status: filter.status.into_iter().collect(),
+            flow: filter.flow.clone(),
+            created_after: since,
+            cursor: filter.cursor.clone(),
+            limit: Some(PAGE),
+            ..runs::RunFilter::default()
+        };
+        let page = self.done(runs::list(&self.host.weir, &actor, &wanted).await)?;
+        let flows = self.done(service::flows::names(&self.host.weir, &actor).await)?;
+        let counts =
+            service::overview::status_counts(&self.host.weir, &actor, filter.flow.as_deref(), since).await;
+        Ok(RunsView { page, flows, counts: self.done(counts)? })
+    }
+
+    async fn run(&self, tenant: &str, run: &str) -> Result<RunView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let run: RunId = run.parse().map_err(|_| ConsoleError::NotFound)?;
+        let detail = self.done(runs::get(&self.host.weir, &actor, run).await)?;
+        let steps = self.done(runs::steps(&self.host.weir, &actor, run).await)?;
+        Ok(RunView { run: detail, steps })
+    }
+
+    async fn keys(&self, tenant: &str) -> Result<Vec<KeyView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::keys::list(&self.host.weir, &actor).await)
+    }
+
+    async fn connections(&self, tenant: &str) -> Result<Vec<ConnectionView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::connections::list(&self.host.weir, &actor).await)
+    }
+
+    async fn tenant(&self, tenant: &str) -> Result<TenantView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let mut view = self.done(service::tenants::get(&self.host.weir, &actor).await)?;
+        view.role = Some(actor.role);
+        Ok(view)
+    }
+
+    async fn members(&self, tenant: &str) -> Result<Vec<MemberView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        self.done(service::members::list(&self.host.weir, &actor).await)
+    }
+}
+
+fn day(day: &service::overview::Day) -> DayView {
+    let failed = |status: RunStatus| status.is_terminal() && status != RunStatus::Succeeded;
+    DayView {
+        day: day.day.clone(),
+        succeeded: day.count(|status| status == RunStatus::Succeeded),
+        failed: day.count(failed),
+        other: day.count(|status| !status.is_terminal()),
+    }
+}
