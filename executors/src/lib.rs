@@ -20,8 +20,13 @@ mod fail;
 mod file_analyzer;
 mod flow_executor;
 mod generic_processor;
+mod llm_analyzer;
 mod log;
 mod ocr_processor;
+mod text_analyzer;
+
+#[cfg(test)]
+mod testing;
 
 /// What executors act with. The only ways out: the egress client for the network, the sandbox for untrusted bytes.
 #[derive(Debug, Clone)]
@@ -44,8 +49,10 @@ pub fn registry(tools: &Tools) -> Registry {
         Arc::new(file_analyzer::FileAnalyzer::new(Arc::clone(&tools.sandbox))),
         Arc::new(flow_executor::FlowExecutor::new()),
         Arc::new(generic_processor::GenericProcessor::new(Arc::clone(&tools.sandbox), Arc::clone(&ocr))),
+        Arc::new(llm_analyzer::LlmAnalyzer::new(tools.egress.clone())),
         Arc::new(log::Log::new()),
         Arc::new(ocr_processor::OcrProcessor::new(ocr)),
+        Arc::new(text_analyzer::TextAnalyzer::new()),
     ];
     Registry::new(all)
 }

@@ -1,0 +1,7 @@
+//! The sandbox child that this crate's suites start: the real jobs, without the rest of the program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandbox::child_main(executors::sandbox_handlers(sandbox::Handlers::new()))
+}

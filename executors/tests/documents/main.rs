@@ -1,0 +1,7 @@
+//! Reading documents, against samples that other tools made and hostile ones that a script made.
+#![expect(clippy::unwrap_used, reason = "the suite's verbs fail loudly")]
+
+mod extraction;
+mod hostile;
+mod ocr;
+mod surroundings;
