@@ -1,0 +1,201 @@
+//! Runs of other flows, started by a step.
+//!
+//! Invariant: a child is found again by its key, never started twice; a parent that waits holds its place, and its
+//! children take none, so that parents cannot starve their own children.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Failure, FailureKind, RunId, RunStatus, TenantId};
+use engine::Settled;
+use engine::ports::{ChildRequest, Children, PortError};
+use entities::{Scope, StoreError, run};
+use sea_orm::ColumnTrait;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::bus::Live;
+use super::desk::Crew;
+use super::execute::{self, Job};
+use super::journal::RunJournal;
+use super::ports::port_error;
+use super::start;
+use crate::flows::{Resolved, Wanted};
+use crate::{ServiceError, Weir};
+
+/// How often a parent looks whether its child needs somebody to execute it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The children of one run.
+pub(super) struct RunChildren {
+    pub(super) weir: Weir,
+    pub(super) crew: Arc<Crew>,
+    pub(super) parent: run::Model,
+    pub(super) journal: Arc<RunJournal>,
+}
+
+#[async_trait]
+impl Children for RunChildren {
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+        let depth = u32::try_from(self.parent.depth).unwrap_or_default() + 1;
+        if depth > engine::limits::CHILD_DEPTH {
+            let message = format!("Flows may call flows {} deep.", engine::limits::CHILD_DEPTH);
+            return Err(Failure::new(FailureKind::Limit, "child_depth", message));
+        }
+        let tenant = self.tenant();
+        let wanted = Wanted {
+            version: request.version,
+            channel: request.channel.clone(),
+            position: Some(self.parent.channel_position),
+        };
+        let resolved = crate::flows::resolve(&self.weir, tenant, &request.flow, &wanted).await.map_err(unresolved)?;
+        let inputs = read_inputs(&self.weir, tenant, &resolved, &request).await?;
+        let mut row = start::new_row(&self.weir, tenant, &resolved);
+        let parent = &self.parent;
+        row.parent_run_id = Some(parent.id);
+        row.parent_step = Some(request.parent_step.clone());
+        row.start_key = Some(request.key.clone());
+        row.root_run_id = parent.root_run_id;
+        row.depth = parent.depth + 1;
+        row.started_by.clone_from(&parent.flow_name);
+        row.user_id = parent.user_id;
+        row.api_key_id = parent.api_key_id;
+        row.test = parent.test;
+        row.labels = parent.labels.clone();
+        row.priority = parent.priority;
+        row.request_id.clone_from(&parent.request_id);
+        start::keep_inputs(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
+        execute::lease(&mut row, &self.crew, self.weir.now());
+        // The child's row points at the parent's.
+        self.journal.ensure_written().await.map_err(ours)?;
+        let (key, keep) = (request.key, row.clone());
+        let found = self.weir.store().write(tenant, move |unit| async move {
+            let before = unit.find::<run::Entity>().filter(run::Column::StartKey.eq(key)).one().await?;
+            if before.is_none() {
+                unit.insert(keep).await?;
+            }
+            Ok::<_, StoreError>(before)
+        });
+        if let Some(before) = found.await.map_err(ours)? {
+            return Ok(RunId::from_uuid(before.id));
+        }
+        let run_id = RunId::from_uuid(row.id);
+        self.weir.runs().bus().tell_tenant(tenant, run_id);
+        let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model };
+        execute::spawn(&self.weir, &self.crew, job, true, None);
+        Ok(run_id)
+    }
+
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
+        let mut live = self.weir.runs().bus().of_run(run);
+        loop {
+            let row = super::row(&self.weir, self.tenant(), run).await.map_err(port_error)?;
+            if RunStatus::parse(&row.status).is_some_and(RunStatus::is_terminal) {
+                return super::wait::of_row(&self.weir, row).await.map(|over| over.settled).map_err(port_error);
+            }
+            if row.available_at <= self.weir.now() && self.weir.runs().find(run).is_none() {
+                self.take(run).await?;
+            }
+            let deadline = tokio::time::Instant::now() + LOOK_EVERY;
+            loop {
+                match tokio::time::timeout_at(deadline, live.recv()).await {
+                    Ok(Ok(Live::Settled(over))) => return Ok(over.settled.clone()),
+                    Ok(Ok(Live::Changed | Live::Abandoned) | Err(RecvError::Lagged(_) | RecvError::Closed)) | Err(_) => break,
+                    Ok(Ok(Live::Events(_) | Live::Delta { .. } | Live::Progress { .. })) => {}
+                }
+            }
+        }
+    }
+
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
+        match super::cancel::request(&self.weir, self.tenant(), run, reason.to_owned(), None).await {
+            Ok(_) | Err(ServiceError::Conflict(_)) => Ok(()),
+            Err(other) => Err(port_error(other)),
+        }
+    }
+}
+
+impl RunChildren {
+    fn tenant(&self) -> TenantId {
+        TenantId::from_uuid(self.parent.tenant_id)
+    }
+
+    /// Claims a child that nobody executes, so that it does not wait for a place behind its own parent.
+    async fn take(&self, run: RunId) -> Result<(), PortError> {
+        let (owner, now) = (self.crew.owner.clone(), self.weir.now());
+        let until = now + chrono::Duration::from_std(self.crew.lease).unwrap_or(chrono::Duration::seconds(15));
+        let claimed = self.weir.store().write(self.tenant(), move |unit| async move {
+            use run::Column as C;
+            let claimable = sea_orm::Condition::all()
+                .add(C::Id.eq(run.uuid()))
+                .add(C::Status.is_in(["queued", "running", "waiting"]))
+                .add(C::AvailableAt.lte(now));
+            let Some(row) = unit.find::<run::Entity>().filter(claimable.clone()).for_update().one().await? else {
+                return Ok::<_, StoreError>(None);
+            };
+            let changed = unit
+                .update::<run::Entity>()
+                .set(C::Status, RunStatus::Running.as_str())
+                .set(C::LeaseOwner, Some(owner.clone()))
+                .set(C::LeaseUntil, Some(until))
+                .set(C::AvailableAt, until)
+                .set(C::FencingToken, row.fencing_token + 1)
+                .set(C::Claims, row.claims + 1)
+                .filter(claimable)
+                .filter(C::FencingToken.eq(row.fencing_token))
+                .exec()
+                .await?;
+            Ok((changed == 1).then(|| run::Model {
+                status: RunStatus::Running.as_str().to_owned(),
+                lease_owner: Some(owner),
+                lease_until: Some(until),
+                available_at: until,
+                fencing_token: row.fencing_token + 1,
+                claims: row.claims + 1,
+                ..row
+            }))
+        });
+        let claimed = claimed.await.map_err(|error| PortError::Unavailable(error.to_string()))?;
+        if let Some(row) = claimed {
+            let (weir, crew) = (self.weir.clone(), Arc::clone(&self.crew));
+            self.crew.tasks.spawn(execute::execute_claimed(weir, crew, row));
+        }
+        Ok(())
+    }
+}
+
+async fn read_inputs(
+    weir: &Weir,
+    tenant: TenantId,
+    resolved: &Resolved,
+    request: &ChildRequest,
+) -> Result<Value, Failure> {
+    let mut body = request.inputs.clone();
+    if let (true, Some(declared), Value::Object(fields)) = (request.narrow, &resolved.plan.inputs, &mut body) {
+        fields.retain(|name, _| declared.iter().any(|input| input.name == *name));
+    }
+    start::known_files(weir, tenant, &mut body).await.map_err(|error| match error {
+        ServiceError::Invalid { detail, .. } => Failure::new(FailureKind::Flow, "child_inputs", detail),
+        other => ours(other),
+    })?;
+    language::inputs::parse(&resolved.plan, body, &std::collections::BTreeMap::new()).map_err(|problems| {
+        let said: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect();
+        let message = format!("The inputs do not fit the flow `{}`: {}.", resolved.name, said.join("; "));
+        Failure::new(FailureKind::Flow, "child_inputs", message)
+    })
+}
+
+fn unresolved(error: ServiceError) -> Failure {
+    match error {
+        ServiceError::NotFound { .. } => Failure::new(FailureKind::Flow, "unknown_flow", error.to_string()),
+        ServiceError::InvalidFlow { detail, .. } => Failure::new(FailureKind::Flow, "invalid_flow", detail),
+        other => ours(other),
+    }
+}
+
+/// A fault of ours while a child was started: worth another attempt.
+fn ours(error: impl std::fmt::Display) -> Failure {
+    tracing::error!(%error, "a child run could not be started");
+    Failure::new(FailureKind::Internal, "internal", "The child run could not be started.").retryable(true)
+}

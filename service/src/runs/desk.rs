@@ -1,0 +1,161 @@
+//! What this process knows of runs beyond the store: those it executes, its worker, prepared plans.
+//!
+//! Invariant: nothing in here is needed to recover; losing it loses speed, live text and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::{RunId, TenantId, VersionId};
+use engine::{Control, Prepared};
+use language::Plan;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::bus::Bus;
+
+/// Text of a running attempt that is kept for watchers who come late.
+const TEXT_BYTES: usize = 64 * 1024;
+
+/// The runs of this process. Cheap to clone; one a [`crate::Weir`].
+#[derive(Clone)]
+pub struct Runs {
+    bus: Bus,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wake: Notify,
+    crew: Mutex<Option<Arc<Crew>>>,
+    local: Mutex<HashMap<RunId, Arc<LocalRun>>>,
+    prepared: moka::future::Cache<VersionId, Arc<Prepared>>,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        let inner = Inner {
+            wake: Notify::new(),
+            crew: Mutex::default(),
+            local: Mutex::default(),
+            prepared: moka::future::Cache::new(500),
+        };
+        Self { bus: Bus::default(), inner: Arc::new(inner) }
+    }
+}
+
+/// A worker as those see it who hand runs to it.
+pub(super) struct Crew {
+    /// Who holds the leases; unique for each start.
+    pub(super) owner: String,
+    pub(super) lease: Duration,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    /// Ends every run at once and leaves it for recovery.
+    pub(super) stop: CancellationToken,
+}
+
+/// A run that this process executes.
+pub(super) struct LocalRun {
+    pub(super) tenant: TenantId,
+    pub(super) flow: String,
+    pub(super) control: Control,
+    texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
+}
+
+impl LocalRun {
+    pub(super) fn new(tenant: TenantId, flow: String, stop: &CancellationToken) -> Self {
+        Self {
+            tenant,
+            flow,
+            control: Control { cancel: CancellationToken::new(), stop: stop.child_token() },
+            texts: Mutex::default(),
+        }
+    }
+
+    /// Keeps a piece of a running step's text. A new attempt begins anew.
+    pub(super) fn add_text(&self, step: &Arc<str>, attempt: u32, text: &str) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = texts.entry(Arc::clone(step)).or_default();
+        if entry.0 != attempt {
+            *entry = (attempt, String::new());
+        }
+        if entry.1.len() + text.len() <= TEXT_BYTES {
+            entry.1.push_str(text);
+        }
+    }
+
+    pub(super) fn forget_text(&self, step: &str) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+    }
+
+    /// The running steps' texts so far.
+    pub(super) fn texts(&self) -> Vec<(Arc<str>, u32, Arc<str>)> {
+        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.iter().map(|(step, (attempt, text))| (Arc::clone(step), *attempt, text.as_str().into())).collect()
+    }
+}
+
+impl Runs {
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// How many runs this process executes now.
+    #[must_use]
+    pub fn executing(&self) -> usize {
+        self.local().len()
+    }
+
+    /// Tells the worker that there may be something to claim.
+    pub(super) fn wake(&self) {
+        self.inner.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.inner.wake.notified().await;
+    }
+
+    pub(super) fn hire(&self, crew: Option<Arc<Crew>>) {
+        *self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner) = crew;
+    }
+
+    /// This process's worker with a free place, if it has both.
+    pub(super) fn free_place(&self) -> Option<(Arc<Crew>, OwnedSemaphorePermit)> {
+        let crew = self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let place = Arc::clone(&crew.places).try_acquire_owned().ok()?;
+        Some((crew, place))
+    }
+
+    pub(super) fn enter(&self, run: RunId, local: Arc<LocalRun>) {
+        self.local().insert(run, local);
+    }
+
+    pub(super) fn leave(&self, run: RunId) {
+        self.local().remove(&run);
+    }
+
+    pub(super) fn find(&self, run: RunId) -> Option<Arc<LocalRun>> {
+        self.local().get(&run).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<(RunId, Arc<LocalRun>)> {
+        self.local().iter().map(|(run, local)| (*run, Arc::clone(local))).collect()
+    }
+
+    /// A plan made ready for the engine, kept by version.
+    pub(super) async fn prepared(
+        &self,
+        version: VersionId,
+        plan: &Arc<Plan>,
+        registry: &engine::Registry,
+    ) -> Arc<Prepared> {
+        let prepare = async { Arc::new(Prepared::new(Arc::clone(plan), registry)) };
+        self.inner.prepared.get_with(version, prepare).await
+    }
+
+    fn local(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Arc<LocalRun>>> {
+        self.inner.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,168 @@
+//! A run's events: the journal after a position, then what happens.
+//!
+//! Invariant: every journal event comes exactly once and in order, whatever was missed live; text comes beside it,
+//! without a position, and may be lost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::wire::EventView;
+use domain::{Permission, RunId, TenantId};
+use entities::{Scope, event};
+use futures_util::Stream;
+use sea_orm::ColumnTrait;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::bus::Live;
+use super::journal;
+use crate::{Actor, ServiceError, Weir, authz};
+
+/// Events read from the store at a time.
+const PAGE: u64 = 500;
+/// How often the journal of a run that executes elsewhere is looked at when nothing is heard.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// One thing that a watcher gets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WatchItem {
+    Event(EventView),
+    /// Text of a running attempt. Has no position.
+    Delta { step: Arc<str>, attempt: u32, text: Arc<str> },
+    /// How far along a running attempt is. Has no position.
+    Progress { step: Arc<str>, attempt: u32, done: u64, total: Option<u64>, unit: Arc<str> },
+}
+
+/// Watches a run: the events after `after`, then live ones, until the run is settled. After a resume the running steps'
+/// text so far comes first.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`]; in the stream, faults of the store.
+pub async fn events(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    after: u64,
+) -> Result<impl Stream<Item = Result<WatchItem, ServiceError>> + Send + use<>, ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsRead)?;
+    let row = super::find_row(weir, actor.tenant, id).await?;
+    let flow = match (row, weir.runs().find(id)) {
+        (Some(row), _) => row.flow_name,
+        // A run that its own starter watches may not be written yet.
+        (None, Some(local)) if local.tenant == actor.tenant => local.flow.clone(),
+        (None, _) => return Err(ServiceError::not_found("run", id)),
+    };
+    authz::check_flow(actor, Permission::RunsRead, &flow)?;
+    let live = weir.runs().bus().of_run(id);
+    let mut watch = Watch {
+        weir: weir.clone(),
+        tenant: actor.tenant,
+        run: id,
+        live,
+        last: after,
+        ready: VecDeque::new(),
+        over: false,
+        look: true,
+    };
+    if let Some(local) = weir.runs().find(id) {
+        let texts = local.texts().into_iter();
+        watch.ready.extend(texts.map(|(step, attempt, text)| WatchItem::Delta { step, attempt, text }));
+    }
+    Ok(futures_util::stream::unfold(watch, |mut watch| async move {
+        let item = watch.next().await?;
+        Some((item, watch))
+    }))
+}
+
+struct Watch {
+    weir: Weir,
+    tenant: TenantId,
+    run: RunId,
+    live: Receiver<Live>,
+    /// Position of the last event that was given out or stands in `ready`.
+    last: u64,
+    ready: VecDeque<WatchItem>,
+    /// The run is settled, or the stream broke.
+    over: bool,
+    /// The journal must be read before anything live is given out.
+    look: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<Result<WatchItem, ServiceError>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            if self.over {
+                return None;
+            }
+            if self.look {
+                if let Err(error) = self.read().await {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+                continue;
+            }
+            self.hear().await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), ServiceError> {
+        let reader = self.weir.store().read(self.tenant).await?;
+        let after = i64::try_from(self.last).unwrap_or(i64::MAX);
+        let rows = reader
+            .find::<event::Entity>()
+            .filter(event::Column::RunId.eq(self.run.uuid()))
+            .filter(event::Column::Position.gt(after))
+            .order_by_asc(event::Column::Position)
+            .limit(PAGE)
+            .all()
+            .await?;
+        drop(reader);
+        // A full page may not be the last one.
+        self.look = rows.len() as u64 == PAGE;
+        if rows.is_empty() && self.last > 0 {
+            // Resumed after the last event of a run that is over: nothing more will be heard.
+            let row = super::find_row(&self.weir, self.tenant, self.run).await?;
+            let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
+            self.over |= status.is_some_and(domain::RunStatus::is_terminal);
+        }
+        for row in rows {
+            let entry = journal::entry_of(&row).map_err(ServiceError::internal)?;
+            self.take(journal::view_of(&entry));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, view: EventView) {
+        self.last = view.position;
+        self.over |= view.event == "run_settled";
+        self.ready.push_back(WatchItem::Event(view));
+    }
+
+    async fn hear(&mut self) {
+        match tokio::time::timeout(LOOK_EVERY, self.live.recv()).await {
+            Ok(Ok(Live::Events(views))) => {
+                for view in views.iter() {
+                    match view.position {
+                        position if position <= self.last => {}
+                        position if position == self.last + 1 => self.take(view.clone()),
+                        _ => self.look = true,
+                    }
+                }
+            }
+            Ok(Ok(Live::Delta { step, attempt, text })) => {
+                self.ready.push_back(WatchItem::Delta { step, attempt, text });
+            }
+            Ok(Ok(Live::Progress { step, attempt, done, total, unit })) => {
+                self.ready.push_back(WatchItem::Progress { step, attempt, done, total, unit });
+            }
+            Ok(Ok(Live::Changed | Live::Settled(_)) | Err(RecvError::Lagged(_))) => self.look = true,
+            Ok(Ok(Live::Abandoned) | Err(RecvError::Closed)) => self.over = true,
+            // What executes here is heard of; what executes elsewhere must be looked at.
+            Err(_) => self.look = self.weir.runs().find(self.run).is_none(),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Executes one run that this process holds: replays its journal into the engine, drives on, and gives the lease back.
+//!
+//! Invariant: a run that ends here without settling is left so that it is claimed again, or so that a person is asked;
+//! a run that keeps killing its workers is not tried for ever.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
+use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
+use engine::ports::PortError;
+use entities::{JsonText, Scope, StoreError, event, run};
+use futures_util::FutureExt;
+use language::Plan;
+use sea_orm::ColumnTrait;
+use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::bus::Live;
+use super::children::RunChildren;
+use super::desk::{Crew, LocalRun};
+use super::journal::{self, RunJournal};
+use super::ports::{RunBlobs, RunWatcher};
+use super::wait::SettledRun;
+use crate::ports::{TenantModels, TenantSecrets};
+use crate::{ServiceError, Weir};
+
+/// Claims without a settled step in between after which a run is not tried again.
+const TRIES: i32 = 3;
+/// How long a run rests after a fault of ours.
+const REST: chrono::Duration = chrono::Duration::seconds(2);
+
+/// A run with what is needed to execute it.
+pub(super) struct Job {
+    pub(super) row: run::Model,
+    pub(super) plan: Arc<Plan>,
+    pub(super) inputs: Value,
+    /// The tenant's.
+    pub(super) default_model: Option<String>,
+}
+
+/// Makes a row that is not in the store yet a row that this crew holds.
+pub(super) fn lease(row: &mut run::Model, crew: &Crew, now: DateTime<Utc>) {
+    let until = now + chrono::Duration::from_std(crew.lease).unwrap_or(chrono::Duration::seconds(15));
+    row.status = RunStatus::Running.as_str().to_owned();
+    row.lease_owner = Some(crew.owner.clone());
+    row.lease_until = Some(until);
+    row.available_at = until;
+    row.fencing_token = 1;
+    row.claims = 1;
+}
+
+/// Executes a run in a task of its own. `place` is given back when it ends.
+pub(super) fn spawn(weir: &Weir, crew: &Arc<Crew>, job: Job, written: bool, place: Option<OwnedSemaphorePermit>) {
+    let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
+    crew.tasks.spawn(async move {
+        execute(weir, of_crew, job, written).await;
+        drop(place);
+    });
+}
+
+/// Executes a run that was claimed out of the store.
+pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: run::Model) {
+    let keep = row.clone();
+    match prepare(&weir, row).await {
+        Ok(job) => execute(weir, crew, job, true).await,
+        Err(error) => {
+            tracing::error!(error = ?error, run = %RunId::from_uuid(keep.id), "a claimed run could not be prepared");
+            let end = if error.code().retryable() {
+                End::Rest
+            } else {
+                End::Park(Failure::new(
+                    FailureKind::Internal,
+                    "run_unusable",
+                    "The run's version or inputs cannot be read any more.",
+                ))
+            };
+            finish(&weir, &keep, end).await;
+        }
+    }
+}
+
+/// Reads what a claimed run needs.
+async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
+    let tenant = TenantId::from_uuid(row.tenant_id);
+    let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
+    let inputs = super::wait::value(weir, tenant, row.inputs.clone(), row.inputs_blob).await?;
+    let default_model = crate::tenants::row(weir, tenant).await?.default_model;
+    Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model })
+}
+
+async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
+    let row = job.row.clone();
+    let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    if row.claims > TRIES {
+        finish(&weir, &row, End::Park(killer(row.claims - 1))).await;
+        return;
+    }
+    let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
+    weir.runs().enter(run_id, Arc::clone(&local));
+    if row.cancel_requested_at.is_some() {
+        local.control.cancel.cancel();
+    }
+    let history = match history(&weir, tenant, &row).await {
+        Ok(history) => history,
+        Err(error) => {
+            tracing::error!(error = ?error, run = %run_id, "a run's journal could not be read");
+            weir.runs().leave(run_id);
+            finish(&weir, &row, End::Rest).await;
+            return;
+        }
+    };
+    let journal = Arc::new(RunJournal::new(weir.clone(), row.clone(), &job.plan, &history, written));
+    let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
+    weir.runs().leave(run_id);
+    let end = match driven {
+        Ok(Ok(Outcome::Settled(settled))) => {
+            announce(&weir, &row, &journal, *settled).await;
+            return;
+        }
+        Ok(Ok(Outcome::Suspended { status, wake_at })) => End::Suspend(status, wake_at),
+        Ok(Ok(Outcome::Stopped)) => End::GiveBack,
+        Ok(Err(DriveError::Port(PortError::LeaseLost))) => {
+            tracing::warn!(run = %run_id, "another worker has this run now");
+            weir.runs().bus().tell(run_id, Live::Changed);
+            return;
+        }
+        Ok(Err(DriveError::Port(error))) => {
+            tracing::error!(%error, run = %run_id, "a run was interrupted by a fault of ours");
+            End::Rest
+        }
+        Ok(Err(DriveError::History(fault))) => {
+            tracing::error!(fault, run = %run_id, "a journal does not fit its plan");
+            End::Park(Failure::new(FailureKind::Internal, "journal_misfit", "The run's journal does not fit its version."))
+        }
+        Err(_panic) => {
+            tracing::error!(run = %run_id, "a run made its worker panic");
+            End::Rest
+        }
+    };
+    if journal.is_written().await {
+        finish(&weir, &row, end).await;
+    } else {
+        weir.runs().bus().tell(run_id, Live::Abandoned);
+    }
+}
+
+async fn drive(
+    weir: &Weir,
+    crew: &Arc<Crew>,
+    local: &Arc<LocalRun>,
+    journal: &Arc<RunJournal>,
+    job: Job,
+    history: Vec<Entry>,
+) -> Result<Outcome, DriveError> {
+    let row = &job.row;
+    let (tenant, id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let surroundings = Surroundings {
+        registry: weir.registry().clone(),
+        journal: journal.clone(),
+        blobs: Arc::new(RunBlobs {
+            weir: weir.clone(),
+            tenant,
+            run: id,
+            flow: row.flow_name.clone(),
+            journal: Arc::clone(journal),
+        }),
+        secrets: Arc::new(TenantSecrets::new(weir.clone(), tenant)),
+        models: Arc::new(TenantModels::new(weir.clone(), tenant)),
+        children: Arc::new(RunChildren {
+            weir: weir.clone(),
+            crew: Arc::clone(crew),
+            parent: row.clone(),
+            journal: Arc::clone(journal),
+        }),
+        clock: Arc::clone(weir.clock()),
+        watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run: id, local: Arc::clone(local) }),
+        sandbox: weir.sandbox().cloned(),
+    };
+    let prepared = weir.runs().prepared(VersionId::from_uuid(row.version_id), &job.plan, weir.registry()).await;
+    let run = Run {
+        tenant,
+        id,
+        default_model: job.plan.model.clone().or(job.default_model),
+        plan: job.plan,
+        inputs: job.inputs,
+        flow: row.flow_name.clone(),
+        version: u32::try_from(row.version_number).unwrap_or_default(),
+        created_at: row.created_at,
+        trigger: row.trigger_kind.clone(),
+        labels: row.labels.read().unwrap_or_default(),
+        test: row.test,
+        depth: u32::try_from(row.depth).unwrap_or_default(),
+    };
+    engine::drive_prepared(run, prepared, history, surroundings, local.control.clone()).await
+}
+
+/// Tells whoever waits that the run is over.
+async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settled: Settled) {
+    if let (Some(step), None) = (&settled.failed_step, settled.failed_attempt) {
+        settled.failed_attempt = journal.attempts_of(step).await;
+    }
+    let over = SettledRun {
+        tenant: TenantId::from_uuid(row.tenant_id),
+        run_id: RunId::from_uuid(row.id),
+        flow: row.flow_name.clone(),
+        version: u32::try_from(row.version_number).unwrap_or_default(),
+        created_at: row.created_at,
+        settled,
+    };
+    weir.runs().bus().tell(over.run_id, Live::Settled(Arc::new(over)));
+}
+
+async fn history(weir: &Weir, tenant: TenantId, row: &run::Model) -> Result<Vec<Entry>, ServiceError> {
+    if row.event_position == 0 {
+        return Ok(Vec::new());
+    }
+    let reader = weir.store().read(tenant).await?;
+    let events = reader.find::<event::Entity>().filter(event::Column::RunId.eq(row.id));
+    let rows = events.order_by_asc(event::Column::Position).all().await?;
+    rows.iter().map(journal::entry_of).collect::<Result<_, _>>().map_err(ServiceError::internal)
+}
+
+/// How a run leaves this process without being settled.
+enum End {
+    Suspend(RunStatus, Option<DateTime<Utc>>),
+    /// This worker stops; the run did nothing wrong.
+    GiveBack,
+    /// A fault of ours: tried again soon, and counted.
+    Rest,
+    /// A person is needed.
+    Park(Failure),
+}
+
+/// Gives the lease back. If even that fails, the lease runs out by itself.
+async fn finish(weir: &Weir, row: &run::Model, end: End) {
+    let (tenant, run_id, now) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id), weir.now());
+    let (id, token) = (row.id, row.fencing_token);
+    let kept = weir
+        .store()
+        .write(tenant, move |unit| async move {
+            use run::Column as C;
+            let mine = || sea_orm::Condition::all().add(C::Id.eq(id)).add(C::FencingToken.eq(token));
+            let Some(current) = unit.find::<run::Entity>().filter(mine()).for_update().one().await? else {
+                return Ok(());
+            };
+            let mut update = unit
+                .update::<run::Entity>()
+                .set(C::LeaseOwner, None::<String>)
+                .set(C::LeaseUntil, None::<DateTime<Utc>>)
+                .filter(mine());
+            let (status, available_at) = match end {
+                // A wish to cancel that came meanwhile must not be slept over.
+                End::Suspend(..) if current.cancel_requested_at.is_some() => (RunStatus::Queued, now),
+                End::Suspend(status, wake_at) => (status, wake_at.unwrap_or_else(super::far_future)),
+                End::GiveBack => {
+                    update = update.set(C::Claims, (current.claims - 1).max(0));
+                    (RunStatus::Queued, now)
+                }
+                End::Rest => (RunStatus::Queued, now + REST),
+                End::Park(failure) => {
+                    update = update.set(C::Error, Some(JsonText::of(&failure))).set(C::Claims, 0);
+                    (RunStatus::NeedsAttention, super::far_future())
+                }
+            };
+            update.set(C::Status, status.as_str()).set(C::AvailableAt, available_at).exec().await?;
+            unit.announce(&super::listen::changed(current.tenant_id, id)).await
+        })
+        .await;
+    if let Err(error) = kept {
+        let error: StoreError = error;
+        tracing::error!(%error, run = %run_id, "a lease could not be given back; it runs out");
+    }
+    weir.runs().bus().tell(run_id, Live::Changed);
+    weir.runs().bus().tell_tenant(tenant, run_id);
+    weir.runs().wake();
+}
+
+fn killer(times: i32) -> Failure {
+    let message = format!(
+        "{times} workers stopped while they executed this run, and none of them settled a step. Look at the step that \
+         was running, then cancel the run or start it anew."
+    );
+    Failure::new(FailureKind::Internal, "worker_killed", message)
+}

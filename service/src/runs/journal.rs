@@ -1,0 +1,258 @@
+//! The engine's journal on the store: entries and their projections in one unit of work, under a fencing token.
+//!
+//! Invariant: an append is kept whole or not at all, and only while this process holds the run; after a failed append
+//! nothing more is written, and the run is left for recovery.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::wire::EventView;
+use domain::{RunId, RunStatus, TenantId};
+use engine::ports::{Journal, PortError};
+use engine::{Entry, Event};
+use entities::{JsonText, StoreError, Unit, attempt, event, run, step};
+use language::Plan;
+use sea_orm::ColumnTrait;
+use tokio::sync::Mutex;
+
+use super::bus::Live;
+use super::record::{Changes, Records};
+use crate::Weir;
+
+/// One run's journal under one lease.
+pub(super) struct RunJournal {
+    weir: Weir,
+    tenant: TenantId,
+    run: RunId,
+    owner: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    records: Records,
+    /// Whether the run's row is in the store. A synchronous run may write for the first time at its first effect.
+    written: bool,
+    broken: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum AppendError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another holder wrote since.
+    #[error("stale")]
+    Stale,
+}
+
+impl RunJournal {
+    pub(super) fn new(weir: Weir, row: run::Model, plan: &Plan, history: &[Entry], written: bool) -> Self {
+        let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+        let owner = row.lease_owner.clone().unwrap_or_default();
+        let position = row.event_position;
+        let (cancelled, claims) = (row.cancel_requested_at, row.claims);
+        let mut records = Records::new(row, plan);
+        let mut changes = Changes::default();
+        for entry in history {
+            records.apply(entry, &owner, &mut changes);
+        }
+        // The row may know more than the journal: a wish to cancel, a claim. It never knows less.
+        records.run.event_position = position;
+        records.run.cancel_requested_at = cancelled;
+        records.run.claims = claims;
+        Self { weir, tenant, run, owner, state: Mutex::new(State { records, written, broken: false }) }
+    }
+
+    /// Makes the run's row durable if it is not yet: others want to see it or point at it.
+    pub(super) async fn ensure_written(&self) -> Result<(), PortError> {
+        let mut state = self.state.lock().await;
+        if state.written || state.broken {
+            return Ok(());
+        }
+        let row = state.records.run.clone();
+        let kept = self.weir.store().write(self.tenant, |unit| async move { unit.insert(row).await }).await;
+        kept.map_err(|error: StoreError| PortError::Unavailable(error.to_string()))?;
+        state.written = true;
+        self.weir.runs().bus().tell_tenant(self.tenant, self.run);
+        Ok(())
+    }
+
+    /// Whether the run's row is in the store.
+    pub(super) async fn is_written(&self) -> bool {
+        self.state.lock().await.written
+    }
+
+    /// Attempts that the failed step made, for the problem document.
+    pub(super) async fn attempts_of(&self, step: &str) -> Option<u32> {
+        let state = self.state.lock().await;
+        state.records.step(step).and_then(|row| u32::try_from(row.attempts).ok())
+    }
+}
+
+#[async_trait]
+impl Journal for RunJournal {
+    async fn append(&self, entries: &[Entry]) -> Result<(), PortError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.lock().await;
+        if state.broken {
+            return Err(PortError::LeaseLost);
+        }
+        let before = state.records.run.event_position;
+        let mut changes = Changes::default();
+        for entry in entries {
+            state.records.apply(entry, &self.owner, &mut changes);
+        }
+        if changes.progressed {
+            // What follows a settled step has not killed anybody yet.
+            state.records.run.claims = 0;
+        }
+        let write = Append {
+            row: state.records.run.clone(),
+            before,
+            insert: !state.written,
+            steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
+            events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
+            changes,
+        };
+        let kept = self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await;
+        if let Err(error) = kept {
+            state.broken = true;
+            return Err(match error {
+                AppendError::Stale => PortError::LeaseLost,
+                AppendError::Store(error) => PortError::Unavailable(error.to_string()),
+            });
+        }
+        state.written = true;
+        drop(state);
+        let views: Arc<[EventView]> = entries.iter().map(view_of).collect();
+        self.weir.runs().bus().tell(self.run, Live::Events(views));
+        self.weir.runs().bus().tell_tenant(self.tenant, self.run);
+        Ok(())
+    }
+}
+
+/// One append as it goes to the store.
+struct Append {
+    row: run::Model,
+    /// The position that the store must be at.
+    before: i64,
+    insert: bool,
+    steps: Vec<step::Model>,
+    events: Vec<event::Model>,
+    changes: Changes,
+}
+
+impl Append {
+    async fn run(self, unit: &Unit) -> Result<(), AppendError> {
+        let (tenant, run) = (self.row.tenant_id, self.row.id);
+        if self.insert {
+            let mut row = self.row;
+            release_if_terminal(&mut row);
+            unit.insert(row).await?;
+        } else {
+            self.update_run(unit).await?;
+        }
+        {
+            use step::Column as C;
+            let changing = [
+                C::Status, C::Success, C::Skipped, C::Cached, C::SkipReason, C::Attempts, C::Error, C::Config, C::ConfigBlob,
+                C::Output, C::OutputBlob, C::StartedAt, C::EndedAt, C::DurationMs, C::Usage, C::CostNanoUsd, C::ChildRunId,
+            ];
+            unit.upsert_all(self.steps, &[C::TenantId, C::RunId, C::Name], &changing).await?;
+        }
+        {
+            use attempt::Column as C;
+            let changing = [C::Status, C::EndedAt, C::Error, C::Usage, C::CostNanoUsd];
+            unit.upsert_all(self.changes.attempts, &[C::TenantId, C::RunId, C::Step, C::Number], &changing).await?;
+        }
+        unit.insert_all(self.events).await?;
+        unit.insert_all(self.changes.ledger).await?;
+        unit.announce(&super::listen::changed(tenant, run)).await?;
+        Ok(())
+    }
+
+    async fn update_run(&self, unit: &Unit) -> Result<(), AppendError> {
+        use run::Column as C;
+        let row = &self.row;
+        let mut update = unit
+            .update::<run::Entity>()
+            .set(C::EventPosition, row.event_position)
+            .set(C::Claims, row.claims)
+            .filter(C::Id.eq(row.id))
+            .filter(C::FencingToken.eq(row.fencing_token))
+            .filter(C::EventPosition.eq(self.before));
+        if self.changes.started {
+            update = update
+                .set(C::Status, row.status.clone())
+                .set(C::Epoch, row.epoch)
+                .set(C::StartedAt, row.started_at);
+        }
+        if self.changes.spent || self.changes.settled {
+            update = update.set(C::Usage, row.usage.clone()).set(C::CostNanoUsd, row.cost_nano_usd);
+        }
+        if self.changes.settled {
+            update = update
+                .set(C::Status, row.status.clone())
+                .set(C::Outputs, row.outputs.clone())
+                .set(C::OutputsBlob, row.outputs_blob)
+                .set(C::Error, row.error.clone())
+                .set(C::FailedStep, row.failed_step.clone())
+                .set(C::EndedAt, row.ended_at)
+                .set(C::DurationMs, row.duration_ms)
+                .set(C::LeaseOwner, None::<String>)
+                .set(C::LeaseUntil, None::<chrono::DateTime<chrono::Utc>>);
+        }
+        if update.exec().await? == 1 { Ok(()) } else { Err(AppendError::Stale) }
+    }
+}
+
+fn release_if_terminal(row: &mut run::Model) {
+    if RunStatus::parse(&row.status).is_some_and(RunStatus::is_terminal) {
+        row.lease_owner = None;
+        row.lease_until = None;
+    }
+}
+
+fn row_of(tenant: TenantId, run: RunId, entry: &Entry) -> event::Model {
+    event::Model {
+        tenant_id: tenant.uuid(),
+        run_id: run.uuid(),
+        position: i64::try_from(entry.position).unwrap_or(i64::MAX),
+        at: entry.at,
+        kind: entry.event.name().to_owned(),
+        step: entry.event.step().map(ToOwned::to_owned),
+        data: JsonText::of(&entry.event),
+        data_blob: None,
+    }
+}
+
+/// An entry out of its row.
+pub(super) fn entry_of(row: &event::Model) -> Result<Entry, serde_json::Error> {
+    Ok(Entry {
+        position: u64::try_from(row.position).unwrap_or_default(),
+        at: row.at,
+        event: row.data.read::<Event>()?,
+    })
+}
+
+/// An entry as watchers see it.
+pub(super) fn view_of(entry: &Entry) -> EventView {
+    let mut data = serde_json::to_value(&entry.event).unwrap_or_default();
+    if let Some(fields) = data.as_object_mut() {
+        // Said beside the data already, or nobody's business: which parts of a config are secrets.
+        fields.retain(|name, _| !matches!(name.as_str(), "type" | "step" | "secrets"));
+        for name in ["output", "outputs"] {
+            if let Some(inline) = fields.get_mut(name).and_then(|stored| stored.get_mut("inline")).map(serde_json::Value::take) {
+                fields.insert(name.to_owned(), inline);
+            }
+        }
+    }
+    EventView {
+        position: entry.position,
+        at: entry.at,
+        event: entry.event.name().to_owned(),
+        step: entry.event.step().map(ToOwned::to_owned),
+        data,
+    }
+}

@@ -1,0 +1,78 @@
+//! News from other processes, where the store carries any.
+//!
+//! Invariant: news are hints; a lost one costs a moment, because whoever waits also looks.
+
+use std::time::Duration;
+
+use domain::{RunId, TenantId};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::bus::Live;
+use crate::Weir;
+
+/// Says that a run waits in the queue.
+pub(super) const QUEUED: &str = "queued";
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Says that a run's rows changed.
+pub(super) fn changed(tenant: Uuid, run: Uuid) -> String {
+    format!("changed {tenant} {run}")
+}
+
+/// Says that somebody asked to cancel a run.
+pub(super) fn cancelled(tenant: Uuid, run: Uuid) -> String {
+    format!("cancel {tenant} {run}")
+}
+
+/// Hears news until `over`.
+pub(super) async fn listen(weir: Weir, over: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = over.cancelled() => return,
+            heard = hear(&weir) => match heard {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "news from other processes are not heard; trying again"),
+            },
+        }
+        tokio::select! {
+            () = over.cancelled() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Ends only when the store carries no news.
+async fn hear(weir: &Weir) -> Result<(), entities::StoreError> {
+    let Some(mut listener) = weir.store().listen().await? else { return Ok(()) };
+    loop {
+        match listener.next().await? {
+            Some(notice) => take(weir, &notice),
+            None => {
+                weir.runs().bus().tell_all_changed();
+                weir.runs().wake();
+            }
+        }
+    }
+}
+
+fn take(weir: &Weir, notice: &str) {
+    let mut words = notice.split(' ');
+    let (Some(kind), tenant, run) = (words.next(), words.next(), words.next()) else { return };
+    if kind == QUEUED {
+        weir.runs().wake();
+        return;
+    }
+    let (Some(Ok(tenant)), Some(Ok(run))) = (tenant.map(Uuid::parse_str), run.map(Uuid::parse_str)) else { return };
+    let (tenant, run) = (TenantId::from_uuid(tenant), RunId::from_uuid(run));
+    match (kind, weir.runs().find(run)) {
+        ("cancel", Some(local)) => local.control.cancel.cancel(),
+        ("cancel", None) => weir.runs().wake(),
+        // What this process did itself it has told already.
+        (_, Some(_)) => {}
+        (_, None) => {
+            weir.runs().bus().tell(run, Live::Changed);
+            weir.runs().bus().tell_tenant(tenant, run);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Runs: the durable half of the engine. Starting, queueing, executing, watching, cancelling, recovering.
+//!
+//! Invariant: a run that was acknowledged is in the store, reaches exactly one terminal status, and is written to by one
+//! holder at a time: whoever holds the newest fencing token.
+//!
+//! The way of a run: [`start`] makes its row (with its idempotency key, in one unit) and hands it to this process's worker
+//! where one is free, else leaves it in the queue; [`worker`] claims what waits, under a lease; `execute` replays the
+//! journal into the engine and drives on; `journal` makes each step durable with its rows. Whoever waits is answered from
+//! memory ([`wait()`]), whoever watches hears the [`Bus`] and reads the journal ([`events`]).
+
+mod bus;
+mod cancel;
+mod children;
+mod desk;
+mod events;
+mod execute;
+mod journal;
+mod list;
+mod listen;
+mod ports;
+mod record;
+mod start;
+mod steps;
+mod wait;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use bus::{Bus, Live};
+pub use cancel::cancel;
+pub use desk::Runs;
+pub use events::{WatchItem, events};
+pub use list::{RunFilter, get, list};
+pub use start::{Answer, Inputs, StartRun, Started, start};
+pub use steps::steps;
+pub use wait::{SettledRun, Waited, wait, wait_for};
+pub use worker::WorkerOptions;
+
+use domain::{RunId, TenantId};
+use entities::{Scope, run};
+use sea_orm::ColumnTrait;
+
+use crate::{ServiceError, Weir};
+
+/// Rows that no time makes claimable: until somebody acts.
+fn far_future() -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp(253_370_764_800, 0).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
+}
+
+async fn find_row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<Option<run::Model>, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    Ok(reader.find::<run::Entity>().filter(run::Column::Id.eq(id.uuid())).one().await?)
+}
+
+async fn row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<run::Model, ServiceError> {
+    find_row(weir, tenant, id).await?.ok_or_else(|| ServiceError::not_found("run", id))
+}

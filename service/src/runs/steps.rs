@@ -1,0 +1,104 @@
+//! A run's steps with their attempts, in written order.
+//!
+//! Invariant: every declared step is listed, from the run's start on.
+
+use std::collections::BTreeMap;
+
+use domain::wire::{AttemptView, StepView};
+use domain::{NanoUsd, Permission, RunId, StepStatus, VersionId};
+use entities::{JsonText, Scope, attempt, event, step};
+use sea_orm::ColumnTrait;
+use serde_json::{Value, json};
+
+use crate::{Actor, ServiceError, Weir, authz};
+
+/// Outputs from the blob store that one answer may hold in all, in bytes; beyond it their size is told instead.
+const LARGE_BYTES: i64 = 8 * 1024 * 1024;
+
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
+pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView>, ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsRead)?;
+    let run = super::row(weir, actor.tenant, id).await?;
+    authz::check_flow(actor, Permission::RunsRead, &run.flow_name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let rows = reader.find::<step::Entity>().filter(step::Column::RunId.eq(id.uuid()));
+    let mut rows = rows.order_by_asc(step::Column::Ordinal).all().await?;
+    let attempts = reader.find::<attempt::Entity>().filter(attempt::Column::RunId.eq(id.uuid()));
+    let mut by_step: BTreeMap<String, Vec<AttemptView>> = BTreeMap::new();
+    for row in attempts.order_by_asc(attempt::Column::Number).all().await? {
+        by_step.entry(row.step.clone()).or_default().push(attempt_view(row));
+    }
+    if rows.iter().any(|row| row.config.is_none() && row.attempts > 0) {
+        // Large configs stand in the journal alone.
+        let configured = reader.find::<event::Entity>().filter(event::Column::RunId.eq(id.uuid()));
+        for row in configured.filter(event::Column::Kind.eq("step_configured")).all().await? {
+            let config = row.data.get("config").cloned();
+            if let Some(step) = rows.iter_mut().find(|step| Some(&step.name) == row.step.as_ref()) {
+                step.config = config.map(JsonText);
+            }
+        }
+    }
+    drop(reader);
+    if rows.is_empty() {
+        // Nothing was journaled yet: the plan says what there will be.
+        let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
+        rows = super::record::Records::new(run, &plan).steps_in_order();
+    }
+    let mut left = LARGE_BYTES;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let attempts = by_step.remove(&row.name).unwrap_or_default();
+        let output = output(weir, actor, &row, &mut left).await?;
+        views.push(step_view(row, attempts, output));
+    }
+    Ok(views)
+}
+
+async fn output(weir: &Weir, actor: &Actor, row: &step::Model, left: &mut i64) -> Result<Option<Value>, ServiceError> {
+    let Some(blob) = row.output_blob else { return Ok(row.output.clone().map(JsonText::into_inner)) };
+    let reader = weir.store().read(actor.tenant).await?;
+    let stored = reader.find::<entities::blob::Entity>().filter(entities::blob::Column::Id.eq(blob)).one().await?;
+    drop(reader);
+    let size = stored.map_or(0, |stored| stored.size_bytes);
+    if size > *left {
+        return Ok(Some(json!({ "omitted": true, "size_bytes": size })));
+    }
+    *left -= size;
+    super::wait::value(weir, actor.tenant, None, Some(blob)).await
+}
+
+fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Value>) -> StepView {
+    StepView {
+        name: row.name,
+        executor: row.executor,
+        group: row.group_name,
+        status: StepStatus::parse(&row.status).unwrap_or(StepStatus::NeedsAttention),
+        success: row.success,
+        skipped: row.skipped,
+        cached: row.cached,
+        skip_reason: row.skip_reason,
+        attempts: u32::try_from(row.attempts).unwrap_or_default(),
+        error: super::wait::failure(row.error.as_ref()),
+        config: row.config.map(JsonText::into_inner),
+        output,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        duration_ms: row.duration_ms.and_then(|duration| u64::try_from(duration).ok()),
+        cost_nano_usd: row.cost_nano_usd.map(NanoUsd),
+        usage: row.usage.and_then(|usage| usage.read().ok()),
+        attempt_list,
+        child_run_id: row.child_run_id.map(RunId::from_uuid),
+    }
+}
+
+fn attempt_view(row: attempt::Model) -> AttemptView {
+    AttemptView {
+        number: u32::try_from(row.number).unwrap_or_default(),
+        status: StepStatus::parse(&row.status).unwrap_or(StepStatus::NeedsAttention),
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        error: super::wait::failure(row.error.as_ref()),
+        usage: row.usage.and_then(|usage| usage.read().ok()),
+    }
+}
