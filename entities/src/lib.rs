@@ -69,7 +69,7 @@ pub mod system;
 mod writer;
 
 pub use error::StoreError;
-pub use id::{first_id_at, new_id};
+pub use id::first_id_at;
 pub use json::JsonText;
 pub use notice::Listener;
 pub use rows::*;
