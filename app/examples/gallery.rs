@@ -8,10 +8,10 @@ mod data;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use actix_web::http::Method;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use app::data::{AssetNames, ConsoleData, FormState, Notice, PageState, Theme};
 use leptos::prelude::*;
+use leptos_router::Method;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -99,11 +99,12 @@ fn provide() {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
+    app::start();
     HttpServer::new(|| {
         App::new()
             .route("/assets/{name:.*}", web::get().to(asset))
             .route("/_fn/{tail:.*}", leptos_actix::handle_server_fns_with_context(provide))
-            .default_service(leptos_actix::render_app_async_with_context(provide, app::shell, Method::GET))
+            .default_service(leptos_actix::render_app_async_with_context(provide, app::shell, Method::Get))
     })
     .workers(1)
     .bind(("127.0.0.1", 8099))?

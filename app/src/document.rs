@@ -11,6 +11,12 @@ use crate::context::page_state;
 use crate::data::{AssetNames, Theme};
 use crate::routes::App;
 
+/// Readies rendering; call once before the first page, from any thread.
+pub fn start() {
+    // Only a second call fails, and then all is ready already.
+    let _ = any_spawner::Executor::init_tokio();
+}
+
 /// The whole document. The host provides [`crate::data::PageState`], `Arc<dyn ConsoleData>` and [`AssetNames`].
 pub fn shell() -> impl IntoView {
     let assets = use_context::<AssetNames>().unwrap_or_default();

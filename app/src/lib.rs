@@ -3,6 +3,8 @@
 //! Invariant: every page is whole without a script, every write is a plain form (see [`forms`]), and the browser half
 //! sees nothing of the program but [`domain`] and the types in [`data`].
 
+#![expect(unreachable_pub, reason = "the component macro writes `pub` for every component")]
+
 mod components;
 mod context;
 pub mod data;
@@ -16,5 +18,5 @@ mod routes;
 mod shell;
 
 #[cfg(feature = "ssr")]
-pub use document::shell;
+pub use document::{shell, start};
 pub use routes::App;

@@ -9,8 +9,8 @@ use domain::wire::{
 use domain::{Failure, FailureKind, NanoUsd, Role, RunStatus, StepStatus};
 use serde_json::{Value, json};
 
-pub struct Gallery {
-    pub empty: bool,
+pub(crate) struct Gallery {
+    pub(crate) empty: bool,
 }
 
 fn now() -> DateTime<Utc> {
@@ -21,7 +21,7 @@ fn before(seconds: i64) -> DateTime<Utc> {
     now() - TimeDelta::seconds(seconds)
 }
 
-pub trait FromNumber {
+pub(crate) trait FromNumber {
     fn from_number(number: u128) -> Self;
 }
 macro_rules! from_number {
@@ -31,7 +31,7 @@ macro_rules! from_number {
 }
 from_number!(domain::TenantId, domain::RunId, domain::FlowId, domain::ApiKeyId, domain::MemberId, domain::UserId);
 
-pub fn id<T: FromNumber>(number: u128) -> T {
+pub(crate) fn id<T: FromNumber>(number: u128) -> T {
     T::from_number(number)
 }
 
@@ -39,7 +39,7 @@ fn tenant(name: &str, role: Role) -> TenantView {
     TenantView { id: id(1), name: name.into(), role: Some(role), default_model: Some("local/llama-3.2-3b".into()), created_at: before(86_400 * 40) }
 }
 
-pub fn session(role: Role) -> SessionView {
+pub(crate) fn session(role: Role) -> SessionView {
     SessionView {
         email: "maria@acme.example".into(),
         tenants: vec![tenant("acme", role), tenant("northwind-trading", Role::Developer), tenant("labs", Role::Viewer)],

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 /// Whether the stream is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "hydrate"), expect(dead_code, reason = "only the browser opens streams"))]
 pub(crate) enum Stream {
     /// No scripts, or nothing to follow.
     Off,
