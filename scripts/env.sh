@@ -17,6 +17,10 @@ if [ -z "${WEIR_TOOLCHAIN:-}" ]; then
         export RUSTUP_TOOLCHAIN=stable
     fi
 fi
+# A newer node than the machine's, where scripts/setup had to take one.
+if [ -x "$WEIR_CACHE/node-runtime/bin/node" ]; then
+    case :$PATH: in *:"$WEIR_CACHE/node-runtime/bin":*) ;; *) PATH=$WEIR_CACHE/node-runtime/bin:$PATH ;; esac
+fi
 # Tools that scripts/setup installs for this project alone come last: whatever the machine has wins.
 case :$PATH: in *:"$WEIR_CACHE/bin":*) ;; *) PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:$WEIR_CACHE/bin ;; esac
 export PATH
