@@ -7,7 +7,10 @@ pub mod dispatcher;
 pub mod driver;
 pub mod event;
 pub mod executor;
+#[cfg(test)]
+mod kit;
 pub mod limits;
+pub mod memory;
 pub mod ports;
 pub mod retry;
 pub mod run;

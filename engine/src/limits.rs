@@ -10,6 +10,8 @@ pub const CHILD_DEPTH: u32 = 8;
 pub const IN_PLACE_WAIT_MS: u64 = 2_000;
 /// How long a cancelled attempt may take to stop.
 pub const CANCEL_GRACE_MS: u64 = 30_000;
+/// How long an attempt whose time is over may tidy up; it is settled already.
+pub const ABORT_GRACE_MS: u64 = 1_000;
 /// Work that one template may do, in the template engine's units (an instruction, or 64 bytes made).
 pub const TEMPLATE_FUEL: u64 = 10_000_000;
 /// Depth of includes, macros and blocks.

@@ -76,7 +76,12 @@ impl Driver {
         if grace {
             return;
         }
-        running.task.abort();
+        // The executor hears of it first, so that it can tidy up; what it says then is not heard any more.
+        let task = running.task.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(limits::ABORT_GRACE_MS)).await;
+            task.abort();
+        });
         for child in running.children.clone() {
             let children = self.surroundings.children.clone();
             // Whether the child heard it or not, this attempt is over; the child's own limits still hold.

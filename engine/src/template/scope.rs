@@ -79,7 +79,9 @@ impl Scope {
 }
 
 impl ScopeParts {
-    pub(super) fn scope(&self) -> Scope {
+    /// The scope as the template engine reads it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
         let mut scope = Scope::default();
         for (name, value) in &self.roots {
             scope.set_json(name, value);

@@ -1,0 +1,307 @@
+//! For tests: flows as YAML, one executor that does as its config says, and a driver around them in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Failure, FailureKind, RunId, TenantId};
+use language::plan::Plan;
+use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
+use serde_json::{Value, json};
+
+use crate::memory::{FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryJournal, Unobserved, World, WorldParts, new_run_id};
+use crate::ports::{Children, Clock, PortError, SystemClock};
+use crate::*;
+
+/// What every executor of the kit saw.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) calls: Mutex<Vec<(String, u32)>>,
+    pub(crate) keys: Mutex<Vec<String>>,
+    pub(crate) configs: Mutex<HashMap<String, Value>>,
+    /// Cuts a run off: attempts of this step never end.
+    pub(crate) hang: Mutex<Option<String>>,
+}
+
+struct Act {
+    spec: ExecutorSpec,
+    seen: Arc<Seen>,
+}
+
+#[async_trait]
+impl Executor for Act {
+    fn spec(&self) -> &ExecutorSpec {
+        &self.spec
+    }
+
+    async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
+        self.seen.calls.lock().unwrap().push((call.step.clone(), call.attempt));
+        self.seen.keys.lock().unwrap().push(call.key.clone());
+        self.seen.configs.lock().unwrap().insert(call.step.clone(), config.clone());
+        if self.seen.hang.lock().unwrap().as_deref() == Some(&call.step) {
+            std::future::pending::<()>().await;
+        }
+        if let Some(ms) = config.get("sleep_ms").and_then(Value::as_u64) {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(ms)) => {}
+                () = call.cancel.cancelled() => {
+                    return Err(Failure::new(FailureKind::Cancelled, "cancelled", "stopped").into());
+                }
+            }
+        }
+        assert!(config.get("panic").is_none(), "as the config says");
+        let times = config.get("times").and_then(Value::as_u64).unwrap_or(u64::MAX);
+        if let Some(code) = config.get("fail").and_then(Value::as_str)
+            && u64::from(call.attempt) <= times
+        {
+            let kind = serde_json::from_value(json!(code)).unwrap_or(FailureKind::Rejected);
+            return Err(Failure::new(kind, code, format!("as told: {code}")).into());
+        }
+        Ok(Done::free(config.get("give").cloned().unwrap_or_else(|| json!({"done": call.step}))))
+    }
+}
+
+pub(crate) fn spec(name: &str) -> ExecutorSpec {
+    let any = json!({});
+    ExecutorSpec {
+        name: name.to_owned(),
+        version: 1,
+        summary: "Does as it is told.".to_owned(),
+        config: json!({
+            "type": "object",
+            "properties": {
+                "give": any, "sleep_ms": {"type": ["integer", "string"]}, "fail": any, "times": any, "panic": any,
+                "file": any, "text": any, "sources": any, "token": {"type": "string"}, "prompt": any, "prompt_file": any,
+            },
+            "additionalProperties": false,
+        }),
+        output: json!({}),
+        main_input: None,
+        marked: Vec::new(),
+        effect: EffectRule::Always(Effect::Pure),
+        cost: CostKind::Free,
+        streams: false,
+        open_config: false,
+        default_attempts: 1,
+        file_fields: Vec::new(),
+        raw_fields: Vec::new(),
+    }
+}
+
+fn main_input(field: &str, kind: DataKind, list: bool) -> Option<MainInput> {
+    Some(MainInput { field: field.to_owned(), kind, list, required: true })
+}
+
+pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
+    let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "additionalProperties": true});
+    let specs = [
+        ExecutorSpec { output: json!({"type": "object", "additionalProperties": true}), ..spec("act") },
+        ExecutorSpec {
+            main_input: main_input("file", DataKind::File, false),
+            marked: vec![MarkedField { field: "text".to_owned(), kind: DataKind::Text }],
+            output: text,
+            ..spec("reader")
+        },
+        ExecutorSpec {
+            main_input: main_input("text", DataKind::Text, false),
+            file_fields: vec!["prompt_file".to_owned()],
+            ..spec("writer")
+        },
+        ExecutorSpec { main_input: main_input("sources", DataKind::Data, true), ..spec("combiner") },
+        ExecutorSpec { effect: EffectRule::Always(Effect::Unsafe), ..spec("pay") },
+    ];
+    Registry::new(specs.into_iter().map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>))
+}
+
+pub(crate) fn folder(yaml: &str) -> Folder {
+    Folder { name: None, yaml: yaml.to_owned(), files: BTreeMap::new() }
+}
+
+pub(crate) fn plan_of(folder: &Folder, registry: &Registry) -> Arc<Plan> {
+    let compiled = language::compile(folder, &registry.catalogue());
+    Arc::new(compiled.plan.unwrap_or_else(|| panic!("{:#?}\n{}", compiled.problems, folder.yaml)))
+}
+
+/// A clock that a test can move.
+pub(crate) struct ShiftedClock(pub(crate) TimeDelta);
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now() + self.0
+    }
+}
+
+struct NoChildren;
+
+#[async_trait]
+impl Children for NoChildren {
+    async fn start(&self, _request: ports::ChildRequest) -> Result<RunId, Failure> {
+        Err(Failure::new(FailureKind::Internal, "internal", "there are no children here"))
+    }
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
+        Err(PortError::NotFound(run.to_string()))
+    }
+    async fn cancel(&self, _run: RunId, _reason: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+struct Unwatching;
+
+impl Watcher for Unwatching {
+    fn progress(&self, _step: &str, _attempt: u32) -> Arc<dyn Progress> {
+        Arc::new(Unwatched)
+    }
+}
+
+/// One flow in a small world of its own.
+pub(crate) struct Stage {
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) registry: Registry,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) blobs: Arc<MemoryBlobs>,
+    pub(crate) inputs: Value,
+    pub(crate) control: Control,
+    pub(crate) shift: TimeDelta,
+    id: RunId,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Stage {
+    pub(crate) fn new(yaml: &str) -> Self {
+        Self::of(&folder(yaml))
+    }
+
+    pub(crate) fn of(folder: &Folder) -> Self {
+        let seen = Arc::new(Seen::default());
+        let registry = registry(&seen);
+        let plan = plan_of(folder, &registry);
+        Self {
+            seen,
+            registry,
+            plan,
+            blobs: Arc::default(),
+            inputs: json!({}),
+            control: Control::default(),
+            shift: TimeDelta::zero(),
+            id: new_run_id(),
+        }
+    }
+
+    pub(crate) fn with(mut self, inputs: Value) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    pub(crate) async fn go(&self) -> Ran {
+        self.go_on(Vec::new()).await
+    }
+
+    pub(crate) async fn go_on(&self, history: Vec<Entry>) -> Ran {
+        let journal = Arc::new(MemoryJournal::with_history(self.id, history.clone()));
+        let secrets = FixedSecrets(BTreeMap::from([("TOKEN".to_owned(), "hunter22".to_owned())]));
+        let run = Run {
+            tenant: TenantId::from_uuid(uuid::Uuid::from_u128(7)),
+            id: self.id,
+            plan: self.plan.clone(),
+            inputs: self.inputs.clone(),
+            flow: "tested".to_owned(),
+            version: 3,
+            created_at: SystemClock.now(),
+            trigger: "test".to_owned(),
+            labels: BTreeMap::new(),
+            test: false,
+            default_model: None,
+            depth: 0,
+        };
+        let surroundings = Surroundings {
+            registry: self.registry.clone(),
+            journal: journal.clone(),
+            blobs: self.blobs.clone(),
+            secrets: Arc::new(secrets),
+            models: Arc::new(FixedModels::default()),
+            children: Arc::new(NoChildren),
+            clock: Arc::new(ShiftedClock(self.shift)),
+            watcher: Arc::new(Unwatching),
+            sandbox: None,
+        };
+        let outcome = drive(run, history, surroundings, self.control.clone()).await.unwrap();
+        Ran { outcome, entries: journal.entries() }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<(String, u32)> {
+        self.seen.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn config(&self, step: &str) -> Value {
+        self.seen.configs.lock().unwrap()[step].clone()
+    }
+}
+
+impl Ran {
+    pub(crate) fn settled(&self) -> &Settled {
+        match &self.outcome {
+            Outcome::Settled(settled) => settled,
+            other => panic!("not settled: {other:?}\n{:#?}", self.entries),
+        }
+    }
+
+    /// `status` or `status(reason)` of each settled step, by name.
+    pub(crate) fn steps(&self) -> BTreeMap<&str, String> {
+        let mut found = BTreeMap::new();
+        for entry in &self.entries {
+            if let Event::StepSettled { step, status, reason, .. } = &entry.event {
+                let text = match reason {
+                    Some(reason) => format!("{status}({})", reason.as_str()),
+                    None => status.to_string(),
+                };
+                assert!(found.insert(step.as_str(), text).is_none(), "{step} settles twice");
+            }
+        }
+        found
+    }
+
+    pub(crate) fn step(&self, name: &str) -> String {
+        self.steps().get(name).cloned().unwrap_or_else(|| "unsettled".to_owned())
+    }
+
+    pub(crate) fn error_of(&self, name: &str) -> &Failure {
+        let found = self.entries.iter().find_map(|entry| match &entry.event {
+            Event::StepSettled { step, error: Some(error), .. } if step == name => Some(error),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{name} has no error: {:#?}", self.entries))
+    }
+}
+
+struct Loader(BTreeMap<String, Arc<Plan>>);
+
+impl FlowLoader for Loader {
+    fn load(&self, flow: &str) -> Result<Arc<Plan>, Failure> {
+        let unknown = || Failure::new(FailureKind::Flow, "unknown_flow", format!("There is no flow `{flow}`."));
+        self.0.get(flow).cloned().ok_or_else(unknown)
+    }
+}
+
+/// A world of several flows.
+pub(crate) fn world(registry: Registry, flows: &[(&str, &str)]) -> (Arc<World>, BTreeMap<String, Arc<Plan>>) {
+    let plans: BTreeMap<String, Arc<Plan>> =
+        flows.iter().map(|(name, yaml)| ((*name).to_owned(), plan_of(&folder(yaml), &registry))).collect();
+    let parts = WorldParts {
+        registry,
+        secrets: FixedSecrets::default(),
+        models: FixedModels::default(),
+        loader: Arc::new(Loader(plans.clone())),
+        observer: Arc::new(Unobserved),
+        sandbox: None,
+    };
+    (World::new(parts), plans)
+}

@@ -1,0 +1,130 @@
+//! Child runs in the same process.
+//!
+//! Invariant: the same key finds the same child; depth is limited, so that flows that call each other end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use domain::{Failure, FailureKind, RunId};
+use language::Plan;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Start, World, new_run_id};
+use crate::event::Settled;
+use crate::limits;
+use crate::ports::{ChildRequest, Children, PortError};
+use crate::run::{Control, Outcome};
+
+/// Finds another flow by its name.
+pub trait FlowLoader: Send + Sync {
+    /// A fault of the flow that calls it, said in a sentence, if there is no such flow or it has problems.
+    fn load(&self, flow: &str) -> Result<Arc<Plan>, Failure>;
+}
+
+struct Child {
+    cancel: CancellationToken,
+    settled: watch::Receiver<Option<Settled>>,
+}
+
+#[derive(Default)]
+pub(super) struct Runs {
+    children: Mutex<HashMap<RunId, Child>>,
+    by_key: Mutex<HashMap<String, RunId>>,
+    depths: Mutex<HashMap<RunId, u32>>,
+}
+
+impl Runs {
+    pub(super) fn enter(&self, run: RunId, depth: u32) {
+        self.depths.lock().unwrap_or_else(PoisonError::into_inner).insert(run, depth);
+    }
+}
+
+/// The children of a world's runs. Holds the world weakly: it is the world that holds the runs.
+pub(super) struct WorldChildren(pub(super) Weak<World>);
+
+impl WorldChildren {
+    fn world(&self) -> Result<Arc<World>, Failure> {
+        self.0.upgrade().ok_or_else(|| Failure::new(FailureKind::Internal, "internal", "the program is ending"))
+    }
+}
+
+#[async_trait]
+impl Children for WorldChildren {
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+        let world = self.world()?;
+        let known = world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(&request.key).copied();
+        if let Some(run) = known {
+            return Ok(run);
+        }
+        let parent = world.runs.depths.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).copied();
+        let depth = parent.unwrap_or_default() + 1;
+        if depth > limits::CHILD_DEPTH {
+            let message = format!("Flows may call each other {} levels deep.", limits::CHILD_DEPTH);
+            return Err(Failure::new(FailureKind::Flow, "too_deep", message));
+        }
+        let plan = world.loader.load(&request.flow)?;
+        let inputs = child_inputs(&plan, request.inputs, request.narrow)?;
+        let run = new_run_id();
+        let cancel = CancellationToken::new();
+        let (sender, settled) = watch::channel(None);
+        world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).insert(request.key, run);
+        let child = Child { cancel: cancel.clone(), settled };
+        world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).insert(run, child);
+        let mut start = Start::new(request.flow, inputs);
+        start.run = run;
+        start.depth = depth;
+        "flow".clone_into(&mut start.trigger);
+        let control = Control { cancel, stop: CancellationToken::new() };
+        tokio::spawn(async move {
+            let finished = world.run(plan, start, control).await;
+            // The parent may be gone; a child that cannot settle leaves the channel closed.
+            if let Ok(Outcome::Settled(settled)) = finished.map(|finished| finished.outcome) {
+                let _ = sender.send(Some(*settled));
+            }
+        });
+        Ok(run)
+    }
+
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
+        let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
+        let settled = {
+            let children = world.runs.children.lock().unwrap_or_else(PoisonError::into_inner);
+            children.get(&run).map(|child| child.settled.clone())
+        };
+        drop(world);
+        let mut settled = settled.ok_or_else(|| PortError::NotFound(run.to_string()))?;
+        let ended = settled.wait_for(Option::is_some).await.map(|value| value.clone());
+        match ended {
+            Ok(Some(settled)) => Ok(settled),
+            Ok(None) | Err(_) => Err(PortError::Unavailable("the child run broke off".to_owned())),
+        }
+    }
+
+    async fn cancel(&self, run: RunId, _reason: &str) -> Result<(), PortError> {
+        let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
+        if let Some(child) = world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).get(&run) {
+            child.cancel.cancel();
+        }
+        Ok(())
+    }
+}
+
+/// The inputs as the child declares them; a whole object is narrowed to what it knows.
+fn child_inputs(plan: &Plan, inputs: Value, narrow: bool) -> Result<Value, Failure> {
+    let inputs = match (inputs, &plan.inputs) {
+        (Value::Object(fields), Some(declared)) if narrow => {
+            let known = |name: &str| declared.iter().any(|input| input.name == name);
+            Value::Object(fields.into_iter().filter(|(name, _)| known(name)).collect::<Map<_, _>>())
+        }
+        (inputs, _) => inputs,
+    };
+    language::inputs::parse(plan, inputs, &BTreeMap::new()).map_err(|problems| {
+        let all: Vec<String> =
+            problems.iter().map(|problem| format!("`{}`: {}", problem.pointer, problem.message)).collect();
+        let name = plan.name.as_deref().unwrap_or("the flow");
+        Failure::new(FailureKind::Flow, "child_inputs", format!("The inputs do not fit `{name}`: {}.", all.join("; ")))
+    })
+}
