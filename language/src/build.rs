@@ -144,10 +144,8 @@ fn effect(step: &Step, spec: &ExecutorSpec) -> Option<Effect> {
             let written = step.config.as_ref().and_then(|config| config.get(field));
             let method = match written {
                 Some(node) => node.as_str()?.to_ascii_uppercase(),
-                None => {
-                    let default = spec.config.pointer(&format!("/properties/{field}/default"));
-                    default.and_then(Value::as_str).unwrap_or("GET").to_ascii_uppercase()
-                }
+                None if has_body(step) => "POST".to_owned(),
+                None => "GET".to_owned(),
             };
             if templates::is_template(&method) {
                 return None;
@@ -159,4 +157,10 @@ fn effect(step: &Step, spec: &ExecutorSpec) -> Option<Effect> {
             })
         }
     }
+}
+
+/// Without a method, a request with a body is a POST.
+fn has_body(step: &Step) -> bool {
+    let config = step.config.as_ref();
+    config.is_some_and(|config| ["json", "form", "body", "file"].iter().any(|key| config.get(key).is_some()))
 }

@@ -88,6 +88,20 @@ pub fn compile(folder: &Folder, catalogue: &Catalogue) -> Compiled {
     Compiled { plan, problems: report.finish() }
 }
 
+/// Reads a small YAML file that is no flow, by the same strict rules and within the same budgets.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn yaml_to_json(text: &str) -> Result<serde_json::Value, String> {
+    let mut report = Report::default();
+    let source = Source::new("file", bounded(text));
+    let root = yaml::parse(&source, text, &mut report);
+    match report.finish().into_iter().next() {
+        Some(problem) => Err(format!("line {}: {}", problem.line, problem.message)),
+        None => Ok(root.map_or(serde_json::Value::Null, |root| root.to_json())),
+    }
+}
+
 /// An overlong text is refused by the parser; its places need not be known.
 fn bounded(text: &str) -> &str {
     if text.len() > limits::YAML_BYTES { "" } else { text }

@@ -155,6 +155,8 @@ pub struct MainInputPlan {
     pub kind: DataKind,
     /// A list takes a value from every source that has one.
     pub list: bool,
+    /// Whether the step fails when no source has a value. A skip travels over the steps among the sources only if none
+    /// of the later sources (`Input`, `OnlyFile`, `OnlyText`) has a value either.
     pub required: bool,
     pub sources: Vec<Source>,
 }

@@ -29,9 +29,14 @@ impl Report {
         self.push(file, span, code, message.into(), Some(hint).filter(|hint| !hint.is_empty()));
     }
 
+    /// Whether more problems would be dropped.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.problems.len() > limits::PROBLEMS
+    }
+
     fn push(&mut self, file: &str, span: Span, code: Code, message: String, hint: Option<String>) {
         // One over the limit, so that the end of the list can be told from a list that just fits.
-        if self.problems.len() > limits::PROBLEMS {
+        if self.is_full() {
             return;
         }
         self.problems.push(Problem {

@@ -126,7 +126,11 @@ impl<'a> Builder<'a> {
     fn untagged(&mut self, span: YamlSpan, tag: Option<&Tag>) -> Result<(), Stop> {
         match tag {
             None => Ok(()),
-            Some(tag) => Err(self.refuse(span, codes::YAML_FEATURE, format!("the YAML tag `{tag}`; flows have no tags"))),
+            Some(tag) => {
+                let handle = if tag.is_yaml_core_schema() { "!!" } else { tag.handle.as_str() };
+                let message = format!("the YAML tag `{handle}{}`; flows have no tags", crate::reader::shorten(&tag.suffix));
+                Err(self.refuse(span, codes::YAML_FEATURE, message))
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Names, StepFacts};
-use crate::catalogue::{DataKind, MainInput};
+use crate::catalogue::{DataKind, ExecutorSpec, MainInput};
 use crate::codes;
 use crate::flow::{Flow, Step};
 use crate::plan::{InputKind, MainInputPlan, NeedKind, Source as From, StepIndex, Target};
@@ -21,8 +21,10 @@ pub(super) fn resolve(
     report: &mut Report,
 ) {
     for (index, step) in flow.steps.iter().enumerate() {
-        let Some(main) = steps[index].spec.and_then(|spec| spec.main_input.as_ref()) else { continue };
-        if step.config.as_ref().is_some_and(|config| config.get(&main.field).is_some()) {
+        let Some(spec) = steps[index].spec else { continue };
+        let Some(main) = &spec.main_input else { continue };
+        let is_written = step.config.as_ref().is_some_and(|config| config.get(&main.field).is_some());
+        if is_written || (!main.required && steps[index].ignores_main_input) {
             continue;
         }
         let found = if main.list {
@@ -31,7 +33,8 @@ pub(super) fn resolve(
             match nearest(main, names, &ancestors[index], steps) {
                 Ok(found) => found,
                 Err(members) => {
-                    if main.required {
+                    // Variables of a prompt say what is meant as well as the main input does.
+                    if main.required || !has_variables(step, spec) {
                         ambiguous_members(flow, step, main, &members, source, report);
                     }
                     continue;
@@ -50,13 +53,11 @@ pub(super) fn resolve(
             }
             continue;
         }
-        if main.required {
-            let direct: Vec<Target> = steps[index].needs.iter().map(|need| need.target).collect();
-            for candidate in candidates {
-                // A member that is waited for through its group stays a need on the group.
-                let through = names.group_of[candidate].map(Target::Group).filter(|group| direct.contains(group));
-                steps[index].need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
-            }
+        let direct: Vec<Target> = steps[index].needs.iter().map(|need| need.target).collect();
+        for candidate in candidates {
+            // A member that is waited for through its group stays a need on the group.
+            let through = names.group_of[candidate].map(Target::Group).filter(|group| direct.contains(group));
+            steps[index].need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
         }
         steps[index].main_input = Some(MainInputPlan {
             field: main.field.clone(),
@@ -66,6 +67,12 @@ pub(super) fn resolve(
             sources,
         });
     }
+}
+
+fn has_variables(step: &Step, spec: &ExecutorSpec) -> bool {
+    let own = spec.config.get("properties").and_then(serde_json::Value::as_object);
+    let is_variable = |key: &String| own.is_none_or(|own| !own.contains_key(key));
+    spec.open_config && step.config.iter().flat_map(crate::node::Node::entries).any(|entry| is_variable(&entry.key))
 }
 
 fn step_of(source: &From) -> Option<StepIndex> {

@@ -52,6 +52,8 @@ pub(crate) struct StepFacts<'a> {
     pub(crate) watches: Vec<StepIndex>,
     pub(crate) condition: Option<Expression>,
     pub(crate) main_input: Option<MainInputPlan>,
+    /// The step has a prompt of its own that does not show the main input.
+    pub(crate) ignores_main_input: bool,
     /// JSON Schema of the output as far as it is known.
     pub(crate) output: Value,
 }

@@ -55,7 +55,7 @@ fn dependency(
         report.hint(&source.file, name.span, codes::UNKNOWN_DEPENDENCY, (message, hint));
         return None;
     };
-    if own(index, target, names, source, name.span, report) {
+    if own(index, target, names, (source, || name.span), report) {
         return None;
     }
     Some(target)
@@ -66,18 +66,17 @@ pub(super) fn own(
     index: StepIndex,
     target: Target,
     names: &Names<'_>,
-    source: &Source,
-    span: Span,
+    (source, span): (&Source, impl FnOnce() -> Span),
     report: &mut Report,
 ) -> bool {
     match target {
         Target::Step(step) if step == index => {
-            report.add(&source.file, span, codes::CYCLE, "the step waits for itself");
+            report.add(&source.file, span(), codes::CYCLE, "the step waits for itself");
             true
         }
         Target::Group(group) if names.group_of[index] == Some(group) => {
             let name = names.groups[group].name;
-            report.add(&source.file, span, codes::OWN_GROUP, format!("a member of the group `{name}` waits for its own group"));
+            report.add(&source.file, span(), codes::OWN_GROUP, format!("a member of the group `{name}` waits for its own group"));
             true
         }
         _ => false,

@@ -39,6 +39,20 @@ pub(super) struct StepRead {
     pub(super) watched: Option<StepIndex>,
 }
 
+/// A stretch of a template. Where that is in the file is looked up only for a problem: it means walking the text.
+#[derive(Debug, Clone, Copy)]
+struct Spot<'t> {
+    anchor: Anchor<'t>,
+    start: usize,
+    end: usize,
+}
+
+impl Spot<'_> {
+    fn span(&self) -> Span {
+        self.anchor.span(self.start, self.end)
+    }
+}
+
 /// Checks the templates of one flow.
 #[derive(Debug)]
 pub(super) struct Templates<'a, 'r> {
@@ -47,6 +61,8 @@ pub(super) struct Templates<'a, 'r> {
     /// Outputs of the steps as far as they are known.
     pub(super) schemas: &'r [Value],
     pub(super) report: &'r mut Report,
+    /// Variables of the prompt that were read.
+    pub(super) shown: BTreeSet<String>,
 }
 
 impl Templates<'_, '_> {
@@ -108,14 +124,10 @@ impl Templates<'_, '_> {
         self.report.add(&anchor.source.file, anchor.line(fault.line), code, message);
     }
 
-    fn hint(
-        &mut self,
-        anchor: Anchor<'_>,
-        span: Span,
-        code: codes::Code,
-        message: (impl Into<String>, impl Into<String>),
-    ) {
-        self.report.hint(&anchor.source.file, span, code, message);
+    fn hint(&mut self, spot: Spot<'_>, code: codes::Code, message: (impl Into<String>, impl Into<String>)) {
+        if !self.report.is_full() {
+            self.report.hint(&spot.anchor.source.file, spot.span(), code, message);
+        }
     }
 
     fn found(
@@ -126,52 +138,51 @@ impl Templates<'_, '_> {
         scope: &Scope,
         seen: &mut BTreeSet<String>,
     ) -> Vec<StepRead> {
-        let at = |range: &Range<usize>| anchor.span(offset + range.start, offset + range.end);
+        let at = |range: &Range<usize>| Spot { anchor, start: offset + range.start, end: offset + range.end };
         for (name, range) in &found.bound {
             let message = format!("the template gives another meaning to `{name}`");
-            self.hint(anchor, at(range), codes::SHADOWED, (message, "Choose another name."));
+            self.hint(at(range), codes::SHADOWED, (message, "Choose another name."));
         }
         for word in &found.words {
-            self.word(anchor, at(&word.range), word, scope);
+            self.word(at(&word.range), word, scope);
         }
         let mut reads = Vec::new();
         for read in &found.reads {
-            reads.extend(self.read(anchor, at(&read.range), read, scope));
+            reads.extend(self.read(at(&read.range), read, scope));
         }
         for comparison in found.comparisons.iter().filter(|comparison| comparison.root == "steps" && scope.steps) {
-            self.comparison(anchor, at(&comparison.range), comparison);
+            self.comparison(at(&comparison.range), comparison);
         }
         for file in &found.files {
-            reads.extend(self.include(anchor, at(&file.range), file, scope, seen));
+            reads.extend(self.include(at(&file.range), file, scope, seen));
         }
         reads
     }
 
     fn include(
         &mut self,
-        anchor: Anchor<'_>,
-        span: Span,
+        spot: Spot<'_>,
         file: &templates::File,
         scope: &Scope,
         seen: &mut BTreeSet<String>,
     ) -> Vec<StepRead> {
         let Some(name) = &file.name else {
             let message = "the name of an included file must be written out";
-            self.hint(anchor, span, codes::TEMPLATE_FILE, (message, "Steps that it reads could not be found otherwise."));
+            self.hint(spot, codes::TEMPLATE_FILE, (message, "Steps that it reads could not be found otherwise."));
             return Vec::new();
         };
         if !self.subject.files.contains_key(name) {
             if !file.ignore_missing {
                 let message = format!("there is no file `{}` in the flow's folder", crate::reader::shorten(name));
                 let hint = suggest::did_you_mean(name, self.subject.files.keys().map(String::as_str));
-                self.hint(anchor, span, codes::TEMPLATE_FILE, (message, hint));
+                self.hint(spot, codes::TEMPLATE_FILE, (message, hint));
             }
             return Vec::new();
         }
         self.file_once(name, scope, seen)
     }
 
-    fn word(&mut self, anchor: Anchor<'_>, span: Span, word: &templates::Word, scope: &Scope) {
+    fn word(&mut self, spot: Spot<'_>, word: &templates::Word, scope: &Scope) {
         let callables = &self.subject.flow.callables;
         let (what, known) = match word.kind {
             templates::WordKind::Filter => ("filter", names::FILTERS),
@@ -186,29 +197,32 @@ impl Templates<'_, '_> {
             let message = format!("there is no {what} `{}`", crate::reader::shorten(&word.name));
             let near = suggest::nearest(&word.name, known.iter().copied());
             let hint = near.map(|name| format!("Did you mean `{name}`?")).unwrap_or_default();
-            self.hint(anchor, span, codes::UNKNOWN_FUNCTION, (message, hint));
+            self.hint(spot, codes::UNKNOWN_FUNCTION, (message, hint));
         }
     }
 
-    fn read(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) -> Option<StepRead> {
+    fn read(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) -> Option<StepRead> {
         match read.root.as_str() {
-            root if scope.extra.contains(root) => None,
-            "steps" if scope.steps => self.step(anchor, span, read, scope),
+            root if scope.extra.contains(root) => {
+                self.shown.insert(root.to_owned());
+                None
+            }
+            "steps" if scope.steps => self.step(spot, read, scope),
             "steps" => {
                 let message = "steps cannot be read here: none has run yet";
-                self.hint(anchor, span, codes::UNKNOWN_NAME, (message, "Use `inputs`, or read the step where the value is needed."));
+                self.hint(spot, codes::UNKNOWN_NAME, (message, "Use `inputs`, or read the step where the value is needed."));
                 None
             }
             "inputs" => {
-                self.input(anchor, span, read);
+                self.input(spot, read);
                 None
             }
             "vars" => {
-                self.variable(anchor, span, read, scope);
+                self.variable(spot, read, scope);
                 None
             }
             "secrets" => {
-                self.secret(anchor, span, read, scope);
+                self.secret(spot, read, scope);
                 None
             }
             "run" | "flow" => None,
@@ -217,12 +231,14 @@ impl Templates<'_, '_> {
                 let known = names::SCOPE.iter().copied().chain(scope.extra.iter().map(String::as_str));
                 let hint = match suggest::nearest(root, known) {
                     Some(name) => format!("Did you mean `{name}`?"),
+                    None if matches!(root, "yes" | "on") => "Write `true`.".to_owned(),
+                    None if matches!(root, "no" | "off") => "Write `false`.".to_owned(),
                     None if self.names.get(root).is_some() => format!("Write `steps.{root}`."),
                     None if self.is_input(root) => format!("Write `inputs.{root}`."),
                     None => format!("In scope are {}.", names::SCOPE.join(", ")),
                 };
                 let message = format!("there is no `{}` here", crate::reader::shorten(root));
-                self.hint(anchor, span, codes::UNKNOWN_NAME, (message, hint));
+                self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
                 None
             }
         }
@@ -232,16 +248,16 @@ impl Templates<'_, '_> {
         self.subject.flow.inputs.iter().flatten().any(|input| input.name.value == name)
     }
 
-    fn input(&mut self, anchor: Anchor<'_>, span: Span, read: &Read) {
+    fn input(&mut self, spot: Spot<'_>, read: &Read) {
         let (Some(name), Some(inputs)) = (read.path.first(), &self.subject.flow.inputs) else { return };
         if !self.is_input(name) {
             let known: Vec<&str> = inputs.iter().map(|input| input.name.value.as_str()).collect();
             let message = format!("the flow has no input `{}`", crate::reader::shorten(name));
-            self.hint(anchor, span, codes::UNKNOWN_INPUT, (message, suggest::did_you_mean(name, known)));
+            self.hint(spot, codes::UNKNOWN_INPUT, (message, suggest::did_you_mean(name, known)));
         }
     }
 
-    fn variable(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) {
+    fn variable(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
         let Some(name) = read.path.first() else { return };
         let vars = &self.subject.flow.vars;
         let visible = &vars[..scope.vars.min(vars.len())];
@@ -255,34 +271,34 @@ impl Templates<'_, '_> {
             let known: Vec<&str> = visible.iter().map(|variable| variable.name.as_str()).collect();
             suggest::did_you_mean(name, known)
         };
-        self.hint(anchor, span, codes::UNKNOWN_VARIABLE, (message, hint));
+        self.hint(spot, codes::UNKNOWN_VARIABLE, (message, hint));
     }
 
-    fn secret(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) {
+    fn secret(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
         if !scope.secrets {
             let message = "secrets can be read only in an executor's config";
-            self.hint(anchor, span, codes::SECRET_PLACE, (message, "Anywhere else it could be shown or stored."));
+            self.hint(spot, codes::SECRET_PLACE, (message, "Anywhere else it could be shown or stored."));
         } else if read.path.is_empty() {
             let message = "a secret's name must be written out";
-            self.hint(anchor, span, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));
+            self.hint(spot, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));
         }
     }
 
-    fn step(&mut self, anchor: Anchor<'_>, span: Span, read: &Read, scope: &Scope) -> Option<StepRead> {
+    fn step(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) -> Option<StepRead> {
         let Some(name) = read.path.first() else {
             let message = if read.computed { "a step's name must be written out" } else { "`steps` cannot be used as a whole" };
             let hint = "Name the step (`steps.extract`): the run must know beforehand what to wait for.";
-            self.hint(anchor, span, codes::COMPUTED_STEP, (message, hint));
+            self.hint(spot, codes::COMPUTED_STEP, (message, hint));
             return None;
         };
         let Some(target) = self.names.get(name) else {
             let message = format!("there is no step `{}`", crate::reader::shorten(name));
             let hint = suggest::did_you_mean(name, self.names.all());
-            self.hint(anchor, span, codes::UNKNOWN_STEP, (message, hint));
+            self.hint(spot, codes::UNKNOWN_STEP, (message, hint));
             return None;
         };
         if let Some(own) = scope.own
-            && super::order::own(own, target, self.names, anchor.source, span, self.report)
+            && super::order::own(own, target, self.names, (spot.anchor.source, || spot.span()), self.report)
         {
             return None;
         }
@@ -292,16 +308,16 @@ impl Templates<'_, '_> {
                 let Some(member) = read.path.get(1) else {
                     return Some(StepRead { target, kind: NeedKind::ReadOutput, watched: None });
                 };
-                let step = self.member(anchor, span, group, member)?;
+                let step = self.member(spot, group, member)?;
                 (step, &read.path[2..])
             }
         };
-        let kind = self.field(anchor, span, step, rest);
+        let kind = self.field(spot, step, rest);
         let watched = rest.first().is_some_and(|field| names::WATCHED_FIELDS.contains(&field.as_str()));
         Some(StepRead { target, kind, watched: watched.then_some(step) })
     }
 
-    fn member(&mut self, anchor: Anchor<'_>, span: Span, group: usize, member: &str) -> Option<StepIndex> {
+    fn member(&mut self, spot: Spot<'_>, group: usize, member: &str) -> Option<StepIndex> {
         let steps = &self.subject.flow.steps;
         let members = &self.names.groups[group].members;
         let found = members.iter().copied().find(|step| steps[*step].name.value == member);
@@ -314,13 +330,13 @@ impl Templates<'_, '_> {
                 suggest::did_you_mean(member, known)
             };
             let message = format!("the group `{name}` has no member `{}`", crate::reader::shorten(member));
-            self.hint(anchor, span, codes::UNKNOWN_STEP, (message, hint));
+            self.hint(spot, codes::UNKNOWN_STEP, (message, hint));
         }
         found
     }
 
     /// What a look-up in a record reads, and a warning where the output has no such field.
-    fn field(&mut self, anchor: Anchor<'_>, span: Span, step: StepIndex, rest: &[String]) -> NeedKind {
+    fn field(&mut self, spot: Spot<'_>, step: StepIndex, rest: &[String]) -> NeedKind {
         let path = match rest.first().map(String::as_str) {
             None => return NeedKind::ReadOutput,
             Some("output") => &rest[1..],
@@ -339,12 +355,12 @@ impl Templates<'_, '_> {
                 },
                 |name| format!("Did you mean `{name}`?"),
             );
-            self.hint(anchor, span, codes::UNKNOWN_OUTPUT, (message, hint));
+            self.hint(spot, codes::UNKNOWN_OUTPUT, (message, hint));
         }
         NeedKind::ReadOutput
     }
 
-    fn comparison(&mut self, anchor: Anchor<'_>, span: Span, comparison: &templates::Comparison) {
+    fn comparison(&mut self, spot: Spot<'_>, comparison: &templates::Comparison) {
         let rest = match comparison.path.first().and_then(|name| self.names.get(name)) {
             Some(Target::Step(_)) => &comparison.path[1..],
             Some(Target::Group(_)) if comparison.path.len() > 2 => &comparison.path[2..],
@@ -368,6 +384,6 @@ impl Templates<'_, '_> {
             None if !comparison.is_text => "For a field of the output with this name write `output.status`.".to_owned(),
             None => format!("One of {}.", names::statuses().collect::<Vec<_>>().join(", ")),
         };
-        self.hint(anchor, span, codes::NOT_A_STATUS, (message, hint));
+        self.hint(spot, codes::NOT_A_STATUS, (message, hint));
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn templates<'a>(
 ) -> BTreeMap<String, Value> {
     let flow = subject.flow;
     let schemas: Vec<Value> = steps.iter().map(|facts| facts.output.clone()).collect();
-    let mut templates = Templates { subject, names, schemas: &schemas, report };
+    let mut templates = Templates { subject, names, schemas: &schemas, report, shown: BTreeSet::new() };
     for (index, variable) in flow.vars.iter().enumerate() {
         node(&mut templates, &variable.value, &Scope { vars: index, ..Scope::default() });
     }
@@ -67,7 +67,8 @@ fn step_reads(
         facts.condition = Some(expression);
     }
     if let Some(config) = &step.config {
-        let found = config_reads(templates, config, facts.spec, &Scope { secrets: true, ..plain.clone() });
+        let prompt_scope = Scope { secrets: true, ..plain.clone() };
+        let found = config_reads(templates, config, facts, &prompt_scope);
         reads.extend(found.into_iter().map(|read| (read, false)));
     }
     if let Some(StepOnError::Value(value)) = &step.on_error {
@@ -79,9 +80,13 @@ fn step_reads(
 fn config_reads(
     templates: &mut Templates<'_, '_>,
     config: &Node,
-    spec: Option<&ExecutorSpec>,
+    facts: &mut StepFacts<'_>,
     scope: &Scope,
 ) -> Vec<StepRead> {
+    let spec = facts.spec;
+    let main = spec.and_then(|spec| spec.main_input.as_ref()).map(|main| main.field.as_str());
+    let mut has_prompt = false;
+    templates.shown.clear();
     let own = spec.and_then(|spec| spec.config.get("properties")?.as_object());
     let open = spec.is_some_and(|spec| spec.open_config);
     let prompt = Scope { extra: prompt_names(config, spec), ..scope.clone() };
@@ -90,12 +95,18 @@ fn config_reads(
         // Variables of a prompt are rendered first and do not see each other.
         let is_variable = open && own.is_none_or(|own| !own.contains_key(&entry.key));
         let scope = if open && !is_variable { &prompt } else { scope };
+        if spec.is_some_and(|spec| spec.raw_fields.contains(&entry.key)) {
+            continue;
+        }
+        has_prompt |= open && entry.key == "prompt";
         if spec.is_some_and(|spec| spec.file_fields.contains(&entry.key)) {
+            has_prompt = true;
             reads.extend(prompt_file(templates, &entry.value, &prompt));
         } else {
             reads.extend(node(templates, &entry.value, scope));
         }
     }
+    facts.ignores_main_input = has_prompt && main.is_some_and(|main| !templates.shown.contains(main));
     reads
 }
 

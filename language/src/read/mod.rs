@@ -8,9 +8,15 @@ mod step;
 
 pub(crate) use flow::flow;
 pub use flow::is_flow_name;
+
+/// The keys that are read, as a test compares them with the JSON Schema: its definition's name and the keys.
 #[cfg(test)]
-pub(crate) use flow::{DEFAULTS_KEYS, FLOW_KEYS, ENDPOINT_KEYS, GROUP_KEYS};
-#[cfg(test)]
-pub(crate) use input::INPUT_KEYS;
-#[cfg(test)]
-pub(crate) use step::{RETRY_KEYS, STEP_KEYS};
+pub(crate) const KEYS: &[(&str, &[&str])] = &[
+    ("Flow", flow::FLOW_KEYS),
+    ("Defaults", flow::DEFAULTS_KEYS),
+    ("Group", flow::GROUP_KEYS),
+    ("Endpoint", flow::ENDPOINT_KEYS),
+    ("Step", step::STEP_KEYS),
+    ("Retry", step::RETRY_KEYS),
+    ("InputFile", input::INPUT_KEYS),
+];

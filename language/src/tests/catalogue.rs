@@ -21,6 +21,7 @@ fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
         open_config: false,
         default_attempts: 1,
         file_fields: Vec::new(),
+        raw_fields: Vec::new(),
     }
 }
 

@@ -1,7 +1,16 @@
 //! Tests of the language as a whole: bad flows by their problems, good flows by their plans.
 
 mod catalogue;
+mod configs;
+mod hostile;
+mod inputs;
+mod main_inputs;
+mod order;
+mod schema;
 mod seed;
+mod shapes;
+mod templates;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,0 +1,136 @@
+//! Hostile texts end within their budgets, quickly and without a panic.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::compiled;
+use crate::limits;
+
+/// Compiles within two seconds and gives the codes, at most one of each.
+fn codes(yaml: &str) -> Vec<String> {
+    let started = Instant::now();
+    let mut codes: Vec<String> = compiled(yaml).problems.into_iter().map(|problem| problem.code).collect();
+    assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
+    codes.dedup();
+    codes
+}
+
+fn with_template(template: &str) -> String {
+    let quoted = serde_json::to_string(template).unwrap();
+    format!("steps:\n  - name: a\n    executor: api_request\n    config: {{url: {quoted}}}\n")
+}
+
+#[test]
+fn bytes_nodes_depth_and_aliases_have_budgets() {
+    assert_eq!(codes(&format!("# {}", "x".repeat(300 * 1024))), ["F001"]);
+    assert_eq!(codes(&format!("a: [{}]", "1,".repeat(limits::YAML_NODES))), ["F001"]);
+    for open in ["[", "{a: ", "- ", "? "] {
+        assert!(matches!(codes(&open.repeat(50_000)).first().map(String::as_str), Some("F001" | "F002" | "F004")), "{open}");
+    }
+    assert_eq!(codes(&"a:\n ".replace('\n', "").repeat(1)), ["F010", "F012"]);
+}
+
+#[test]
+fn alias_bombs_are_counted_before_they_are_copied() {
+    let mut bomb = "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n".to_owned();
+    for level in 1..30 {
+        let before = vec![format!("*a{}", level - 1); 9].join(",");
+        bomb.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+    }
+    assert_eq!(codes(&bomb), ["F001"]);
+    let many = format!("a: &a [1]\nb: [{}]\n", vec!["*a"; 200].join(","));
+    assert_eq!(codes(&many), ["F001"]);
+}
+
+#[test]
+fn deep_and_long_templates_are_refused_before_they_become_trees() {
+    let long = "+a".repeat(40_000);
+    for template in [
+        format!("{{{{ {} }}}}", "(".repeat(50_000)),
+        format!("{{{{ a{long} }}}}"),
+        format!("{{{{ a{} }}}}", "|upper".repeat(20_000)),
+        format!("{{{{ a{} }}}}", ".b".repeat(40_000)),
+        format!("{{{{ a{} }}}}", "[0]".repeat(30_000)),
+        format!("{{{{ {}a }}}}", "not ".repeat(30_000)),
+        format!("{{{{ {}a }}}}", "-".repeat(60_000)),
+        format!("{{{{ {}a{} }}}}", "f(1,".repeat(20_000), ")".repeat(20_000)),
+        format!("{{{{ a{} }}}}", " if a else a".repeat(10_000)),
+        "{% if a %}".repeat(20_000),
+        format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(15_000)),
+        "{% for a in b %}".repeat(10_000),
+        format!("{{{{ {} }}}}", "{'a':".repeat(30_000)),
+        format!("{{{{ a{} }}}}", " ~ a(1,2)".repeat(20_000)),
+    ] {
+        let found = codes(&with_template(&template));
+        assert!(found.iter().any(|code| code == "F053" || code == "F040"), "{found:?}: {}", &template[..40]);
+    }
+    let branches: String = (0..50).map(|n| format!("{{% elif inputs.a == {n} %}}x")).collect();
+    assert!(codes(&with_template(&format!("{{% if inputs.a %}}{branches}{{% endif %}}"))).is_empty());
+    let list = vec!["inputs.a + 1"; 2_000].join(", ");
+    assert!(codes(&with_template(&format!("{{{{ [{list}] }}}}"))).is_empty());
+}
+
+#[test]
+fn conditions_have_the_same_bounds() {
+    let yaml = format!("steps:\n  - {{name: a, executor: file_analyzer, condition: \"a{}\"}}\n", "+a".repeat(50_000));
+    assert_eq!(codes(&yaml), ["F053"]);
+}
+
+#[test]
+fn many_problems_are_cut_off() {
+    let yaml: String = (0..5_000).map(|n| format!("k{n}: 1\n")).collect();
+    assert_eq!(compiled(&yaml).problems.len(), limits::PROBLEMS);
+}
+
+#[test]
+fn hostile_schemas_and_patterns_stay_cheap() {
+    let nested = format!("{}string{}", "{\"not\":".repeat(50), "}".repeat(50));
+    let yaml = format!(
+        "inputs:\n  a: {{schema: {nested}}}\n  b: {{type: string, pattern: '(((a{{1,100}}){{1,100}}){{1,100}}){{1,100}}'}}\n  c: {{schema: {{$ref: 'https://example.com/x'}}}}\n  d: {{schema: {{$ref: '#'}}}}\n  e: {{schema: {{$ref: 'file:///etc/passwd'}}}}\nsteps:\n  - {{name: a, executor: llm_analyzer, config: {{text: x}}}}\n"
+    );
+    let found = codes(&yaml);
+    assert!(found.contains(&"F013".to_owned()) && found.contains(&"F016".to_owned()), "{found:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_read_without_a_panic(text in ".{0,400}") {
+        let _ = compiled(&text);
+        let _ = compiled(&with_template(&text));
+    }
+
+    #[test]
+    fn any_mixture_of_yaml_is_read_without_a_panic(parts in prop::collection::vec(prop::sample::select(YAML), 0..60)) {
+        let text = parts.concat();
+        let _ = compiled(&text);
+        let _ = compiled(&format!("steps:\n  - name: a\n    executor: llm_analyzer\n    config:\n      text: |\n        {text}"));
+    }
+
+    #[test]
+    fn any_mixture_of_template_is_read_without_a_panic(parts in prop::collection::vec(prop::sample::select(TEMPLATE), 0..60)) {
+        let text = parts.concat();
+        let _ = compiled(&with_template(&text));
+        let quoted = serde_json::to_string(&text).unwrap();
+        let _ = compiled(&format!("steps:\n  - {{name: a, executor: file_analyzer, condition: {quoted}}}\n"));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = compiled(&String::from_utf8_lossy(&bytes));
+    }
+}
+
+const YAML: &[&str] = &[
+    "steps", "name", "executor", "config", ": ", ":\n  ", "\n", "\n  ", "\n    ", "- ", "{", "}", "[", "]", ", ", "\"", "'", "|", ">", ">-\n",
+    "&a ", "*a", "!!str ", "? ", "---\n", "...\n", "#c\n", "a", "file_analyzer", "llm_analyzer", "depends_on", "[]", "{{ x }}", "\t", "é", "\u{2028}",
+    "true", "010", "~", "%", "@", "`", "\\", "<<", "groups", "inputs", "outputs", "condition",
+];
+
+const TEMPLATE: &[&str] = &[
+    "{{", "}}", "{%", "%}", "{#", "#}", " ", "steps", ".", "a", "b", "[", "]", "(", ")", "|", "upper", "if", "else", "elif", "endif", "for", "in",
+    "endfor", "set", "=", "==", "'x'", "\"", "1", "-", "+", "~", ",", "not", "is", "defined", "include", "extends", "import", "as", "macro", "endmacro",
+    "call", "endcall", "block", "endblock", "raw", "endraw", "{", "}", ":", "**", "loop", "self", "inputs", "é", "\n", "with", "endwith", "filter", "do",
+];
