@@ -1,10 +1,10 @@
-//! The store's promises, on SQLite always and on PostgreSQL when `WEIR_TEST_POSTGRES_URL` names a role that may create
+//! The store's promises, on SQLite always and on PostgreSQL when `WEIR_TEST_POSTGRES_OWNER_URL` names a role that may create
 //! databases and roles.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::TenantId;
+use domain::{RunId, TenantId};
 use entities::system::Claim;
 use entities::{JsonText, Scope, Store, StoreError, StoreError as E, StoreKind, StoreOptions};
 use entities::{api_key, event, flow, membership, run, tenant, user, version};
@@ -55,7 +55,7 @@ async fn bench_at(owner: Option<String>) -> Bench {
 /// Runs a test on every store there is.
 async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Arc<Bench>) -> F) {
     test(Arc::new(bench_at(None).await)).await;
-    if let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_URL") {
+    if let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL") {
         test(Arc::new(bench_at(Some(owner)).await)).await;
     }
 }
@@ -382,12 +382,10 @@ async fn claims_raise_the_token_and_respect_leases() {
         assert_eq!(first[0].status, "running");
         let none: Result<Vec<run::Model>, E> = claim("b", 10).await;
         assert!(none.unwrap().is_empty(), "the lease holds");
-        let held = bench
-            .store
-            .write_system(|unit| async move { unit.extend_leases("a", at(40)).await })
-            .await
-            .map(|held: Vec<_>| held.len());
-        assert_eq!(held.map_err(|error: E| error.to_string()), Ok(2));
+        let both = vec![RunId::from_uuid(id(61)), RunId::from_uuid(id(62))];
+        let held: Result<u64, E> =
+            bench.store.write_system(|unit| async move { unit.extend_leases("a", both, at(40)).await }).await;
+        assert_eq!(held.unwrap(), 2);
         let none: Result<Vec<run::Model>, E> = claim("b", 30).await;
         assert!(none.unwrap().is_empty(), "the lease was kept");
         let second: Result<Vec<run::Model>, E> = claim("b", 41).await;
@@ -457,7 +455,7 @@ async fn people_and_keys_are_found_before_the_tenant_is_known() {
 
 #[tokio::test]
 async fn row_level_security_holds_below_the_finders() {
-    let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_URL") else { return };
+    let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL") else { return };
     use sea_orm::{ConnectionTrait, Database, DbBackend, Statement, TransactionTrait};
     let bench = bench_at(Some(owner)).await;
     let (one, two) = two_tenants(&bench.store).await;
@@ -505,7 +503,7 @@ async fn row_level_security_holds_below_the_finders() {
 
 #[tokio::test]
 async fn a_role_that_owns_the_tables_is_refused() {
-    let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_URL") else { return };
+    let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL") else { return };
     let bench = bench_at(Some(owner)).await;
     let raw = sea_orm::Database::connect(&bench.url).await.unwrap();
     sea_orm::ConnectionTrait::execute_unprepared(
