@@ -1,15 +1,12 @@
-//! What the pages read: the types of each screen, and in the server half the port through which they are asked for.
+//! What the pages read: the types of each screen, and the port through which they are asked for.
 //!
-//! Invariant: pages never see a service or a row; every answer carries the server's time, so that what the server wrote
-//! and what the browser hydrates are the same text.
+//! Invariant: pages never see a service or a row; every answer carries the server's time, so a page is of one moment.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::wire::{CreatedKey, Page, RunDetail, RunSummary, StepView, TenantView};
 use domain::{FieldProblem, NanoUsd, RunStatus};
-use leptos::server_fn::codec::JsonEncoding;
-use leptos::server_fn::error::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 
 /// Why a page cannot be shown. What one may not know of is `NotFound`, what one may not do is `Forbidden`.
@@ -28,9 +25,6 @@ pub enum ConsoleError {
     Unavailable,
     #[error("something went wrong on our side")]
     Internal { request_id: String },
-    /// The browser could not reach the server.
-    #[error("the server could not be reached")]
-    Offline,
 }
 
 impl ConsoleError {
@@ -41,20 +35,8 @@ impl ConsoleError {
             Self::Forbidden => 403,
             Self::Unauthenticated => 401,
             Self::Invalid { .. } => 422,
-            Self::Unavailable | Self::Offline => 503,
+            Self::Unavailable => 503,
             Self::Internal { .. } => 500,
-        }
-    }
-}
-
-impl FromServerFnError for ConsoleError {
-    type Encoder = JsonEncoding;
-
-    fn from_server_fn_error(value: ServerFnErrorErr) -> Self {
-        match value {
-            ServerFnErrorErr::Request(_) => Self::Offline,
-            ServerFnErrorErr::Args(message) | ServerFnErrorErr::MissingArg(message) => Self::Invalid { message },
-            _ => Self::Internal { request_id: String::new() },
         }
     }
 }
@@ -283,7 +265,6 @@ pub struct Checklist {
 /// The port to the services, bound to the request's session. The host provides `Arc<dyn ConsoleData>` as a context.
 ///
 /// Every method checks the actor's right to it; a tenant that the actor is no member of is `NotFound`.
-#[cfg(feature = "ssr")]
 #[async_trait::async_trait]
 pub trait ConsoleData: Send + Sync {
     fn now(&self) -> DateTime<Utc>;

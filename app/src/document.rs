@@ -46,14 +46,18 @@ pub fn shell() -> impl IntoView {
     }
 }
 
-/// The links and the module script that hydrate the page; nothing when no client was built.
+/// The links and the module script that wake the islands; nothing when no client was built.
 fn wake(assets: &AssetNames) -> Option<impl IntoView + use<>> {
     if assets.js.is_empty() || assets.wasm.is_empty() {
         return None;
     }
     let nonce = use_nonce();
+    // Islands that come later (see `islands::morph`) are woken by the same function.
     let script = format!(
-        "import init,{{hydrate}} from '{js}';init({{module_or_path:'{wasm}'}}).then(()=>hydrate())",
+        "import * as weir from '{js}';\
+         window.weirWake=()=>document.querySelectorAll('leptos-island:not([data-awake])').forEach(island=>{{\
+         island.dataset.awake='';weir[island.dataset.component]?.(island)}});\
+         weir.default({{module_or_path:'{wasm}'}}).then(()=>{{weir.hydrate();window.weirWake()}})",
         js = assets.js,
         wasm = assets.wasm
     );

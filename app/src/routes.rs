@@ -8,15 +8,13 @@ use leptos_router::SsrMode::Async;
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::path;
 
-use crate::context::{provide_first_page, provide_page_state};
 use crate::pages::{connections, errors, flows, keys, members, overview, runs, settings, sign_in};
 use crate::shell::TenantShell;
 
-/// The console. Rendered by the server inside `shell`, hydrated by the client as the whole body.
+/// The console, rendered by the server inside `shell`.
 #[component]
-pub fn App() -> impl IntoView {
+pub(crate) fn App() -> impl IntoView {
     provide_meta_context();
-    provide_page_state();
     view! {
         <Title formatter=|title: String| if title.is_empty() { "Weir".to_owned() } else { format!("{title} · Weir") }/>
         <Router>
@@ -27,7 +25,6 @@ pub fn App() -> impl IntoView {
 
 #[component]
 fn Pages() -> impl IntoView {
-    provide_first_page();
     view! {
         <Routes fallback=|| errors::unknown_address()>
             <Route path=path!("/") view=sign_in::Start ssr=Async/>

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::Icon;
+use crate::icon::Icon;
 use super::svg::Svg;
 use crate::data::DayView;
 
@@ -112,7 +112,7 @@ fn height(count: u64, top: u64) -> u64 {
 fn scale_top(most: u64) -> u64 {
     let mut step = 2;
     loop {
-        for factor in [1, 2, 5] {
+        for factor in [1, 2, 3, 4, 5, 6, 8] {
             if step * factor >= most.max(2) {
                 return step * factor;
             }
@@ -129,8 +129,9 @@ mod tests {
     fn the_scale_ends_at_a_round_even_number() {
         assert_eq!(scale_top(0), 2);
         assert_eq!(scale_top(3), 4);
-        assert_eq!(scale_top(11), 20);
-        assert_eq!(scale_top(101), 200);
+        assert_eq!(scale_top(11), 12);
+        assert_eq!(scale_top(54), 60);
+        assert_eq!(scale_top(101), 120);
     }
 
     #[test]

@@ -5,11 +5,11 @@
 
 use leptos::prelude::*;
 
-use super::Icon;
+use crate::icon::Icon;
 use super::svg::escape;
-use crate::context::scripted;
 use crate::data::FormState;
 use crate::forms::CSRF;
+use crate::islands::ShowPassword;
 
 /// One field of a form.
 #[derive(Debug, Clone, Default)]
@@ -188,35 +188,15 @@ impl Field {
 
     /// A password with a button that shows it; the button is there only with scripts.
     pub(crate) fn password(self) -> AnyView {
-        let ready = scripted();
-        let (shown, set_shown) = signal(false);
         let id = self.id();
-        let described = self.described();
+        let control = format!("<input type=\"password\"{}>", self.attributes());
         view! {
             <div class="field">
-                <label for=id.clone()>{self.label}</label>
-                <div class="password">
-                    <input
-                        type=move || if shown.get() { "text" } else { "password" }
-                        id=id.clone()
-                        name=self.name
-                        class="input"
-                        autocomplete=self.autocomplete
-                        aria-describedby=described
-                        aria-invalid=self.wrong.is_some().then_some("true")
-                        minlength=self.extra.iter().find(|(key, _)| *key == "minlength").map(|(_, value)| value.clone())
-                        required=self.required
-                    />
-                    <button
-                        type="button"
-                        hidden=move || !ready.get()
-                        aria-pressed=move || shown.get().to_string()
-                        on:click=move |_| set_shown.update(|shown| *shown = !*shown)
-                    >
-                        {move || if shown.get() { "Hide" } else { "Show" }}
-                        <span class="said">" password"</span>
-                    </button>
-                </div>
+                <label for=id.clone()>
+                    {self.label}
+                    {self.tag.map(|tag| view! { <span class="tag">{tag}</span> })}
+                </label>
+                <div class="password"><div inner_html=control></div><ShowPassword field=id.clone()/></div>
                 {self.wrong.map(|text| wrong(&id, text))}
                 {self.hint.map(|text| view! { <p class="hint" id=format!("{id}-hint")>{text}</p> })}
             </div>

@@ -3,7 +3,7 @@
 use domain::NanoUsd;
 use leptos::prelude::*;
 
-use super::Icon;
+use crate::icon::Icon;
 
 /// One figure with its name, leading to the rows behind it.
 pub(crate) fn figure(name: &'static str, amount: String, unit: &'static str, href: String) -> AnyView {

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use super::Icon;
+use crate::icon::Icon;
 use super::svg::escape;
 use crate::forms::path;
 

@@ -2,18 +2,12 @@
 
 pub(crate) mod chart;
 pub(crate) mod code;
-pub(crate) mod copy;
 pub(crate) mod field;
 pub(crate) mod figure;
-pub(crate) mod icon;
 pub(crate) mod json;
-pub(crate) mod live;
 pub(crate) mod loaded;
-pub(crate) mod menu;
 pub(crate) mod page;
 pub(crate) mod status;
 pub(crate) mod svg;
 pub(crate) mod time;
 pub(crate) mod yaml;
-
-pub(crate) use icon::Icon;

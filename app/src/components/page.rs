@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use super::Icon;
-use crate::context::first_page_state;
+use crate::icon::Icon;
+use crate::context::page_state;
 
 /// A page's head. `crumbs` are the places above it, outermost first.
 pub(crate) struct Head {
@@ -46,8 +46,8 @@ impl Head {
             <Title text=self.title.clone()/>
             {(!self.crumbs.is_empty()).then(|| view! {
                 <nav class="crumbs" aria-label="Breadcrumb">
-                    {self.crumbs.into_iter().map(|(label, href)| view! {
-                        <a href=href>{label}</a>{Icon::ChevronRight.view()}
+                    {self.crumbs.into_iter().enumerate().map(|(place, (label, href))| view! {
+                        {(place > 0).then(|| Icon::ChevronRight.view())}<a href=href>{label}</a>
                     }).collect_view()}
                 </nav>
             })}
@@ -65,7 +65,7 @@ impl Head {
 
 /// What was just done, said once.
 fn notice() -> AnyView {
-    match first_page_state().and_then(|state| state.notice.clone()) {
+    match page_state().notice.clone() {
         None => ().into_any(),
         Some(notice) => {
             let (class, icon) = if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };

@@ -3,7 +3,7 @@
 use domain::{RunStatus, StepStatus};
 use leptos::prelude::*;
 
-use super::Icon;
+use crate::icon::Icon;
 use super::svg::Svg;
 
 /// How a status feels, which decides its colour.

@@ -4,10 +4,12 @@ use domain::wire::{GraphEdge, GraphNode};
 use leptos::prelude::*;
 
 use super::layout::{Layout, Measures, Place, layout};
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::svg::Svg;
 
-const MEASURES: Measures = Measures { width: 216, height: 56, gap_x: 28, gap_y: 44, margin: 28 };
+const MEASURES: Measures = Measures { width: 216, height: 56, gap_x: 28, gap_y: 56, margin: 28 };
+/// From this width on the drawing shrinks with its box.
+const BROAD: i32 = 576;
 /// Letters that fit beside the sign.
 const NAME_LETTERS: usize = 22;
 
@@ -58,31 +60,43 @@ pub(crate) fn flow_graph(nodes: &[GraphNode], edges: &[GraphEdge], yaml: &str) -
     .into_any()
 }
 
+/// A box that arrows can start from and end at: a step or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Area {
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+/// What an arrow ties: steps by index, groups by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End<'a> {
+    Step(usize),
+    Group(&'a str),
+}
+
 fn draw(nodes: &[GraphNode], edges: &[GraphEdge], yaml: &str) -> String {
-    let index = |name: &str| nodes.iter().position(|node| node.name == name);
-    // An arrow that starts or ends at a group stands for all of its members.
-    let members = |name: &str| -> Vec<usize> {
-        index(name).map_or_else(
-            || (0..nodes.len()).filter(|&at| nodes[at].group.as_deref() == Some(name)).collect(),
-            |at| vec![at],
-        )
-    };
-    let mut arrows: Vec<(usize, usize, bool)> = Vec::new();
-    for edge in edges {
-        for &from in &members(&edge.from) {
-            for &to in &members(&edge.to) {
-                if !arrows.iter().any(|&(a, b, _)| (a, b) == (from, to)) {
-                    arrows.push((from, to, edge.kind == "order"));
-                }
-            }
+    let pairs = pairs(nodes, edges);
+    let ends: Vec<(usize, usize)> = pairs.iter().map(|&(from, to, _)| (from, to)).collect();
+    let laid = layout(nodes.len(), &ends, MEASURES);
+    let arrows = gathered(nodes, &pairs);
+    let class = if laid.width > BROAD { "graph broad" } else { "graph" };
+    let mut svg = Svg::new(laid.width, laid.height, class);
+    for name in group_names(nodes) {
+        if let Some(area) = group_area(nodes, &laid, name) {
+            svg.rect(area.left, area.top, area.right - area.left, area.bottom - area.top, 12, "group");
+            svg.text(&[("class", &"group-name"), ("x", &(area.left + 12)), ("y", &(area.top + 15))], name);
         }
     }
-    let pairs: Vec<(usize, usize)> = arrows.iter().map(|&(from, to, _)| (from, to)).collect();
-    let laid = layout(nodes.len(), &pairs, MEASURES);
-    let mut svg = Svg::new(laid.width, laid.height, "graph");
-    groups(&mut svg, nodes, &laid);
+    let area = |end: End<'_>| match end {
+        End::Step(index) => Some(step_area(laid.places[index])),
+        End::Group(name) => group_area(nodes, &laid, name),
+    };
     for &(from, to, order) in &arrows {
-        arrow(&mut svg, laid.places[from], laid.places[to], order);
+        if let (Some(from), Some(to)) = (area(from), area(to)) {
+            arrow(&mut svg, from, to, order);
+        }
     }
     for (node, &place) in nodes.iter().zip(&laid.places) {
         step(&mut svg, node, place, yaml);
@@ -95,33 +109,96 @@ fn draw(nodes: &[GraphNode], edges: &[GraphEdge], yaml: &str) -> String {
     )
 }
 
-fn groups(svg: &mut Svg, nodes: &[GraphNode], laid: &Layout) {
+/// Arrows between steps; one that starts or ends at a group stands for all of its members.
+fn pairs(nodes: &[GraphNode], edges: &[GraphEdge]) -> Vec<(usize, usize, bool)> {
+    let members = |name: &str| -> Vec<usize> {
+        nodes.iter().position(|node| node.name == name).map_or_else(
+            || (0..nodes.len()).filter(|&at| nodes[at].group.as_deref() == Some(name)).collect(),
+            |at| vec![at],
+        )
+    };
+    let mut found: Vec<(usize, usize, bool)> = Vec::new();
+    for edge in edges {
+        for &from in &members(&edge.from) {
+            for &to in &members(&edge.to) {
+                if !found.iter().any(|&(a, b, _)| (a, b) == (from, to)) {
+                    found.push((from, to, edge.kind == "order"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Where every member of a group has the same arrow, one arrow at the group says the same with less ink.
+fn gathered<'a>(nodes: &'a [GraphNode], pairs: &[(usize, usize, bool)]) -> Vec<(End<'a>, End<'a>, bool)> {
+    let mut arrows: Vec<(End<'a>, End<'a>, bool)> =
+        pairs.iter().map(|&(from, to, order)| (End::Step(from), End::Step(to), order)).collect();
+    for name in group_names(nodes) {
+        let members: Vec<usize> = (0..nodes.len()).filter(|&at| nodes[at].group.as_deref() == Some(name)).collect();
+        if members.len() < 2 {
+            continue;
+        }
+        for inward in [true, false] {
+            let split = |&(from, to, order): &(End<'a>, End<'a>, bool)| {
+                if inward { (from, to, order) } else { (to, from, order) }
+            };
+            let outer: Vec<(End<'a>, bool)> = arrows
+                .iter()
+                .map(split)
+                .filter(|&(_, near, _)| near == End::Step(members[0]))
+                .map(|(far, _, order)| (far, order))
+                .collect();
+            for (far, order) in outer {
+                let shared = members.iter().all(|&member| {
+                    arrows.iter().map(split).any(|(other, near, _)| other == far && near == End::Step(member))
+                });
+                let inside = matches!(far, End::Step(index) if members.contains(&index));
+                if shared && !inside {
+                    arrows.retain(|arrow| {
+                        let (other, near, _) = split(arrow);
+                        !(other == far && matches!(near, End::Step(index) if members.contains(&index)))
+                    });
+                    let group = End::Group(name);
+                    arrows.push(if inward { (far, group, order) } else { (group, far, order) });
+                }
+            }
+        }
+    }
+    arrows
+}
+
+fn group_names(nodes: &[GraphNode]) -> Vec<&str> {
     let mut names: Vec<&str> = nodes.iter().filter_map(|node| node.group.as_deref()).collect();
     names.dedup();
-    for name in names {
-        let inside: Vec<Place> = nodes
+    names
+}
+
+fn step_area(place: Place) -> Area {
+    Area { left: place.x, top: place.y, right: place.x + MEASURES.width, bottom: place.y + MEASURES.height }
+}
+
+/// The box around a group's members, with room for its name.
+fn group_area(nodes: &[GraphNode], laid: &Layout, name: &str) -> Option<Area> {
+    let inside = || {
+        nodes
             .iter()
             .zip(&laid.places)
             .filter(|(node, _)| node.group.as_deref() == Some(name))
-            .map(|(_, &place)| place)
-            .collect();
-        let (Some(left), Some(top), Some(right), Some(bottom)) = (
-            inside.iter().map(|place| place.x).min(),
-            inside.iter().map(|place| place.y).min(),
-            inside.iter().map(|place| place.x + MEASURES.width).max(),
-            inside.iter().map(|place| place.y + MEASURES.height).max(),
-        ) else {
-            continue;
-        };
-        svg.rect(left - 14, top - 20, right - left + 28, bottom - top + 32, 12, "group");
-        svg.text(&[("class", &"group-name"), ("x", &(left - 4)), ("y", &(top - 7))], name);
-    }
+            .map(|(_, &place)| step_area(place))
+    };
+    Some(Area {
+        left: inside().map(|area| area.left).min()? - 14,
+        top: inside().map(|area| area.top).min()? - 22,
+        right: inside().map(|area| area.right).max()? + 14,
+        bottom: inside().map(|area| area.bottom).max()? + 14,
+    })
 }
 
-fn arrow(svg: &mut Svg, from: Place, to: Place, order: bool) {
-    let (x1, y1) = (from.x + MEASURES.width / 2, from.y + MEASURES.height);
-    let (x2, y2) = (to.x + MEASURES.width / 2, to.y - 6);
-    let bend = ((y2 - y1) / 2).max(16);
+fn arrow(svg: &mut Svg, from: Area, to: Area, order: bool) {
+    let (x1, y1) = (from.left.midpoint(from.right), from.bottom);
+    let (x2, y2) = (to.left.midpoint(to.right), to.top - 6);
+    let bend = ((y2 - y1) / 2).max(12);
     let way = format!("M{x1} {y1}C{x1} {} {x2} {} {x2} {y2}", y1 + bend, y2 - bend);
     svg.element("path", &[("class", &if order { "edge order" } else { "edge" }), ("d", &way)]);
     let tip = format!("M{} {}l4 6 4-6z", x2 - 4, y2 - 1);
@@ -189,14 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_at_a_group_stands_for_its_members() {
+    fn what_all_members_of_a_group_share_is_one_arrow_at_the_group() {
         let nodes = [node("a", None), node("b", Some("g")), node("c", Some("g")), node("d", None)];
         let edges = [
-            GraphEdge { from: "a".into(), to: "g".into(), kind: "order".into() },
+            GraphEdge { from: "a".into(), to: "b".into(), kind: "order".into() },
+            GraphEdge { from: "a".into(), to: "c".into(), kind: "order".into() },
             GraphEdge { from: "g".into(), to: "d".into(), kind: "declared".into() },
+            GraphEdge { from: "b".into(), to: "d".into(), kind: "read".into() },
         ];
+        assert_eq!(pairs(&nodes, &edges).len(), 4);
         let drawn = draw(&nodes, &edges, "/t/x/flows/y/yaml");
-        assert!(drawn.contains("4 steps and 4 connections"));
+        assert!(drawn.contains("4 steps and 2 connections"));
         assert_eq!(drawn.matches("class=\"group\"").count(), 1);
         assert!(drawn.contains("href=\"/t/x/flows/y/yaml#L3\""));
     }

@@ -5,7 +5,7 @@ use domain::wire::ConnectionView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::field::{Field, csrf, form_message};
 use crate::components::figure::{dash, empty};
 use crate::components::loaded::loaded;
@@ -14,7 +14,7 @@ use crate::components::time::ago;
 use crate::context::{Here, form_state, here};
 use crate::data::{At, ConsoleError};
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 use crate::pages::errors;
 
 /// What people choose by, and the kind on the wire.
@@ -24,7 +24,7 @@ const KINDS: &[(&str, &str)] = &[("openai", "OpenAI-compatible endpoint")];
 pub(crate) fn List() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let connections = Resource::new(|| (), move |()| load::connections(tenant.clone()));
+    let connections = ask(|data| async move { data.connections(&tenant).await });
     let add = here.may(Permission::ConnectionsWrite).then(|| {
         view! { <a class="button primary" href=path::connection_new(&here.tenant)>{Icon::Plus.view()}"Add a connection"</a> }
     });
@@ -115,7 +115,7 @@ pub(crate) fn Edit() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
     let name = use_params_map().with_untracked(|params| params.get("name")).unwrap_or_default();
-    let connections = Resource::new(|| (), move |()| load::connections(tenant.clone()));
+    let connections = ask(|data| async move { data.connections(&tenant).await });
     view! {
         {head(&here, &name)}
         {loaded(connections, move |At { value, .. }| {

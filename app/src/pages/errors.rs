@@ -5,17 +5,15 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::components::copy::Copy;
+use crate::islands::Copy;
 use crate::context::page_state;
 use crate::data::ConsoleError;
 use crate::forms::path;
 use crate::shell::wordmark;
 
-/// Sets the status of the response on the server; in the browser there is none to set.
-fn set_status(_status: u16) {
-    #[cfg(feature = "ssr")]
+fn set_status(status: u16) {
     if let Some(response) = use_context::<leptos_actix::ResponseOptions>()
-        && let Ok(status) = actix_web::http::StatusCode::from_u16(_status)
+        && let Ok(status) = actix_web::http::StatusCode::from_u16(status)
     {
         response.set_status(status);
     }
@@ -38,7 +36,7 @@ pub(crate) fn body(error: &ConsoleError) -> AnyView {
             {next(error)}
             {(!request_id.is_empty()).then(|| view! {
                 <p class="row small quiet">
-                    "Request "<code>{request_id.clone()}</code><Copy text=request_id label="Copy the request id"/>
+                    "Request "<code>{request_id.clone()}</code><Copy text=request_id.clone() label="Copy the request id".to_owned()/>
                 </p>
             })}
         </div>
@@ -65,10 +63,6 @@ fn words(error: &ConsoleError) -> (&'static str, String) {
             "Not available at the moment",
             "The server is starting, stopping or under maintenance. Nothing is lost; try again in a moment.".to_owned(),
         ),
-        ConsoleError::Offline => (
-            "The server cannot be reached",
-            "Check the connection and try again. Runs go on without this page.".to_owned(),
-        ),
         ConsoleError::Internal { .. } => (
             "Something went wrong on our side",
             "It has been written down. Try again; if it stays, tell the operator the request's id.".to_owned(),
@@ -79,12 +73,12 @@ fn words(error: &ConsoleError) -> (&'static str, String) {
 fn next(error: &ConsoleError) -> AnyView {
     match error {
         ConsoleError::Unauthenticated => {
-            view! { <p><a class="button primary" href=path::SIGN_IN rel="external">"Sign in"</a></p> }.into_any()
+            view! { <p><a class="button primary" href=path::SIGN_IN>"Sign in"</a></p> }.into_any()
         }
-        ConsoleError::Unavailable | ConsoleError::Offline | ConsoleError::Internal { .. } => {
-            view! { <p><a class="button primary" href="" rel="external">"Try again"</a></p> }.into_any()
+        ConsoleError::Unavailable | ConsoleError::Internal { .. } => {
+            view! { <p><a class="button primary" href="">"Try again"</a></p> }.into_any()
         }
-        _ => view! { <p><a class="button" href="/" rel="external">"Go to your overview"</a></p> }.into_any(),
+        _ => view! { <p><a class="button" href="/">"Go to your overview"</a></p> }.into_any(),
     }
 }
 
@@ -92,7 +86,7 @@ fn next(error: &ConsoleError) -> AnyView {
 pub(crate) fn outside(error: &ConsoleError) -> AnyView {
     view! {
         <div class="gate bare">
-            <header><a class="plain-link" href="/" rel="external">{wordmark()}</a></header>
+            <header><a class="plain-link" href="/">{wordmark()}</a></header>
             <main class="error-wrap">{body(error)}</main>
         </div>
     }

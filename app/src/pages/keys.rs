@@ -4,25 +4,24 @@ use domain::Permission;
 use domain::wire::{CreatedKey, KeyView};
 use leptos::prelude::*;
 
-use crate::components::Icon;
-use crate::components::code::command;
-use crate::components::copy::copy_line;
+use crate::icon::Icon;
+use crate::components::code::{command, copy_line};
 use crate::components::field::{Field, choices, csrf, form_message};
 use crate::components::figure::empty;
 use crate::components::loaded::loaded;
 use crate::components::page::Head;
 use crate::components::time::{ago, ago_or};
-use crate::context::{Here, first_page_state, form_state, here, page_state};
+use crate::context::{Here, form_state, here, page_state};
 use crate::data::{At, ConsoleError};
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 use crate::pages::errors;
 
 #[component]
 pub(crate) fn List() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let keys = Resource::new(|| (), move |()| load::keys(tenant.clone()));
+    let keys = ask(|data| async move { data.keys(&tenant).await });
     let add = here.may(Permission::KeysWrite).then(|| {
         view! { <a class="button primary" href=path::key_new(&here.tenant)>{Icon::Plus.view()}"Create a key"</a> }
     });
@@ -103,7 +102,7 @@ pub(crate) fn New() -> impl IntoView {
     if !here.may(Permission::KeysWrite) {
         return errors::body(&ConsoleError::Forbidden);
     }
-    let created = first_page_state().and_then(|state| state.created_key.clone());
+    let created = page_state().created_key.clone();
     let head = |title| Head::new(title).crumb("API keys", path::section(&here.tenant, "keys")).view();
     match created {
         Some(key) => view! { {head("Key created")}<div class="stack narrow">{show_once(&here, &key)}</div> }.into_any(),

@@ -7,14 +7,14 @@ use crate::components::page::Head;
 use crate::components::time::ago_or;
 use crate::context::{here, page_state};
 use crate::data::At;
-use crate::load;
+use crate::load::ask;
 use crate::shell::tile;
 use domain::wire::MemberView;
 
 #[component]
 pub(crate) fn List() -> impl IntoView {
     let tenant = here().tenant();
-    let members = Resource::new(|| (), move |()| load::members(tenant.clone()));
+    let members = ask(|data| async move { data.members(&tenant).await });
     view! {
         {Head::new("Members").lead("People of this tenant. A role is the same for the console, the API and the keys they make.").view()}
         {loaded(members, table)}

@@ -4,7 +4,7 @@ use domain::Permission;
 use leptos::prelude::*;
 
 use super::runs::table;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::chart::runs_by_day;
 use crate::components::figure::{count_text, empty, figure, percent};
 use crate::components::loaded::loaded;
@@ -14,13 +14,13 @@ use crate::components::time::duration_text;
 use crate::context::{Here, here};
 use crate::data::{At, Checklist, OverviewView};
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 
 #[component]
 pub(crate) fn Overview() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let view = Resource::new(|| (), move |()| load::overview(tenant.clone()));
+    let view = ask(|data| async move { data.overview(&tenant).await });
     let run = here.may(Permission::RunsStart).then(|| {
         view! { <a class="button primary" href=path::section(&here.tenant, "flows")>{Icon::Play.view()}"Run a flow"</a> }
     });

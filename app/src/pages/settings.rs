@@ -9,15 +9,23 @@ use crate::components::loaded::loaded;
 use crate::components::page::{Head, card};
 use crate::components::time::full;
 use crate::context::{Here, form_state, here};
-use crate::data::At;
+use crate::data::{At, ConsoleError};
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 
 #[component]
 pub(crate) fn Settings() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let settings = Resource::new(|| (), move |()| load::settings(tenant.clone()));
+    let settings = ask(|data| async move {
+        let view = data.tenant(&tenant).await?;
+        // Who may not see the connections still sees the setting.
+        let connections = match data.connections(&tenant).await {
+            Err(ConsoleError::Forbidden) => Vec::new(),
+            other => other?,
+        };
+        Ok((view, connections))
+    });
     view! {
         {Head::new("Settings").view()}
         {loaded(settings, move |answer| sections(&here, answer))}

@@ -4,13 +4,13 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::field::{Field, csrf, form_message};
 use crate::components::loaded::loaded;
-use crate::context::{first_page_state, form_state, page_state};
+use crate::context::{form_state, page_state};
 use crate::data::{At, SetupView};
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 use crate::shell::wordmark;
 
 /// `/`: the host sends everyone on; this is for a server that did not.
@@ -27,7 +27,7 @@ pub(crate) fn Start() -> impl IntoView {
         view! {
             <h1>"Weir"</h1>
             <p class="lead">"AI workflows as typed, durable endpoints."</p>
-            <p><a class="button primary large wide" href=to rel="external">"Go on"</a></p>
+            <p><a class="button primary large wide" href=to>"Go on"</a></p>
         }
         .into_any(),
     )
@@ -66,7 +66,7 @@ pub(crate) fn SignIn() -> impl IntoView {
 pub(crate) fn Setup() -> impl IntoView {
     let token = use_params_map().with_untracked(|params| params.get("token")).unwrap_or_default();
     let asked = token.clone();
-    let view = Resource::new(|| (), move |()| load::setup(asked.clone()));
+    let view = ask(|data| async move { data.setup(&asked).await });
     gate("Set up Weir", true, loaded(view, move |At { value, .. }| setup_form(&token, &value)))
 }
 
@@ -112,7 +112,7 @@ fn setup_form(token: &str, view: &SetupView) -> AnyView {
 }
 
 fn notice() -> AnyView {
-    match first_page_state().and_then(|state| state.notice.clone()) {
+    match page_state().notice.clone() {
         None => ().into_any(),
         Some(notice) => {
             let (class, icon) = if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };

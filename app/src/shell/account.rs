@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
 use super::switcher::hue;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::field::csrf;
 use crate::context::page_state;
 use crate::data::Theme;
@@ -25,7 +25,7 @@ pub(super) fn account(email: &str) -> AnyView {
                 <p class="menu-title">"Signed in as "{email.to_owned()}</p>
                 {themes()}
                 <hr/>
-                <a class="menu-item" href="/docs" rel="external">{Icon::BookOpen.view()}"API reference"</a>
+                <a class="menu-item" href="/docs">{Icon::BookOpen.view()}"API reference"</a>
                 <form method="post" action=path::SIGN_OUT>
                     {csrf()}
                     <button class="menu-item">{Icon::LogOut.view()}"Sign out"</button>
@@ -38,7 +38,7 @@ pub(super) fn account(email: &str) -> AnyView {
 
 fn themes() -> AnyView {
     let present = page_state().theme;
-    let pathname = use_location().pathname;
+    let next = use_location().pathname.get_untracked();
     let choices = [
         (Theme::System, "System", Icon::Monitor),
         (Theme::Light, "Light", Icon::Sun),
@@ -47,7 +47,7 @@ fn themes() -> AnyView {
     view! {
         <form method="post" action=path::PREFERENCES class="themes">
             {csrf()}
-            <input type="hidden" name="next" value=move || pathname.get()/>
+            <input type="hidden" name="next" value=next/>
             <div class="segments" role="group" aria-label="Theme">
                 {choices.into_iter().map(|(theme, label, icon)| view! {
                     <button name="theme" value=theme.as_str() aria-pressed=(theme == present).to_string()>

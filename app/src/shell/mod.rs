@@ -10,9 +10,9 @@ use leptos::prelude::*;
 use leptos_router::components::Outlet;
 use leptos_router::hooks::use_params_map;
 
-use crate::components::menu::close_menus_as_expected;
 use crate::context::{Here, page_state};
 use crate::data::ConsoleError;
+use crate::islands::Menus;
 use crate::pages::errors;
 
 pub(crate) use mark::wordmark;
@@ -30,7 +30,6 @@ pub(crate) fn TenantShell() -> impl IntoView {
         return errors::outside(&ConsoleError::NotFound);
     };
     provide_context(Here { tenant: name.as_str().into(), role: tenant.role.unwrap_or(Role::Viewer) });
-    close_menus_as_expected();
     view! {
         <a class="skip" href="#main">"Skip to the page"</a>
         <div class="frame">
@@ -43,6 +42,7 @@ pub(crate) fn TenantShell() -> impl IntoView {
                 <main class="page" id="main" tabindex="-1"><Outlet/></main>
             </div>
         </div>
+        <Menus/>
     }
     .into_any()
 }

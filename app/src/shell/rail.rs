@@ -5,7 +5,7 @@ use domain::wire::TenantView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::context::here;
 use crate::forms::path;
 
@@ -31,15 +31,9 @@ pub(super) fn links(tenant: &TenantView) -> AnyView {
 }
 
 fn link(label: &'static str, icon: Icon, href: String, exact: bool) -> AnyView {
-    let pathname = use_location().pathname;
-    let target = href.clone();
-    let current = move || {
-        pathname.with(|now| {
-            let now = now.trim_end_matches('/');
-            let within = now == target
-                || (!exact && now.strip_prefix(target.as_str()).is_some_and(|rest| rest.starts_with('/')));
-            within.then_some("page")
-        })
-    };
+    let now = use_location().pathname.get_untracked();
+    let now = now.trim_end_matches('/');
+    let below = !exact && now.strip_prefix(href.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    let current = (now == href || below).then_some("page");
     view! { <li><a class="rail-link" href=href aria-current=current>{icon.view()}{label}</a></li> }.into_any()
 }

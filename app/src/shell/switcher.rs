@@ -4,24 +4,23 @@ use domain::wire::TenantView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::forms::path;
 
 pub(super) fn switcher(tenants: &[TenantView], present: &TenantView) -> AnyView {
-    let pathname = use_location().pathname;
+    let section = use_location().pathname.with_untracked(|now| now.split('/').nth(3).unwrap_or_default().to_owned());
     let present_name = present.name.clone();
     let others: Vec<AnyView> = tenants
         .iter()
         .map(|tenant| {
             let current = tenant.name == present_name;
-            let name = tenant.name.clone();
-            let href = move || {
-                let section = pathname.with(|now| now.split('/').nth(3).unwrap_or_default().to_owned());
-                if section.is_empty() { path::overview(&name) } else { path::section(&name, &section) }
+            let href = if section.is_empty() {
+                path::overview(&tenant.name)
+            } else {
+                path::section(&tenant.name, &section)
             };
-            // Another tenant is another document: nothing of this one may linger.
             view! {
-                <a class="menu-item" href=href rel="external" aria-current=current.then_some("true")>
+                <a class="menu-item" href=href aria-current=current.then_some("true")>
                     {tile(&tenant.name)}
                     <span class="cut">{tenant.name.clone()}</span>
                     {current.then(|| Icon::Check.view())}

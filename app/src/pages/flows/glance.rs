@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::FlowPage;
 use super::inputs::{InputField, fields};
 use super::yaml::problems;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::figure::{empty, money_or_dash, percent_or_dash};
 use crate::components::loaded::loaded;
 use crate::components::page::card;

@@ -3,7 +3,7 @@
 use domain::wire::FlowSummary;
 use leptos::prelude::*;
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::code::command;
 use crate::components::figure::{empty, money_or_dash, percent_or_dash};
 use crate::components::loaded::loaded;
@@ -13,13 +13,13 @@ use crate::components::time::{ago_or, duration_or};
 use crate::context::{Here, here, page_state};
 use crate::data::At;
 use crate::forms::path;
-use crate::load;
+use crate::load::ask;
 
 #[component]
 pub(crate) fn List() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let flows = Resource::new(|| (), move |()| load::flows(tenant.clone()));
+    let flows = ask(|data| async move { data.flows(&tenant).await });
     view! {
         {Head::new("Flows").lead("Each flow is a typed endpoint: run it here, call it by API, watch it step by step.").view()}
         {loaded(flows, move |answer| table(&here, answer))}

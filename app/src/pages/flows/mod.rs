@@ -13,11 +13,11 @@ use domain::wire::FlowDetail;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::page::{Head, tabs};
 use crate::context::{Here, here};
 use crate::forms::path;
-use crate::load::{self, Answer};
+use crate::load::{Asked, ask};
 
 pub(crate) use glance::Glance;
 pub(crate) use list::List;
@@ -39,9 +39,9 @@ impl FlowPage {
         Self { here: here(), flow }
     }
 
-    fn detail(&self) -> Resource<Answer<FlowDetail>> {
+    fn detail(&self) -> Asked<FlowDetail> {
         let (tenant, flow) = (self.here.tenant(), self.flow.clone());
-        Resource::new(|| (), move |()| load::flow(tenant.clone(), flow.clone()))
+        ask(|data| async move { data.flow(&tenant, &flow).await })
     }
 
     fn tab(&self, tab: &str) -> String {

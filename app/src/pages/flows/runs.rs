@@ -3,28 +3,25 @@
 use leptos::prelude::*;
 
 use super::FlowPage;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::figure::empty;
-use crate::components::live::{follow, indicator};
 use crate::components::loaded::loaded;
+use crate::data::{RunFilter, Since};
 use crate::forms::path;
-use crate::load;
+use crate::islands::Live;
+use crate::load::ask;
 use crate::pages::runs::table;
 
 #[component]
 pub(crate) fn Runs() -> impl IntoView {
     let page = FlowPage::take();
     let (tenant, flow) = (page.here.tenant(), page.flow.clone());
-    let runs = Resource::new(
-        || (),
-        move |()| load::runs(tenant.clone(), String::new(), flow.clone(), "all".into(), String::new()),
-    );
-    let address = path::runs_live(&page.here.tenant);
-    let stream = follow(Signal::stored(Some(address)), move || runs.refetch());
+    let filter = RunFilter { flow: Some(flow), since: Since::All, ..RunFilter::default() };
+    let runs = ask(|data| async move { data.runs(&tenant, &filter).await });
     let all = format!("{}?flow={}", path::section(&page.here.tenant, "runs"), page.flow);
     view! {
         {page.head("runs")}
-        <div class="filters"><a class="button plain" href=all>"Filter these runs"{Icon::ArrowRight.view()}</a>{indicator(stream)}</div>
+        <div class="filters"><a class="button plain" href=all>"Filter these runs"{Icon::ArrowRight.view()}</a><Live address=path::runs_live(&page.here.tenant) polite=true/></div>
         {loaded(runs, move |answer| {
             if answer.value.page.data.is_empty() {
                 let next = view! { <a class="button primary" href=page.tab("run")>"Run it"</a> };

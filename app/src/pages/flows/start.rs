@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::FlowPage;
 use super::inputs::{InputField, InputKind, fields};
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::code::command;
 use crate::components::field::{Field, check, csrf, form_message};
 use crate::components::loaded::loaded;

@@ -4,18 +4,18 @@ use domain::wire::VersionSummary;
 use leptos::prelude::*;
 
 use super::FlowPage;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::figure::empty;
 use crate::components::loaded::loaded;
 use crate::components::time::ago;
 use crate::data::At;
-use crate::load;
+use crate::load::ask;
 
 #[component]
 pub(crate) fn Versions() -> impl IntoView {
     let page = FlowPage::take();
     let (tenant, flow) = (page.here.tenant(), page.flow.clone());
-    let versions = Resource::new(|| (), move |()| load::versions(tenant.clone(), flow.clone()));
+    let versions = ask(|data| async move { data.flow_versions(&tenant, &flow).await });
     view! {
         {page.head("versions")}
         {loaded(versions, table)}

@@ -5,8 +5,8 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::FlowPage;
-use crate::components::Icon;
-use crate::components::copy::Copy;
+use crate::icon::Icon;
+use crate::islands::Copy;
 use crate::components::json::size_text;
 use crate::components::loaded::loaded;
 use crate::components::yaml::{Mark, lines};
@@ -29,7 +29,7 @@ fn text(answer: At<FlowDetail>) -> AnyView {
     view! {
         {problems(&flow.report, "")}
         <section class="card">
-            <header><h2>"flow.yaml"</h2><Copy text=flow.yaml.clone() label="Copy the text"/></header>
+            <header><h2>"flow.yaml"</h2><Copy text=flow.yaml.clone() label="Copy the text".to_owned()/></header>
             <div class="code flush" tabindex="0" role="region" aria-label="The flow's YAML">
                 <ol class="lines" inner_html=numbered></ol>
             </div>

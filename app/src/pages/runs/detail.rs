@@ -1,7 +1,7 @@
 //! A run: what it is, when each step ran, what went in and out; it follows along while it goes on.
 
 use chrono::{DateTime, Utc};
-use domain::wire::UsageTotals;
+use domain::wire::{StepView, UsageTotals};
 use domain::{Failure, Permission};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
@@ -9,12 +9,10 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use super::bars::{Stretch, draw, draw_axis};
 use super::step::panel;
 use super::table::short_id;
-use crate::components::Icon;
-use crate::components::copy::Copy;
+use crate::icon::Icon;
 use crate::components::field::csrf;
 use crate::components::figure::{count_text, empty, money_or_dash};
 use crate::components::json;
-use crate::components::live::{follow, indicator};
 use crate::components::loaded::loaded;
 use crate::components::page::{Head, card, tabs};
 use crate::components::status::{run_pill, step_mark, step_status};
@@ -22,7 +20,8 @@ use crate::components::time::{between_ms, duration_or, duration_text, full};
 use crate::context::{Here, here};
 use crate::data::{At, RunView};
 use crate::forms::path;
-use crate::load;
+use crate::islands::{Copy, Live};
+use crate::load::ask;
 
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
@@ -44,22 +43,14 @@ fn page(tab: &'static str, body: fn(&Here, &At<RunView>) -> AnyView) -> AnyView 
     let here = here();
     let id = use_params_map().with_untracked(|params| params.get("run")).unwrap_or_default();
     let (tenant, run) = (here.tenant(), id.clone());
-    let view = Resource::new(|| (), move |()| load::run(tenant.clone(), run.clone()));
-    let (going, set_going) = signal(false);
-    let address = path::run_events(&here.tenant, &id);
-    let stream = follow(Signal::derive(move || going.get().then(|| address.clone())), move || view.refetch());
+    let view = ask(|data| async move { data.run(&tenant, &run).await });
     loaded(view, move |answer| {
         let at_work = !answer.value.run.summary.status.is_terminal();
-        // The stream opens and closes with the run; told after the page has been drawn.
-        Effect::new(move |_| {
-            if going.get_untracked() != at_work {
-                set_going.set(at_work);
-            }
-        });
+        let live = at_work.then(|| view! { <Live address=path::run_events(&here.tenant, &id) polite=false/> });
         view! {
             {head(&here, &answer)}
             {facts(&answer)}
-            <div class="tab-row">{run_tabs(&here, &id, tab)}{indicator(stream)}</div>
+            <div class="tab-row">{run_tabs(&here, &id, tab)}{live}</div>
             {body(&here, &answer)}
         }
         .into_any()
@@ -114,7 +105,7 @@ fn facts(answer: &At<RunView>) -> AnyView {
             {tokens(&run.usage).map(|text| view! { <div><dt>"Tokens"</dt><dd>{text}</dd></div> })}
             <div><dt>"Version"</dt><dd>{summary.version}</dd></div>
             <div><dt>"Started by"</dt><dd>{summary.started_by.clone()}" "<span class="quiet">"by "{summary.trigger.clone()}</span></dd></div>
-            <div><dt>"Id"</dt><dd class="id"><code>{id.clone()}</code><Copy text=id label="Copy the run's id"/></dd></div>
+            <div><dt>"Id"</dt><dd class="id"><code>{id.clone()}</code><Copy text=id.clone() label="Copy the run's id".to_owned()/></dd></div>
         </dl>
         {summary.error.as_ref().map(|error| failure(error, run.failed_step.as_deref()))}
     }
@@ -163,16 +154,16 @@ fn timeline(here: &Here, answer: &At<RunView>) -> AnyView {
     }
     let stretch = Stretch::of(value, *now);
     let id = value.run.summary.id.to_string();
-    let lanes: Vec<AnyView> = value.steps.iter().map(|step| lane(here, &id, stretch, *now, step)).collect();
-    let query = use_query_map();
-    let steps = StoredValue::new(value.steps.clone());
-    let tenant = here.tenant();
-    let failed = value.run.failed_step.clone();
-    let chosen = move || {
-        let name = query.with(|query| query.get("step")).or_else(|| failed.clone())?;
-        let step = steps.with_value(|steps| steps.iter().find(|step| step.name == name).cloned())?;
-        Some(panel(&tenant, &step))
-    };
+    let open = chosen_step(value).map(|step| step.name.as_str());
+    let lanes: Vec<AnyView> = value
+        .steps
+        .iter()
+        .map(|step| {
+            let href = format!("{}?step={}#step", path::run(&here.tenant, &id), step.name);
+            lane(href, open == Some(step.name.as_str()), stretch, *now, step)
+        })
+        .collect();
+    let chosen = chosen_step(value).map(|step| panel(&here.tenant, step));
     view! {
         <section class="card">
             <header>
@@ -193,15 +184,19 @@ fn timeline(here: &Here, answer: &At<RunView>) -> AnyView {
     .into_any()
 }
 
+/// The step in the address, else the one that failed.
+fn chosen_step(view: &RunView) -> Option<&StepView> {
+    let asked = use_query_map().with_untracked(|query| query.get("step"));
+    let name = asked.or_else(|| view.run.failed_step.clone())?;
+    view.steps.iter().find(|step| step.name == name)
+}
+
 const LEGEND: &str = "<span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><rect class=\"good\" width=\"12\" height=\"12\"/></svg>Run</span>\
     <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><rect class=\"bad\" width=\"12\" height=\"12\"/><path d=\"M0 9 9 0M3 12 12 3\" stroke=\"#fff\" stroke-opacity=\".7\" stroke-width=\"2\"/></svg>Failed</span>\
     <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><path d=\"M0 6h12\" stroke=\"currentColor\" stroke-dasharray=\"2 3\" stroke-width=\"1.5\"/></svg>Wait before a retry</span>";
 
-fn lane(here: &Here, run: &str, stretch: Stretch, now: DateTime<Utc>, step: &domain::wire::StepView) -> AnyView {
-    let query = use_query_map();
-    let name = step.name.clone();
-    let current = move || query.with(|query| query.get("step").as_deref() == Some(name.as_str())).then_some("true");
-    let href = format!("{}?step={}#step", path::run(&here.tenant, run), step.name);
+fn lane(href: String, chosen: bool, stretch: Stretch, now: DateTime<Utc>, step: &StepView) -> AnyView {
+    let current = chosen.then_some("true");
     let took = step
         .duration_ms
         .or_else(|| step.started_at.filter(|_| !step.status.is_settled()).map(|from| between_ms(from, now)))

@@ -1,20 +1,20 @@
-//! All runs: filters live in the address, the list follows along, and never moves under the pointer.
+//! All runs: filters live in the address, and the list follows along.
 
 use domain::RunStatus;
 use leptos::prelude::*;
-use leptos_router::hooks::{use_navigate, use_query_map};
+use leptos_router::hooks::use_query_map;
 
 use super::table;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::figure::{count_text, empty};
-use crate::components::live::{follow, indicator};
 use crate::components::loaded::loaded;
 use crate::components::page::Head;
 use crate::components::status::run_word;
-use crate::context::{Here, here, scripted};
-use crate::data::{At, RunsView, Since};
+use crate::context::{Here, here};
+use crate::data::{At, RunFilter, RunsView, Since};
 use crate::forms::path;
-use crate::load;
+use crate::islands::Live;
+use crate::load::ask;
 
 /// The filter as it stands in the address.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,6 +44,17 @@ impl Words {
         out
     }
 
+    /// What the words ask for; an unknown word counts as absent.
+    fn filter(&self) -> RunFilter {
+        let some = |word: &String| (!word.is_empty()).then(|| word.clone());
+        RunFilter {
+            status: RunStatus::parse(&self.status),
+            flow: some(&self.flow),
+            since: self.since(),
+            cursor: some(&self.cursor),
+        }
+    }
+
     fn since(&self) -> Since {
         Since::parse(&self.since).unwrap_or_default()
     }
@@ -64,41 +75,17 @@ fn encoded(value: &str) -> String {
 #[component]
 pub(crate) fn List() -> impl IntoView {
     let here = here();
-    let query = use_query_map();
-    let words = Memo::new(move |_| {
-        query.with(|query| {
-            let word = |key: &str| query.get(key).unwrap_or_default();
-            Words { status: word("status"), flow: word("flow"), since: word("since"), cursor: word("cursor") }
-        })
+    let words = use_query_map().with_untracked(|query| {
+        let word = |key: &str| query.get(key).unwrap_or_default();
+        Words { status: word("status"), flow: word("flow"), since: word("since"), cursor: word("cursor") }
     });
-    let tenant = here.tenant();
-    let runs = Resource::new(
-        move || words.get(),
-        move |words| load::runs(tenant.clone(), words.status, words.flow, words.since, words.cursor),
-    );
-    let (news, set_news) = signal(false);
+    let (tenant, filter) = (here.tenant(), words.filter());
+    let runs = ask(|data| async move { data.runs(&tenant, &filter).await });
     // Older pages stand still; only the newest follows along.
-    let address = path::runs_live(&here.tenant);
-    let stream = follow(
-        Signal::derive(move || words.with(|words| words.cursor.is_empty()).then(|| address.clone())),
-        move || {
-            if pointer_in_table() {
-                set_news.set(true);
-            } else {
-                runs.refetch();
-            }
-        },
-    );
-    let show_news = move |_| {
-        set_news.set(false);
-        runs.refetch();
-    };
+    let live = words.cursor.is_empty().then(|| view! { <Live address=path::runs_live(&here.tenant) polite=true/> });
     view! {
-        {Head::new("Runs").actions(view! {
-            <button class="button" hidden=move || !news.get() on:click=show_news>{Icon::RefreshCw.view()}"Show what is new"</button>
-            {indicator(stream)}
-        }).view()}
-        {loaded(runs, move |answer| list(&here, &words.get_untracked(), &answer))}
+        {Head::new("Runs").actions(live).view()}
+        {loaded(runs, move |answer| list(&here, &words, &answer))}
     }
 }
 
@@ -162,21 +149,6 @@ fn filters(here: &Here, words: &Words, value: &RunsView) -> AnyView {
 
 /// Flow and time, as a plain form; with scripts a choice counts at once.
 fn selects(here: &Here, words: &Words, flows: &[String]) -> AnyView {
-    let ready = scripted();
-    let navigate = StoredValue::new_local(use_navigate());
-    let go = {
-        let (tenant, words) = (here.tenant(), words.clone());
-        move |flow: Option<String>, since: Option<String>| {
-            let next = Words {
-                flow: flow.unwrap_or_else(|| words.flow.clone()),
-                since: since.unwrap_or_else(|| words.since.clone()),
-                status: words.status.clone(),
-                cursor: String::new(),
-            };
-            navigate.with_value(|navigate| navigate(&next.address(&tenant), leptos_router::NavigateOptions::default()));
-        }
-    };
-    let by_flow = go.clone();
     let chosen_flow = words.flow.clone();
     let chosen_since = words.since();
     let status = words.status.clone();
@@ -186,10 +158,10 @@ fn selects(here: &Here, words: &Words, flows: &[String]) -> AnyView {
         names.push(chosen_flow.clone());
     }
     view! {
-        <form class="row filter-form" method="get" action=path::section(&here.tenant, "runs")>
+        <form class="row filter-form" method="get" action=path::section(&here.tenant, "runs") data-apply="">
             {(!status.is_empty()).then(|| view! { <input type="hidden" name="status" value=status/> })}
             <label class="said" for="filter-flow">"Flow"</label>
-            <select class="input compact" id="filter-flow" name="flow" on:change=move |event| by_flow(Some(event_target_value(&event)), None)>
+            <select class="input compact" id="filter-flow" name="flow">
                 <option value="" selected=chosen_flow.is_empty()>"All flows"</option>
                 {names.into_iter().map(|name| {
                     let selected = name == chosen_flow;
@@ -197,23 +169,15 @@ fn selects(here: &Here, words: &Words, flows: &[String]) -> AnyView {
                 }).collect_view()}
             </select>
             <label class="said" for="filter-since">"Time"</label>
-            <select class="input compact" id="filter-since" name="since" on:change=move |event| go(None, Some(event_target_value(&event)))>
+            <select class="input compact" id="filter-since" name="since">
                 {Since::ALL.iter().map(|&since| view! {
                     <option value=since.as_str() selected=since == chosen_since>{since.label()}</option>
                 }).collect_view()}
             </select>
-            <button class="button" hidden=move || ready.get()>"Apply"</button>
+            <button class="button unscripted">"Apply"</button>
         </form>
     }
     .into_any()
-}
-
-/// Whether someone is just about to press a row.
-fn pointer_in_table() -> bool {
-    #[cfg(feature = "hydrate")]
-    return document().query_selector(".table-wrap:hover").is_ok_and(|found| found.is_some());
-    #[cfg(not(feature = "hydrate"))]
-    false
 }
 
 #[cfg(test)]

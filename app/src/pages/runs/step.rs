@@ -4,7 +4,7 @@ use domain::wire::{AttemptView, StepView};
 use leptos::prelude::*;
 
 use super::detail::failure;
-use crate::components::Icon;
+use crate::icon::Icon;
 use crate::components::figure::{count_text, money_or_dash};
 use crate::components::json;
 use crate::components::status::{step_pill, step_word};
