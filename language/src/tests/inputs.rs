@@ -107,8 +107,12 @@ fn files_are_checked_by_type_and_size() {
     for (name, media_type) in [("a.pdf", "application/pdf"), ("a.png", "image/png"), ("a.MD", "text/plain")] {
         assert!(call(file(name, media_type, 100)).contains("\"file_id\""), "{name}");
     }
-    assert_snapshot!(call(file("a.exe", "application/octet-stream", 1)), @"");
-    assert_snapshot!(call(file("a.pdf", "application/pdf", 101)), @"");
+    assert_snapshot!(call(file("a.exe", "application/octet-stream", 1)), @r"
+        /document files of the type application/octet-stream are not taken Taken are application/pdf, image/*, .md.
+        ");
+    assert_snapshot!(call(file("a.pdf", "application/pdf", 101)), @r"
+        /document the file has 101 bytes; at most 100 are taken
+        ");
 }
 
 #[test]

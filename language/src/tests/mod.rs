@@ -6,6 +6,7 @@ mod hostile;
 mod inputs;
 mod main_inputs;
 mod order;
+mod reference;
 mod schema;
 mod seed;
 mod shapes;

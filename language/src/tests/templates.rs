@@ -163,7 +163,7 @@ steps:
         F052 3:51-3:86 a condition is one expression, not a text with templates in it
              Put all of it into one pair of braces, or leave the braces out.
         F045 4:52-4:55 there is no `yes` here
-             In scope are inputs, steps, vars, run, flow, secrets.
+             Write `true`.
         F052 5:51-5:54 this is never true or false
              A condition must be a boolean: compare something, or write `true` or `false`.
         F052 6:51-6:54 the condition is empty
