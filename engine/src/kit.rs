@@ -90,6 +90,32 @@ pub(crate) fn spec(name: &str) -> ExecutorSpec {
     }
 }
 
+/// Runs another flow: its config is `{text: <flow>, give: <inputs>}`.
+struct Nest(ExecutorSpec);
+
+#[async_trait]
+impl Executor for Nest {
+    fn spec(&self) -> &ExecutorSpec {
+        &self.0
+    }
+
+    async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
+        let request = ports::ChildRequest {
+            flow: config["text"].as_str().unwrap_or_default().to_owned(),
+            version: None,
+            channel: None,
+            inputs: config.get("give").cloned().unwrap_or_else(|| json!({})),
+            narrow: true,
+            parent: call.run,
+            parent_step: call.step.clone(),
+            key: format!("{}#{}", call.key, call.attempt),
+        };
+        let child = call.children.start(request).await?;
+        let settled = call.children.wait(child).await.map_err(|error| Failure::new(FailureKind::Internal, "internal", error.to_string()))?;
+        settled.error.map_or_else(|| Ok(Done::free(settled.outputs)), |error| Err(error.into()))
+    }
+}
+
 fn main_input(field: &str, kind: DataKind, list: bool) -> Option<MainInput> {
     Some(MainInput { field: field.to_owned(), kind, list, required: true })
 }
@@ -112,7 +138,9 @@ pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
         ExecutorSpec { main_input: main_input("sources", DataKind::Data, true), ..spec("combiner") },
         ExecutorSpec { effect: EffectRule::Always(Effect::Unsafe), ..spec("pay") },
     ];
-    Registry::new(specs.into_iter().map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>))
+    let acts = specs.into_iter().map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>);
+    let nest = Nest(ExecutorSpec { cost: CostKind::Child, effect: EffectRule::StrictestChild, ..spec("nest") });
+    Registry::new(acts.chain([Arc::new(nest) as Arc<dyn Executor>]))
 }
 
 pub(crate) fn folder(yaml: &str) -> Folder {

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, FailureKind, StepStatus};
-use language::plan::{OnError, StepIndex};
+use language::plan::{OnError, OnUnknown, StepIndex};
 use language::Effect;
 
 use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Timer};
@@ -72,14 +72,15 @@ impl Turn<'_> {
             self.settle_cancelled(step, reason, None);
             return;
         }
-        if self.effect(step) == Effect::Unsafe {
+        let unsure = self.effect(step) == Effect::Unsafe;
+        if unsure && self.plan(step).on_unknown != OnUnknown::Retry {
             let message = format!(
                 "Step `{}` was interrupted in the middle of a call that may not be repeated, and nobody knows whether \
                  it took effect. Look at the other side, then say what became of it.",
                 self.name(step)
             );
             let failure = Failure::new(FailureKind::Unknown, "outcome_unknown", message);
-            self.emit(Event::StepNeedsAttention { step: self.name(step), attempt, failure });
+            self.outcome_unknown(step, failure, None, StepStatus::Failed);
             return;
         }
         // The same attempt under the same key; its time starts anew.
@@ -119,7 +120,12 @@ impl Turn<'_> {
         let attempts = state.attempts;
         let elapsed = state.started_at.map_or(chrono::TimeDelta::zero(), |started| self.at - started);
         let spent = Spent { attempts, elapsed: elapsed.to_std().unwrap_or_default() };
-        match verdict(&self.plan(step).retry, self.effect(step), &failure, spent, self.jitter) {
+        let effect = match self.effect(step) {
+            // The author said beforehand that a second call does no harm worth a person's time.
+            Effect::Unsafe if self.plan(step).on_unknown == OnUnknown::Retry => Effect::Idempotent,
+            effect => effect,
+        };
+        match verdict(&self.plan(step).retry, effect, &failure, spent, self.jitter) {
             Verdict::Again { after } => {
                 let retry_at = later(self.at, u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 let name = self.name(step);
@@ -128,12 +134,20 @@ impl Turn<'_> {
                 self.next_of_group(step);
             }
             Verdict::GiveUp => self.fail_step(step, failure, usage, status),
-            Verdict::Attention => {
-                let name = self.name(step);
-                self.emit(Event::StepNeedsAttention { step: name, attempt: attempts, failure });
-                self.next_of_group(step);
-            }
+            Verdict::Attention => self.outcome_unknown(step, failure, usage, status),
         }
+    }
+
+    /// Nobody knows what became of an unsafe call: a person decides, unless the author did.
+    fn outcome_unknown(&mut self, step: StepIndex, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        if self.plan(step).on_unknown != OnUnknown::Attention {
+            self.fail_step(step, failure, usage, status);
+            return;
+        }
+        let attempt = self.state.steps[step].attempts;
+        let name = self.name(step);
+        self.emit(Event::StepNeedsAttention { step: name, attempt, failure });
+        self.next_of_group(step);
     }
 
     /// The step failed for good, by its own `on_error`.
@@ -229,9 +243,7 @@ impl Turn<'_> {
         if retry {
             self.attempt_failed(step, failure, None, StepStatus::TimedOut);
         } else if self.effect(step) == Effect::Unsafe && outcome_is_unknown(&failure) && !self.is_closing() {
-            let name = self.name(step);
-            self.emit(Event::StepNeedsAttention { step: name, attempt, failure });
-            self.next_of_group(step);
+            self.outcome_unknown(step, failure, None, StepStatus::TimedOut);
         } else {
             self.fail_step(step, failure, None, StepStatus::TimedOut);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Failure, FailureKind, RunStatus, StepStatus};
 use language::plan::{
-    Expression, GroupPlan, Join, Need, NeedKind, OnError, OnSkip, RetryPolicy, RunIf, StepPlan, Target,
+    Expression, GroupPlan, Join, Need, NeedKind, OnError, OnSkip, OnUnknown, RetryPolicy, RunIf, StepPlan, Target,
 };
 use language::{Effect, Plan};
 use serde_json::{Map, Value, json};
@@ -63,6 +63,7 @@ fn step_plan(name: String, line: u32) -> StepPlan {
         effect: Some(Effect::Pure),
         on_error: OnError::Fail,
         on_skip: OnSkip::Default,
+        on_unknown: OnUnknown::Attention,
     }
 }
 
@@ -135,6 +136,7 @@ fn random_plan(dice: &mut Dice, racy: bool) -> Plan {
             _ => OnError::Fail,
         };
         step.effect = Some(if racy { dice.pick(&[Effect::Pure, Effect::Idempotent, Effect::Unsafe]) } else { dice.pick(&[Effect::Pure, Effect::Idempotent]) });
+        step.on_unknown = if dice.chance(60) { OnUnknown::Attention } else { dice.pick(&[OnUnknown::Retry, OnUnknown::Fail]) };
         step.retry = RetryPolicy { max_attempts: 1 + u32::try_from(dice.below(3)).unwrap_or_default(), ..RetryPolicy::default() };
         steps.push(step);
     }

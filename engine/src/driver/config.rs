@@ -10,7 +10,7 @@ use super::Driver;
 use super::render::Missed;
 use crate::dispatcher::{Configured, Signal};
 use crate::run::DriveError;
-use crate::template::{Prepared, Shape};
+use crate::template::{Prepared, Ready};
 
 impl Driver {
     pub(super) async fn render_config(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
@@ -26,8 +26,8 @@ impl Driver {
             Err(failure) => return Ok(Some(Signal::ConfigRendered { step, result: Err(failure) })),
         };
         let nonce = format!("{:032x}", rand::random::<u128>());
-        let mut shapes: Vec<&Shape> = vec![&prepared.steps[step].config];
-        shapes.extend(prepared.steps[step].files.iter().map(|(_, shape)| shape));
+        let mut shapes: Vec<&Ready> = vec![&prepared.steps[step].config];
+        shapes.extend(prepared.steps[step].files.iter().map(|(_, ready)| ready));
         let (mut render, outside) = self.prepare_render(&shapes, Some(&nonce)).await?;
         let plan = prepared.plan().clone();
         let work = async move {
@@ -76,7 +76,12 @@ async fn configure(
         config.insert(field.clone(), text);
     }
     let mut config = Value::Object(config);
-    let secrets = Prepared::take_secrets(&mut config, nonce).map_err(|fault| (Missed::Fault(fault), String::new()))?;
+    let reads_secrets = ready.config.reads.reads("secrets") || ready.files.iter().any(|(_, file)| file.reads.reads("secrets"));
+    let secrets = if reads_secrets {
+        Prepared::take_secrets(&mut config, nonce).map_err(|fault| (Missed::Fault(fault), String::new()))?
+    } else {
+        Vec::new()
+    };
     if let Some((message, pointer)) = prepared.misfit(step, &config) {
         let name = &prepared.plan().steps[step].name;
         let message = format!("The config of step `{name}` does not fit its executor. {message}.");

@@ -84,7 +84,7 @@ struct Driver {
 impl Driver {
     fn new(run: Run, prepared: Arc<Prepared>, state: State, surroundings: Surroundings) -> Self {
         let (children, children_inbox) = mpsc::channel(16);
-        let values = Values::new(prepared.plan().steps.len(), &run.inputs);
+        let values = Values::new(prepared.plan().steps.len());
         Self {
             run,
             prepared,

@@ -16,7 +16,11 @@ use super::{Driver, Note, internal};
 use crate::dispatcher::Signal;
 use crate::limits;
 use crate::run::DriveError;
-use crate::template::{self, Fault, Prepared, Reads, Scope, ScopeParts, Shape, Weight};
+use crate::template::{self, Fault, Prepared, Reads, Ready, RenderJob, Scope, ScopeParts, Weight};
+
+/// A busy sandbox is asked this often before the step fails.
+const SANDBOX_TRIES: u32 = 20;
+const SANDBOX_PAUSE: Duration = Duration::from_millis(250);
 
 /// One render with all that it needs, free of the driver.
 pub(super) struct Render {
@@ -25,7 +29,6 @@ pub(super) struct Render {
     pub(super) scope: Scope,
     /// Only where a shape is costly.
     pub(super) parts: Option<ScopeParts>,
-    pub(super) reads: Reads,
 }
 
 /// Why a render gave nothing.
@@ -39,28 +42,38 @@ impl Missed {
     pub(super) fn failure(self, line: Option<u32>) -> Failure {
         match self {
             Self::Fault(fault) => fault.failure(line),
+            Self::Ours(failure) if failure.line.is_none() => failure.at_line(line),
             Self::Ours(failure) => failure,
         }
     }
 }
 
 impl Render {
-    pub(super) async fn render(&self, shape: &Shape) -> Result<Value, Missed> {
+    pub(super) async fn render(&self, ready: &Ready) -> Result<Value, Missed> {
         match (&self.sandbox, &self.parts) {
-            (Some(pool), Some(parts)) if shape.weight() == Weight::Costly => {
-                in_sandbox(pool, &self.prepared, shape, &self.reads, parts.clone()).await
+            (Some(pool), Some(parts)) if ready.weight == Weight::Costly => {
+                in_sandbox(pool, self.prepared.job(ready, parts.clone())).await
             }
-            _ => self.prepared.render(shape, &self.scope).map_err(Missed::Fault),
+            _ => self.prepared.render(&ready.shape, &self.scope).map_err(Missed::Fault),
         }
     }
 }
 
-async fn in_sandbox(pool: &Pool, prepared: &Prepared, shape: &Shape, reads: &Reads, parts: ScopeParts) -> Result<Value, Missed> {
-    let job = prepared.job(shape, reads, parts);
+async fn in_sandbox(pool: &Pool, job: RenderJob) -> Result<Value, Missed> {
     let input = serde_json::to_value(job).map_err(|error| Missed::Ours(internal(error.to_string())))?;
     let wall = Duration::from_millis(limits::TEMPLATE_WALL_MS);
     let limits = Limits { wall, cpu: wall, memory_bytes: limits::TEMPLATE_MEMORY_BYTES, ..Limits::default() };
-    let answer = pool.run(template::JOB, input, Bytes::new(), limits).await.map_err(|error| refused(&error))?;
+    let mut tries = 1;
+    let answer = loop {
+        match pool.run(template::JOB, input.clone(), Bytes::new(), limits).await {
+            Ok(answer) => break answer,
+            Err(SandboxError::Busy | SandboxError::Start(_)) if tries < SANDBOX_TRIES => {
+                tries += 1;
+                tokio::time::sleep(SANDBOX_PAUSE).await;
+            }
+            Err(error) => return Err(refused(&error)),
+        }
+    };
     let result: Result<Value, Fault> =
         serde_json::from_value(answer.output).map_err(|error| Missed::Ours(internal(error.to_string())))?;
     result.map_err(Missed::Fault)
@@ -83,21 +96,27 @@ fn refused(error: &SandboxError) -> Missed {
 }
 
 impl Driver {
-    /// Makes a render of these shapes, with the outputs it reads loaded.
-    pub(super) async fn prepare_render(&mut self, shapes: &[&Shape], nonce: Option<&str>) -> Result<(Render, bool), DriveError> {
-        let mut reads = Reads::default();
-        let mut costly = false;
-        for shape in shapes {
-            reads.merge_with(&self.prepared.reads(shape));
-            costly |= shape.weight() == Weight::Costly;
-        }
-        let steps = self.steps_read(&reads);
+    /// Makes a render of these shapes, with the outputs it reads loaded. The second is whether it may take long.
+    pub(super) async fn prepare_render(&mut self, shapes: &[&Ready], nonce: Option<&str>) -> Result<(Render, bool), DriveError> {
+        let merged;
+        let reads = match shapes {
+            [one] => &one.reads,
+            many => {
+                merged = many.iter().fold(Reads::default(), |mut reads, ready| {
+                    reads.merge(&ready.reads);
+                    reads
+                });
+                &merged
+            }
+        };
+        let steps = self.steps_read(reads);
         self.load_outputs(&steps).await?;
+        let costly = shapes.iter().any(|ready| ready.weight == Weight::Costly);
         let outside = costly && self.surroundings.sandbox.is_some();
-        let parts = outside.then(|| self.scope_parts(&reads, nonce));
-        let scope = self.scope(&reads, nonce);
+        let parts = outside.then(|| self.scope_parts(reads, nonce));
+        let scope = self.scope(reads, nonce);
         let sandbox = self.surroundings.sandbox.clone();
-        Ok((Render { prepared: self.prepared.clone(), sandbox, scope, parts, reads }, outside))
+        Ok((Render { prepared: self.prepared.clone(), sandbox, scope, parts }, outside))
     }
 
     /// Does the work at once if it cannot take long, else beside the loop.
@@ -115,7 +134,7 @@ impl Driver {
 
     pub(super) async fn render_vars(&mut self) -> Result<Option<Signal>, DriveError> {
         let prepared = self.prepared.clone();
-        let shapes: Vec<&Shape> = prepared.vars.iter().map(|(_, shape)| shape).collect();
+        let shapes: Vec<&Ready> = prepared.vars.iter().map(|(_, shape)| shape).collect();
         let (mut render, outside) = self.prepare_render(&shapes, None).await?;
         let work = async move {
             let mut vars = Map::new();

@@ -373,6 +373,10 @@ async fn an_unsafe_call_with_unknown_outcome_waits_for_a_person() {
     assert_eq!(status(&ran), RunStatus::Succeeded);
     let ran = run("steps:\n  - {name: pay, executor: pay, config: {fail: rejected}}\n").await;
     assert_eq!(status(&ran), RunStatus::Failed);
+    let ran = run("steps:\n  - {name: pay, executor: pay, on_unknown: fail, config: {fail: timeout}}\n").await;
+    assert_eq!((status(&ran), ran.error_of("pay").kind), (RunStatus::Failed, FailureKind::Timeout));
+    let ran = run("steps:\n  - {name: pay, executor: pay, on_unknown: retry, config: {fail: timeout, times: 1}, retry: {max_attempts: 2, initial_delay: 1ms}}\n").await;
+    assert_eq!(status(&ran), RunStatus::Succeeded);
 }
 
 #[tokio::test]
@@ -487,14 +491,14 @@ steps:
 async fn secrets_reach_the_executor_and_nothing_else() {
     let stage = Stage::new(
         r#"
-outputs: {said: "{{ steps.call.output.echo }}", secret: "{{ secrets.TOKEN }}"}
+outputs: {said: "{{ steps.call.output.echo }}"}
 steps:
   - {name: call, executor: act, config: {token: "Bearer {{ secrets.TOKEN }}", give: {echo: "got {{ secrets.TOKEN }}"}}}
 "#,
     );
     let ran = stage.go().await;
     assert_eq!(stage.config("call")["token"], "Bearer hunter22");
-    assert_eq!(ran.settled().outputs, json!({"said": "got ***", "secret": "***"}));
+    assert_eq!(ran.settled().outputs, json!({"said": "got ***"}));
     let journal = serde_json::to_string(&ran.entries).unwrap();
     assert!(!journal.contains("hunter22"), "{journal}");
     assert!(journal.contains("Bearer ***"));
@@ -553,4 +557,27 @@ async fn a_flow_of_pure_steps_is_appended_once() {
     let positions: Vec<u64> = ran.entries.iter().map(|entry| entry.position).collect();
     assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>());
     assert!(matches!(ran.entries.last().map(|entry| &entry.event), Some(Event::RunSettled { .. })));
+}
+
+#[tokio::test]
+async fn flows_run_flows_down_to_a_limit() {
+    let registry = crate::kit::registry(&std::sync::Arc::default());
+    let (world, plans) = crate::kit::world(registry, &[
+        ("outer", "steps: [{name: call, executor: nest, config: {text: inner, give: \"{{ inputs }}\"}}]"),
+        ("inner", "inputs: {n: {type: integer, required: true}}\nsteps: [{name: a, executor: act, config: {give: \"{{ inputs }}\"}}]"),
+        ("endless", "steps: [{name: again, executor: nest, config: {text: endless}}]"),
+        ("lost", "steps: [{name: call, executor: nest, config: {text: nowhere}}]"),
+    ]);
+    let run = async |name: &str, inputs: Value| {
+        let start = crate::memory::Start::new(name, inputs);
+        let finished = world.run(plans[name].clone(), start, crate::run::Control::default()).await.unwrap();
+        let Outcome::Settled(settled) = finished.outcome else { panic!("{:?}", finished.outcome) };
+        (settled, finished.entries)
+    };
+    let (settled, entries) = run("outer", json!({"n": 5, "more": true})).await;
+    assert_eq!(settled.outputs, json!({"n": 5}), "narrowed to what the callee declares");
+    assert!(entries.iter().any(|entry| matches!(entry.event, Event::ChildStarted { .. })));
+    let code = |settled: &crate::Settled| settled.error.as_ref().map(|error| error.code.clone());
+    assert_eq!(code(&run("endless", json!({})).await.0).as_deref(), Some("too_deep"));
+    assert_eq!(code(&run("lost", json!({})).await.0).as_deref(), Some("unknown_flow"));
 }

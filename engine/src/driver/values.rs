@@ -22,16 +22,13 @@ pub(super) struct Values {
     /// Outputs that were in the blob store.
     loaded: Vec<Option<Arc<Value>>>,
     records: Vec<Option<minijinja::Value>>,
-    inputs: minijinja::Value,
+    /// Made when first read.
+    inputs: Option<minijinja::Value>,
 }
 
 impl Values {
-    pub(super) fn new(steps: usize, inputs: &Value) -> Self {
-        Self {
-            loaded: vec![None; steps],
-            records: vec![None; steps],
-            inputs: minijinja::Value::from(Serde(inputs)),
-        }
+    pub(super) fn new(steps: usize) -> Self {
+        Self { loaded: vec![None; steps], records: vec![None; steps], inputs: None }
     }
 }
 
@@ -124,7 +121,8 @@ impl Driver {
     pub(super) fn scope(&mut self, reads: &Reads, nonce: Option<&str>) -> Scope {
         let mut scope = Scope::default();
         if reads.reads("inputs") {
-            scope.set("inputs", self.values.inputs.clone());
+            let inputs = self.values.inputs.get_or_insert_with(|| minijinja::Value::from(Serde(&self.run.inputs)));
+            scope.set("inputs", inputs.clone());
         }
         for (name, value) in self.roots(reads) {
             scope.set_json(&name, &value);

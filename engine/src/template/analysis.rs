@@ -32,11 +32,7 @@ pub struct Reads {
 }
 
 impl Reads {
-    pub(crate) fn merge_with(&mut self, other: &Self) {
-        self.merge(other);
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.steps.extend(other.steps.iter().cloned());
         self.roots.extend(other.roots.iter().cloned());
         self.files.extend(other.files.iter().cloned());
@@ -72,6 +68,7 @@ impl Analysis {
     pub(super) fn of_expr(expr: &Expr<'_>, groups: Groups<'_>) -> Self {
         let mut found = Self::default();
         walk_expr(expr, false, &mut |seen| found.take(seen, groups));
+        found.weigh_growth(expr);
         found
     }
 
@@ -84,6 +81,21 @@ impl Analysis {
             text.insert_str(place, ".output");
         }
         text
+    }
+
+    /// Growth multiplies along a chain of filters, and a chain lies within one expression.
+    fn weigh_growth(&mut self, expr: &Expr<'_>) {
+        let mut growing = 0;
+        walk_expr(expr, false, &mut |seen| {
+            if let Seen::Expr { expr: Expr::Filter(filter), .. } = seen
+                && GROWING_FILTERS.contains(&filter.name)
+            {
+                growing += 1;
+            }
+        });
+        if growing > MOST_GROWING {
+            self.weight = Weight::Costly;
+        }
     }
 
     fn take(&mut self, seen: &Seen<'_, '_>, groups: Groups<'_>) {
@@ -101,6 +113,11 @@ impl Analysis {
     fn take_stmt(&mut self, stmt: &Stmt<'_>) {
         if !matches!(stmt, Stmt::Template(_) | Stmt::EmitExpr(_) | Stmt::EmitRaw(_) | Stmt::IfCond(_)) {
             self.weight = Weight::Costly;
+        }
+        match stmt {
+            Stmt::EmitExpr(node) => self.weigh_growth(&node.expr),
+            Stmt::IfCond(node) => self.weigh_growth(&node.expr),
+            _ => {}
         }
         let file = match stmt {
             Stmt::Include(node) => &node.name,
@@ -199,6 +216,11 @@ const CHEAP_FILTERS: &[&str] = &[
     "sort", "split", "string", "sum", "title", "tojson", "trim", "truncate_tokens", "unique", "upper", "urlencode",
 ];
 
+/// Cheap filters whose result may be several times their input.
+const GROWING_FILTERS: &[&str] = &["b64encode", "e", "escape", "list", "split", "tojson", "urlencode"];
+/// How many of them one expression may hold.
+const MOST_GROWING: usize = 3;
+
 const CHEAP_METHODS: &[&str] = &[
     "capitalize", "count", "endswith", "find", "get", "isalnum", "isalpha", "isdigit", "islower", "isnumeric",
     "isspace", "isupper", "items", "keys", "lower", "lstrip", "rfind", "rstrip", "split", "splitlines", "startswith",
@@ -276,7 +298,7 @@ mod tests {
         let cheap = [
             "steps.a.file_type == 'pdf'", "inputs.x + 1", "'a' + inputs.x", "steps.a.text|upper|trim", "inputs.a ~ inputs.b",
             "inputs.items[0].name|default('x')", "not inputs.ok", "inputs.l|join(', ')", "inputs.m.items()", "6 * 7",
-            "inputs.l|map(attribute='x')|list",
+            "inputs.l|map(attribute='x')|list", "inputs.x|tojson|b64encode",
         ];
         for source in cheap {
             assert_eq!(analysed(source).weight, Weight::Cheap, "{source}");
@@ -285,6 +307,7 @@ mod tests {
             "inputs.a + inputs.b", "inputs.a * 3", "range(10)", "inputs.a|map('upper')", "inputs.x|replace('a', 'b')",
             "inputs.l|join(inputs.s)", "2 ** inputs.x", "inputs.x|regex_find('a')", "inputs.x.replace('a', 'b')",
             "inputs.x|unknown_filter", "inputs.l|chain(inputs.l)",
+            "inputs.x|tojson|tojson|tojson|tojson",
         ];
         for source in costly {
             assert_eq!(analysed(source).weight, Weight::Costly, "{source}");

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Compiled size of a tenant's regular expression.
 const REGEX_BYTES: usize = 1 << 20;
+const LONGEST_QUERY: usize = 1024;
 /// The usual length of a token in English text, in characters.
 const CHARS_PER_TOKEN: usize = 4;
 
@@ -22,6 +23,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("b64decode", b64decode);
     environment.add_filter("sha256", |text: &str| hex::encode(Sha256::digest(text)));
     environment.add_filter("hmac_sha256", hmac_sha256);
+    environment.add_filter("jmespath", jmespath);
     environment.add_filter("regex_find", regex_find);
     environment.add_filter("regex_replace", regex_replace);
     environment.add_filter("slugify", slugify);
@@ -51,6 +53,28 @@ fn hmac_sha256(text: &str, key: &str) -> Result<String, Error> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| fault(error.to_string()))?;
     mac.update(text.as_bytes());
     Ok(hex::encode(mac.finalize().into_bytes()))
+}
+
+/// A query over the value, as JMESPath.
+fn jmespath(state: &State<'_, '_>, value: &Value, query: &str) -> Result<Value, Error> {
+    // Its parser recurses by the query's length.
+    if query.len() > LONGEST_QUERY {
+        return Err(fault(format!("the query is longer than {LONGEST_QUERY} bytes")));
+    }
+    let data = serde_json::to_value(value).map_err(|error| fault(error.to_string()))?;
+    state.consume_fuel(size(&data))?;
+    let broken = |error: jmespath::JmespathError| fault(format!("the query cannot be used: {}", error.reason));
+    let found = jmespath::compile(query).map_err(broken)?.search(data).map_err(broken)?;
+    let found = serde_json::to_value(&*found).map_err(|error| fault(error.to_string()))?;
+    Ok(Value::from(minijinja::value::Serde(found)))
+}
+
+fn size(value: &serde_json::Value) -> u64 {
+    match value {
+        serde_json::Value::Array(items) => items.iter().map(size).sum::<u64>() + 1,
+        serde_json::Value::Object(map) => map.values().map(size).sum::<u64>() + 1,
+        _ => 1,
+    }
 }
 
 fn regex(state: &State<'_, '_>, pattern: &str, text: &str) -> Result<Regex, Error> {
@@ -143,7 +167,7 @@ fn group_by(state: &State<'_, '_>, items: &Value, attribute: &str) -> Result<Val
         });
         groups[place].1.push(item);
     }
-    Ok(groups.into_iter().map(|(key, items)| (Value::from(key), Value::from(items))).collect())
+    Ok(Value::from_pairs(groups.into_iter().map(|(key, items)| (key, Value::from(items)))))
 }
 
 /// One level of lists taken away.

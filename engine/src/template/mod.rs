@@ -6,6 +6,7 @@
 mod analysis;
 mod dates;
 mod environment;
+mod expressions;
 mod fault;
 mod filters;
 mod job;
@@ -18,9 +19,10 @@ mod syntax;
 mod tables;
 
 pub use analysis::{Reads, Weight};
+pub use expressions::{Expressions, Handle};
 pub use fault::Fault;
 pub use job::{JOB, RenderJob, handlers, render_job};
-pub use prepared::{Prepared, PreparedStep};
+pub use prepared::{Prepared, PreparedStep, Ready};
 pub use scope::{GroupParts, RecordParts, Scope, ScopeParts};
 pub use secrets::{MASK, fill, mask};
 pub use shape::{Shape, Template};

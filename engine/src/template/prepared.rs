@@ -12,7 +12,7 @@ use language::plan::{OnError, StepIndex};
 use minijinja::Environment;
 use serde_json::{Map, Value as Json};
 
-use super::analysis::{Analysis, Reads, Weight};
+use super::analysis::{Analysis, Groups, Reads, Weight};
 use super::environment::environment;
 use super::fault::Fault;
 use super::job::RenderJob;
@@ -22,16 +22,24 @@ use super::shape::{Shape, Template};
 use crate::dispatcher::Graph;
 use crate::executor::{Executor, Registry};
 
+/// A shape with what is known of it before any render: what it reads (files that it includes among it), what it weighs.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    pub shape: Shape,
+    pub reads: Reads,
+    pub weight: Weight,
+}
+
 /// One step, compiled.
 pub struct PreparedStep {
-    pub condition: Option<Shape>,
+    pub condition: Option<Ready>,
     /// Without raw and file fields.
-    pub config: Shape,
+    pub config: Ready,
     /// Handed over as written.
     pub raw: Map<String, Json>,
     /// Templates from files of the folder, by the field that takes their text.
-    pub files: Vec<(String, Shape)>,
-    pub fallback: Option<Shape>,
+    pub files: Vec<(String, Ready)>,
+    pub fallback: Option<Ready>,
     /// For a main input that is a list: the steps whose whole outputs are listed, where the config says nothing else.
     pub listed_steps: Option<Vec<String>>,
     pub executor: Option<Arc<dyn Executor>>,
@@ -40,11 +48,10 @@ pub struct PreparedStep {
 
 pub struct Prepared {
     graph: Arc<Graph>,
-    pub vars: Vec<(String, Shape)>,
+    pub vars: Vec<(String, Ready)>,
     pub steps: Vec<PreparedStep>,
-    pub outputs: Option<Shape>,
+    pub outputs: Option<Ready>,
     environment: Environment<'static>,
-    file_reads: BTreeMap<String, Reads>,
     sources: BTreeMap<String, String>,
 }
 
@@ -66,29 +73,18 @@ impl Prepared {
             })
             .collect();
         let groups = |name: &str| members.get(name).cloned();
-        let (sources, file_reads) = compile_files(&plan, &groups);
-        let mut environment = environment(&sources);
-        let mut ready = |mut shape: Shape| {
-            shape.add_to(&mut environment);
-            shape
-        };
+        let mut compiler = Compiler::new(&plan, &groups);
         let vars = plan.vars.iter().map(|(name, value)| {
-            (name.clone(), ready(Shape::new(value, &format!("vars/{name}"), &groups)))
+            (name.clone(), compiler.ready(Shape::new(value, &format!("vars/{name}"), &groups)))
         });
         let vars = vars.collect();
-        let outputs =
-            plan.outputs.as_ref().map(|outputs| ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups)));
-        let mut steps = Vec::with_capacity(plan.steps.len());
-        for index in 0..plan.steps.len() {
-            let mut step = prepare_step(&plan, index, registry, &groups);
-            step.condition = step.condition.map(&mut ready);
-            step.config = ready(step.config);
-            step.files = step.files.into_iter().map(|(field, shape)| (field, ready(shape))).collect();
-            step.fallback = step.fallback.map(&mut ready);
-            steps.push(step);
-        }
+        let outputs = plan.outputs.as_ref().map(|outputs| {
+            compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups))
+        });
+        let steps = (0..plan.steps.len()).map(|index| compiler.step(&plan, index, registry, &groups)).collect();
         let graph = Arc::new(Graph::new(plan, registry));
-        Self { graph, vars, steps, outputs, environment, file_reads, sources }
+        let Compiler { environment, sources, .. } = compiler;
+        Self { graph, vars, steps, outputs, environment, sources }
     }
 
     #[must_use]
@@ -101,21 +97,6 @@ impl Prepared {
         self.graph.plan()
     }
 
-    /// What a shape reads, files that it includes among it.
-    #[must_use]
-    pub fn reads(&self, shape: &Shape) -> Reads {
-        let mut reads = shape.reads();
-        let mut seen = BTreeSet::new();
-        loop {
-            let wanted = |name: &&String| (reads.all_files || reads.files.contains(*name)) && !seen.contains(*name);
-            let Some(name) = self.file_reads.keys().find(wanted).cloned() else { return reads };
-            if let Some(found) = self.file_reads.get(&name) {
-                reads.merge(&found.clone());
-            }
-            seen.insert(name);
-        }
-    }
-
     /// Renders a cheap shape here, on fuel.
     pub fn render(&self, shape: &Shape, scope: &Scope) -> Result<Json, Fault> {
         shape.render(&self.environment, scope)
@@ -123,10 +104,10 @@ impl Prepared {
 
     /// The job for a sandbox child.
     #[must_use]
-    pub fn job(&self, shape: &Shape, reads: &Reads, scope: ScopeParts) -> RenderJob {
-        let wanted = |name: &String| reads.all_files || reads.files.contains(name);
+    pub fn job(&self, ready: &Ready, scope: ScopeParts) -> RenderJob {
+        let wanted = |name: &String| ready.reads.all_files || ready.reads.files.contains(name);
         let files = self.sources.iter().filter(|(name, _)| wanted(name));
-        RenderJob { shape: shape.clone(), scope, files: files.map(|(name, text)| (name.clone(), text.clone())).collect() }
+        RenderJob { shape: ready.shape.clone(), scope, files: files.map(|(name, text)| (name.clone(), text.clone())).collect() }
     }
 
     /// Takes the markers of a render out of a config. See [`crate::event::SecretUse`].
@@ -145,7 +126,62 @@ impl Prepared {
     }
 }
 
-fn compile_files(plan: &Plan, groups: super::analysis::Groups<'_>) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
+/// Compiles shape after shape into one environment.
+struct Compiler {
+    environment: Environment<'static>,
+    sources: BTreeMap<String, String>,
+    file_reads: BTreeMap<String, Reads>,
+}
+
+impl Compiler {
+    fn new(plan: &Plan, groups: Groups<'_>) -> Self {
+        let (sources, file_reads) = compile_files(plan, groups);
+        Self { environment: environment(&sources), sources, file_reads }
+    }
+
+    fn ready(&mut self, mut shape: Shape) -> Ready {
+        shape.add_to(&mut self.environment);
+        let reads = self.with_files(shape.reads());
+        Ready { weight: shape.weight(), reads, shape }
+    }
+
+    fn with_files(&self, mut reads: Reads) -> Reads {
+        let mut seen = BTreeSet::new();
+        loop {
+            let wanted = |name: &&String| (reads.all_files || reads.files.contains(*name)) && !seen.contains(*name);
+            let Some((name, found)) = self.file_reads.iter().find(|(name, _)| wanted(name)) else { return reads };
+            reads.merge(found);
+            seen.insert(name.clone());
+        }
+    }
+
+    fn step(&mut self, plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> PreparedStep {
+        let parts = take_apart(plan, index, registry, groups);
+        PreparedStep {
+            condition: parts.condition.map(|shape| self.ready(shape)),
+            config: self.ready(parts.config),
+            raw: parts.raw,
+            files: parts.files.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
+            fallback: parts.fallback.map(|shape| self.ready(shape)),
+            listed_steps: parts.listed_steps,
+            validator: parts.executor.as_ref().and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
+            executor: parts.executor,
+        }
+    }
+}
+
+/// A step's shapes before they are compiled.
+struct Parts {
+    condition: Option<Shape>,
+    config: Shape,
+    raw: Map<String, Json>,
+    files: Vec<(String, Shape)>,
+    fallback: Option<Shape>,
+    listed_steps: Option<Vec<String>>,
+    executor: Option<Arc<dyn Executor>>,
+}
+
+fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
     let mut sources = BTreeMap::new();
     let mut reads = BTreeMap::new();
     for (name, text) in &plan.files {
@@ -164,7 +200,7 @@ fn compile_files(plan: &Plan, groups: super::analysis::Groups<'_>) -> (BTreeMap<
     (sources, reads)
 }
 
-fn prepare_step(plan: &Plan, index: StepIndex, registry: &Registry, groups: super::analysis::Groups<'_>) -> PreparedStep {
+fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> Parts {
     let step = &plan.steps[index];
     let executor = registry.get(&step.executor).cloned();
     let spec = executor.as_ref().map(|executor| executor.spec());
@@ -186,9 +222,8 @@ fn prepare_step(plan: &Plan, index: StepIndex, registry: &Registry, groups: supe
         .and_then(|spec| spec.main_input.as_ref())
         .filter(|main| main.list)
         .and_then(|main| listed_steps(config.get(&main.field)?));
-    let validator = spec.and_then(|spec| jsonschema::validator_for(&spec.config).ok());
     let name = &step.name;
-    PreparedStep {
+    Parts {
         condition: step.condition.as_ref().map(|condition| {
             let template = Template::of_expression(format!("steps/{name}/condition"), &condition.source, groups);
             Shape::Template(Box::new(template))
@@ -201,13 +236,12 @@ fn prepare_step(plan: &Plan, index: StepIndex, registry: &Registry, groups: supe
             OnError::Fail | OnError::Continue => None,
         },
         listed_steps,
-        validator,
         executor,
     }
 }
 
 /// A file of the folder as a template; one that includes it, so that its own includes and errors carry its name.
-fn file_template(plan: &Plan, name: &str, groups: super::analysis::Groups<'_>) -> Shape {
+fn file_template(plan: &Plan, name: &str, groups: Groups<'_>) -> Shape {
     let mut template = Template::of_text(format!("file/{name}"), &format!("{{% include {name:?} %}}"), groups);
     if !plan.files.contains_key(name) {
         template.broken = Some(Fault::new("missing_file", format!("The flow's folder has no file `{name}`.")));
@@ -216,7 +250,7 @@ fn file_template(plan: &Plan, name: &str, groups: super::analysis::Groups<'_>) -
     Shape::Template(Box::new(template))
 }
 
-fn file_weight(plan: &Plan, name: &str, groups: super::analysis::Groups<'_>) -> Weight {
+fn file_weight(plan: &Plan, name: &str, groups: Groups<'_>) -> Weight {
     let text = plan.files.get(name).map_or("", String::as_str);
     minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default())
         .map_or(Weight::Cheap, |stmt| Analysis::of_stmt(&stmt, groups).weight)

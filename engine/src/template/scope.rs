@@ -74,7 +74,7 @@ impl Scope {
     }
 
     pub(super) fn context(&self) -> Value {
-        self.roots.iter().map(|(name, value)| (Value::from(name.as_str()), value.clone())).collect()
+        Value::from_pairs(self.roots.iter().map(|(name, value)| (name.as_str(), value.clone())))
     }
 }
 
@@ -128,10 +128,9 @@ impl GroupParts {
     /// A group from records that were made already.
     #[must_use]
     pub fn value_of(status: &str, success: Option<bool>, skipped: bool, members: Vec<(String, Value)>) -> Value {
-        let outputs: Value = members
-            .iter()
-            .map(|(name, record)| (Value::from(name.as_str()), record.get_attr("output").unwrap_or_default()))
-            .collect();
+        let outputs = Value::from_pairs(
+            members.iter().map(|(name, record)| (name.as_str(), record.get_attr("output").unwrap_or_default())),
+        );
         let own = Value::from_pairs([
             ("status", Value::from(status)),
             ("success", Value::from(Serde(&success))),

@@ -66,7 +66,7 @@ fn from_csv(state: &State<'_, '_>, text: &str, kwargs: Kwargs) -> Result<Vec<Val
         let record = record.map_err(|error| fault(format!("not CSV: {error}")))?;
         state.consume_fuel(record.len() as u64 + 1)?;
         rows.push(if header {
-            names.iter().zip(&record).map(|(name, cell)| (Value::from(name.as_str()), Value::from(cell))).collect()
+            Value::from_pairs(names.iter().zip(&record).map(|(name, cell)| (name.as_str(), Value::from(cell))))
         } else {
             record.iter().map(Value::from).collect()
         });

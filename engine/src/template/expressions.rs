@@ -1,0 +1,71 @@
+//! Templates over values that a step holds itself, such as the elements of a list: for executors that evaluate.
+//!
+//! Invariant: the same environment, limits and weight as a flow's own templates; the scope holds what it is given and
+//! nothing of the flow. Whoever renders looks at the weight first: the costly ones belong into a sandbox child.
+
+use std::collections::BTreeMap;
+
+use minijinja::Environment;
+use serde_json::Value as Json;
+
+use super::analysis::Weight;
+use super::environment::environment;
+use super::fault::Fault;
+use super::scope::Scope;
+use super::shape::{Shape, Template};
+
+/// Compiled templates, each under a handle.
+#[derive(Debug)]
+pub struct Expressions {
+    environment: Environment<'static>,
+    shapes: Vec<Shape>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle(usize);
+
+impl Default for Expressions {
+    fn default() -> Self {
+        Self { environment: environment(&BTreeMap::new()), shapes: Vec::new() }
+    }
+}
+
+impl Expressions {
+    /// An expression without braces, which gives its own value.
+    pub fn add_expression(&mut self, source: &str) -> Handle {
+        let template = Template::of_expression(self.next_name(), source, &|_| None);
+        self.keep(Shape::Template(Box::new(template)))
+    }
+
+    /// A value whose strings may be templates.
+    pub fn add(&mut self, value: &Json) -> Handle {
+        let shape = Shape::new(value, &self.next_name(), &|_| None);
+        self.keep(shape)
+    }
+
+    /// The weight of the heaviest.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.shapes.iter().map(Shape::weight).max().unwrap_or_default()
+    }
+
+    /// # Errors
+    /// The template is broken, reads what the scope has not, or needs more than its limits.
+    pub fn render(&self, handle: Handle, scope: &Scope) -> Result<Json, Fault> {
+        match self.shapes.get(handle.0) {
+            Some(shape) => shape.render(&self.environment, scope),
+            None => Err(Fault::new("template_error", "There is no such expression.")),
+        }
+    }
+
+    fn next_name(&self) -> String {
+        format!("expression/{}", self.shapes.len())
+    }
+
+    fn keep(&mut self, mut shape: Shape) -> Handle {
+        shape.add_to(&mut self.environment);
+        self.shapes.push(shape);
+        Handle(self.shapes.len() - 1)
+    }
+}
