@@ -104,7 +104,7 @@ fn page_of(parts: &[&str]) -> String {
 }
 
 /// A form that carries its token. The error is the answer.
-async fn read<T: DeserializeOwned>(
+async fn read<T: DeserializeOwned + 'static>(
     visitor: &Visitor,
     request: &mut ServiceRequest,
     csrf: impl Fn(&T) -> &str,

@@ -21,7 +21,7 @@ pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<FlowSummary>, Servic
     authz::check_somewhere(actor, Permission::FlowsRead)?;
     let reader = weir.store().read(actor.tenant).await?;
     let mut out = Vec::new();
-    for row in rows(&reader, actor).await? {
+    for row in rows(&reader, actor, Permission::FlowsRead).await? {
         out.push(summary(weir, &reader, &row).await?);
     }
     Ok(out)
@@ -34,12 +34,17 @@ pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<FlowSummary>, Servic
 pub async fn names(weir: &Weir, actor: &Actor) -> Result<Vec<String>, ServiceError> {
     authz::check_somewhere(actor, Permission::FlowsRead)?;
     let reader = weir.store().read(actor.tenant).await?;
-    Ok(rows(&reader, actor).await?.into_iter().map(|row| row.name).collect())
+    Ok(rows(&reader, actor, Permission::FlowsRead).await?.into_iter().map(|row| row.name).collect())
 }
 
-pub(super) async fn rows(reader: &Reader, actor: &Actor) -> Result<Vec<flow::Model>, ServiceError> {
+/// The flows on which the actor holds the permission.
+pub(super) async fn rows(
+    reader: &Reader,
+    actor: &Actor,
+    permission: Permission,
+) -> Result<Vec<flow::Model>, ServiceError> {
     let mut find = reader.find::<flow::Entity>().filter(flow::Column::DeletedAt.is_null());
-    if let Some(flows) = authz::flows_of(actor, Permission::FlowsRead) {
+    if let Some(flows) = authz::flows_of(actor, permission) {
         find = find.filter(flow::Column::Name.is_in(flows));
     }
     Ok(find.order_by_asc(flow::Column::Name).limit(MOST).all().await?)

@@ -5,6 +5,7 @@
 
 mod check;
 mod delete;
+mod describe;
 mod detail;
 mod figures;
 pub mod folder;
@@ -14,6 +15,7 @@ mod publish;
 
 pub use check::check;
 pub use delete::delete;
+pub use describe::{CallableFlow, callable};
 pub use detail::{get, versions};
 pub(crate) use figures::percentile;
 pub use list::{list, names};

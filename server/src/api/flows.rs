@@ -1,0 +1,149 @@
+//! Flows: saved, read, checked, deleted.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
+use domain::wire::{CheckReport, FlowDetail, FlowSummary, Page, VersionSummary};
+use serde::Deserialize;
+use serde_json::Value;
+use service::flows::{self, PutOptions};
+use utoipa::{IntoParams, ToSchema};
+
+use super::whole;
+use crate::extract::{Caller, FlowBody, Known, NoParams, Params, if_match};
+use crate::problem::Fault;
+use crate::state::Shared;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PutParams {
+    /// Keeps the flow as a draft beside what is published. A draft may be broken.
+    #[serde(default)]
+    draft: bool,
+}
+
+impl Known for PutParams {
+    const NAMES: &'static [&'static str] = &["draft"];
+}
+
+/// What came of saving a flow.
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub(crate) struct SavedFlow {
+    flow: String,
+    /// Null for a draft.
+    version: Option<u32>,
+    /// SHA-256 of the content; the same content is the same version.
+    hash: String,
+    /// The checker's warnings, and for a draft its errors.
+    problems: Vec<Value>,
+}
+
+/// Checks a flow without saving or running it
+///
+/// The body is the flow: YAML, JSON, or a zip of its folder. The answer lists every problem with its place and a hint.
+#[utoipa::path(operation_id = "check_flow", tag = "Flows", request_body(content = String, content_type = "application/yaml"),
+    responses((status = 200, body = CheckReport)))]
+#[post("/api/v1/flows/check")]
+pub(crate) async fn check(
+    caller: Caller,
+    params: Params<NoParams>,
+    body: FlowBody,
+    state: Shared,
+) -> Result<web::Json<CheckReport>, Fault> {
+    params.read()?;
+    let mut folder = body.read("flow")?;
+    // What is checked has no name yet; a `name:` in it is right by itself.
+    folder.name = None;
+    Ok(web::Json(flows::check(&state.weir, &caller.0, &folder)?))
+}
+
+/// Lists the flows with their figures
+#[utoipa::path(operation_id = "list_flows", tag = "Flows", responses((status = 200, body = Page<FlowSummary>)))]
+#[get("/api/v1/flows")]
+pub(crate) async fn list(
+    caller: Caller,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<Page<FlowSummary>>, Fault> {
+    params.read()?;
+    Ok(web::Json(whole(flows::list(&state.weir, &caller.0).await?)))
+}
+
+/// Reads a flow
+///
+/// `ETag` is the hash of the published version, to be sent as `If-Match` when it is replaced.
+#[utoipa::path(operation_id = "get_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+    responses((status = 200, body = FlowDetail)))]
+#[get("/api/v1/flows/{flow}")]
+pub(crate) async fn get(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<HttpResponse, Fault> {
+    params.read()?;
+    let (detail, hash) = flows::get(&state.weir, &caller.0, &flow).await?;
+    let mut answer = HttpResponse::Ok();
+    if let Some(hash) = hash {
+        answer.insert_header((header::ETAG, format!("\"{hash}\"")));
+    }
+    Ok(answer.json(detail))
+}
+
+/// Saves a flow and publishes it to `stable`
+///
+/// The body is the flow: YAML, JSON, or a zip of its folder. With `If-Match`, only if that version is published now.
+#[utoipa::path(operation_id = "put_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), PutParams),
+    request_body(content = String, content_type = "application/yaml"),
+    responses((status = 200, body = SavedFlow), (status = 201, body = SavedFlow, description = "Made")))]
+#[put("/api/v1/flows/{flow}")]
+pub(crate) async fn put(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<PutParams>,
+    body: FlowBody,
+    request: HttpRequest,
+    state: Shared,
+) -> Result<HttpResponse, Fault> {
+    let draft = params.read()?.draft;
+    let folder = body.read(&flow)?;
+    let options = PutOptions { draft, if_match: if_match(&request) };
+    let saved = flows::put(&state.weir, &caller.0, &flow, folder, options).await?;
+    let mut answer = if saved.created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    answer.insert_header((header::LOCATION, format!("/api/v1/flows/{flow}")));
+    if saved.number.is_some() {
+        answer.insert_header((header::ETAG, format!("\"{}\"", saved.hash)));
+    }
+    let problems = saved.problems.iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
+    Ok(answer.json(SavedFlow { flow: flow.into_inner(), version: saved.number, hash: saved.hash, problems }))
+}
+
+/// Deletes a flow
+///
+/// Its runs stay; its name can be used again.
+#[utoipa::path(operation_id = "delete_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+    responses((status = 204, description = "Deleted")))]
+#[delete("/api/v1/flows/{flow}")]
+pub(crate) async fn delete(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<HttpResponse, Fault> {
+    params.read()?;
+    flows::delete(&state.weir, &caller.0, &flow).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Lists a flow's versions, newest first
+#[utoipa::path(operation_id = "list_versions", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+    responses((status = 200, body = Page<VersionSummary>)))]
+#[get("/api/v1/flows/{flow}/versions")]
+pub(crate) async fn versions(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<Page<VersionSummary>>, Fault> {
+    params.read()?;
+    Ok(web::Json(whole(flows::versions(&state.weir, &caller.0, &flow).await?)))
+}

@@ -1,0 +1,61 @@
+//! REST, a module a resource. A handler extracts, makes one service call and answers.
+//!
+//! Invariant: every operation stands in the OpenAPI document, because both come from [`configure`].
+
+mod connections;
+mod executors;
+mod files;
+mod flows;
+pub(crate) mod health;
+mod keys;
+mod members;
+pub(crate) mod openapi;
+mod run;
+mod runs;
+mod secrets;
+mod tenant;
+pub(crate) mod tenant_flows;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Registers every operation. The order matters where one path could be read as another's parameter.
+pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(flows::check)
+        .service(flows::list)
+        .service(flows::get)
+        .service(flows::put)
+        .service(flows::delete)
+        .service(flows::versions)
+        .service(run::run_flow)
+        .service(runs::list)
+        .service(runs::get)
+        .service(runs::steps)
+        .service(runs::events)
+        .service(runs::cancel)
+        .service(keys::list)
+        .service(keys::create)
+        .service(keys::revoke)
+        .service(files::upload)
+        .service(files::get)
+        .service(files::content)
+        .service(connections::list)
+        .service(connections::get)
+        .service(connections::put)
+        .service(connections::delete)
+        .service(secrets::list)
+        .service(secrets::put)
+        .service(secrets::delete)
+        .service(tenant::get)
+        .service(tenant::patch)
+        .service(members::list)
+        .service(executors::list)
+        .service(openapi::openapi)
+        .service(health::live)
+        .service(health::ready);
+}
+
+/// A list that is given whole, in the shape of a page.
+pub(crate) fn whole<T>(data: Vec<T>) -> domain::wire::Page<T> {
+    domain::wire::Page { data, has_more: false, next_cursor: None }
+}

@@ -1,0 +1,138 @@
+//! Around every request: an id, one log line, containment of panics, `HEAD`, and the headers of every answer.
+//!
+//! Invariant: every answer has `X-Request-Id`; a panic in a handler costs one request and is answered with a problem.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, header};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, ResponseError};
+use domain::ErrorCode;
+use futures_util::FutureExt;
+
+use super::context::{CONTEXT, Context};
+use crate::problem::Fault;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's id, for handlers that hold the request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestIdText(pub(crate) String);
+
+/// The middleware itself; for `actix_web::middleware::from_fn`.
+pub(crate) async fn around(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let request_id = request_id(request.headers());
+    request.extensions_mut().insert(RequestIdText(request_id.clone()));
+    let head_only = request.method() == Method::HEAD;
+    if head_only {
+        request.head_mut().method = Method::GET;
+    }
+    let context = Rc::new(Context { request_id, path: request.path().to_owned(), ..Context::default() });
+    let asked = request.request().clone();
+    let handled = CONTEXT
+        .scope(Rc::clone(&context), async {
+            let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+            match answered {
+                Ok(Ok(response)) => response.map_into_boxed_body(),
+                Ok(Err(error)) => {
+                    let response = error.error_response();
+                    ServiceResponse::new(asked, into_problem(response, &error))
+                }
+                Err(_panic) => {
+                    // The panic itself was printed by the hook, with its place.
+                    tracing::error!(request_id = context.request_id, "a handler panicked");
+                    let fault = Fault::new(ErrorCode::Internal, "Something went wrong on our side.");
+                    ServiceResponse::new(asked, fault.error_response())
+                }
+            }
+        })
+        .await;
+    let mut response = if head_only { without_body(handled) } else { handled };
+    finish(response.headers_mut(), &context);
+    log(&response, &context, started);
+    Ok(response)
+}
+
+/// Errors that did not come from our own handlers (a payload cut short, a path that does not decode) get our shape.
+fn into_problem(response: actix_web::HttpResponse, error: &actix_web::Error) -> actix_web::HttpResponse {
+    let ours = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
+    if ours || response.status().as_u16() < 400 {
+        return response;
+    }
+    let code = match response.status().as_u16() {
+        401 => ErrorCode::Unauthenticated,
+        403 => ErrorCode::Forbidden,
+        404 => ErrorCode::NotFound,
+        405 => ErrorCode::MethodNotAllowed,
+        413 => ErrorCode::TooLarge,
+        415 => ErrorCode::UnsupportedMediaType,
+        500.. => ErrorCode::Internal,
+        _ => ErrorCode::BadRequest,
+    };
+    let detail = if code == ErrorCode::Internal { "Something went wrong on our side.".to_owned() } else { error.to_string() };
+    Fault::new(code, detail).error_response()
+}
+
+fn without_body(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, _| BoxBody::new(actix_web::body::None::new()))
+}
+
+/// A given id is taken if it cannot hurt a log or a header.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| {
+            (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        })
+        .map_or_else(|| service::Ids.request().to_string(), ToOwned::to_owned)
+}
+
+fn finish(headers: &mut HeaderMap, context: &Context) {
+    let mut set = |name: HeaderName, value: &str| {
+        if !headers.contains_key(&name)
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            headers.insert(name, value);
+        }
+    };
+    set(REQUEST_ID, &context.request_id);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    if let Some(standing) = *context.rate.borrow() {
+        let seconds = standing.reset.as_secs_f64().ceil();
+        set(HeaderName::from_static("ratelimit-policy"), &format!("\"default\";q={};w=60", standing.limit));
+        set(HeaderName::from_static("ratelimit"), &format!("\"default\";r={};t={seconds}", standing.remaining));
+        set(HeaderName::from_static("x-ratelimit-limit"), &standing.limit.to_string());
+        set(HeaderName::from_static("x-ratelimit-remaining"), &standing.remaining.to_string());
+        set(HeaderName::from_static("x-ratelimit-reset"), &seconds.to_string());
+    }
+}
+
+fn log(response: &ServiceResponse<BoxBody>, context: &Context, started: Instant) {
+    tracing::info!(
+        request_id = context.request_id,
+        method = %response.request().method(),
+        path = context.path,
+        status = response.status().as_u16(),
+        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        actor = context.actor.borrow().as_deref().unwrap_or("-"),
+        "request"
+    );
+}

@@ -1,0 +1,5 @@
+//! What surrounds every request: its id and log line, containment of panics, and the headers of every answer.
+
+pub(crate) mod around;
+pub(crate) mod context;
+pub(crate) mod rate;
