@@ -54,6 +54,17 @@ async fn asset(request: HttpRequest) -> HttpResponse {
         .map_or_else(|_| HttpResponse::NotFound().finish(), |bytes| HttpResponse::Ok().content_type(kind).body(bytes))
 }
 
+/// A stream as the server's: a few events, then the end.
+async fn events() -> HttpResponse {
+    let parts = ["data: {}\n\n", "data: {}\n\n", "event: end\ndata: {}\n\n"];
+    let stream = futures_util::stream::unfold(0, move |sent| async move {
+        let part = *parts.get(sent)?;
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        Some((Ok::<_, actix_web::Error>(web::Bytes::from_static(part.as_bytes())), sent + 1))
+    });
+    HttpResponse::Ok().content_type("text/event-stream").streaming(stream)
+}
+
 fn provide() {
     let request = expect_context::<leptos_actix::Request>();
     let query = request.query_string().to_owned();
@@ -74,7 +85,11 @@ fn provide() {
     });
     let form = asked("wrong=1").then(|| FormState {
         values: [("email".to_owned(), "maria@acme.example".to_owned())].into(),
-        errors: vec![domain::FieldProblem { pointer: "name".into(), message: "Another key has this name.".into(), hint: None }],
+        errors: vec![domain::FieldProblem {
+            pointer: "name".into(),
+            message: "Another key has this name.".into(),
+            hint: None,
+        }],
         message: (request.path() == "/sign-in").then(|| "E-mail and password do not belong together.".to_owned()),
     });
     provide_context(PageState {
@@ -103,7 +118,8 @@ async fn main() -> std::io::Result<()> {
     HttpServer::new(|| {
         App::new()
             .route("/assets/{name:.*}", web::get().to(asset))
-            .route("/_fn/{tail:.*}", leptos_actix::handle_server_fns_with_context(provide))
+            .route("/t/{tenant}/runs/live", web::get().to(events))
+            .route("/t/{tenant}/runs/{run}/events", web::get().to(events))
             .default_service(leptos_actix::render_app_async_with_context(provide, app::shell, Method::Get))
     })
     .workers(1)

@@ -273,11 +273,7 @@ pub trait ConsoleData: Send + Sync {
     async fn overview(&self, tenant: &str) -> Result<OverviewView, ConsoleError>;
     async fn flows(&self, tenant: &str) -> Result<Vec<domain::wire::FlowSummary>, ConsoleError>;
     async fn flow(&self, tenant: &str, flow: &str) -> Result<domain::wire::FlowDetail, ConsoleError>;
-    async fn flow_versions(
-        &self,
-        tenant: &str,
-        flow: &str,
-    ) -> Result<Vec<domain::wire::VersionSummary>, ConsoleError>;
+    async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<domain::wire::VersionSummary>, ConsoleError>;
     async fn runs(&self, tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError>;
     async fn run(&self, tenant: &str, run: &str) -> Result<RunView, ConsoleError>;
     async fn keys(&self, tenant: &str) -> Result<Vec<domain::wire::KeyView>, ConsoleError>;

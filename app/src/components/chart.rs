@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::icon::Icon;
 use super::svg::Svg;
 use crate::data::DayView;
+use crate::icon::Icon;
 
 /// In pixels; the style sheet gives the drawing this height. Across, everything is in percent.
 const HEIGHT: u64 = 168;

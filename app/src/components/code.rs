@@ -8,7 +8,7 @@ use crate::islands::Copy;
 pub(crate) fn command(text: &str, label: &'static str) -> AnyView {
     view! {
         <div class="command">
-            <pre class="code block wrap" tabindex="0" role="region" aria-label=label>{text.to_owned()}</pre>
+            <pre class="code block" tabindex="0" role="region" aria-label=label>{text.to_owned()}</pre>
             <Copy text=text.to_owned() label="Copy the command".to_owned()/>
         </div>
     }

@@ -5,10 +5,10 @@
 
 use leptos::prelude::*;
 
-use crate::icon::Icon;
 use super::svg::escape;
 use crate::data::FormState;
 use crate::forms::CSRF;
+use crate::icon::Icon;
 use crate::islands::ShowPassword;
 
 /// One field of a form.
@@ -97,24 +97,18 @@ impl Field {
     /// The ids of hint and message, for `aria-describedby`.
     fn described(&self) -> Option<String> {
         let id = self.id();
-        let parts: Vec<String> = [
-            self.wrong.is_some().then(|| format!("{id}-wrong")),
-            self.hint.is_some().then(|| format!("{id}-hint")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let parts: Vec<String> =
+            [self.wrong.is_some().then(|| format!("{id}-wrong")), self.hint.is_some().then(|| format!("{id}-hint"))]
+                .into_iter()
+                .flatten()
+                .collect();
         (!parts.is_empty()).then(|| parts.join(" "))
     }
 
     /// Attributes that every control has, as markup: fixed names, escaped values.
     fn attributes(&self) -> String {
-        let mut out = format!(
-            " id=\"{}\" name=\"{}\" class=\"{}\"",
-            escape(&self.id()),
-            escape(&self.name),
-            self.class()
-        );
+        let mut out =
+            format!(" id=\"{}\" name=\"{}\" class=\"{}\"", escape(&self.id()), escape(&self.name), self.class());
         let mut add = |key: &str, value: &str| {
             out.push_str(&format!(" {key}=\"{}\"", escape(value)));
         };
@@ -163,7 +157,7 @@ impl Field {
 
     pub(crate) fn area(self) -> AnyView {
         // The first line break after the tag is not part of the text.
-        let control = format!("<textarea rows=\"4\"{}>\n{}</textarea>", self.attributes(), escape(&self.value));
+        let control = format!("<textarea rows=\"3\"{}>\n{}</textarea>", self.attributes(), escape(&self.value));
         self.around(control)
     }
 

@@ -19,7 +19,11 @@ pub(crate) fn figure(name: &'static str, amount: String, unit: &'static str, hre
 /// A share as a percentage that never rounds a flaw away: 100 % only when it is whole.
 pub(crate) fn percent(share: f64) -> String {
     let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor();
-    if tenths >= 1000.0 || tenths % 10.0 == 0.0 { format!("{:.0} %", tenths / 10.0) } else { format!("{:.1} %", tenths / 10.0) }
+    if tenths >= 1000.0 || tenths % 10.0 == 0.0 {
+        format!("{:.0} %", tenths / 10.0)
+    } else {
+        format!("{:.1} %", tenths / 10.0)
+    }
 }
 
 pub(crate) fn percent_or_dash(share: Option<f64>) -> AnyView {

@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use crate::icon::Icon;
 use super::svg::escape;
 use crate::forms::path;
+use crate::icon::Icon;
 
 /// What is shown of a value before it is folded.
 const SHOWN_CHARS: usize = 6_000;

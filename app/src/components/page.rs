@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::icon::Icon;
 use crate::context::page_state;
+use crate::icon::Icon;
 
 /// A page's head. `crumbs` are the places above it, outermost first.
 pub(crate) struct Head {
@@ -68,7 +68,8 @@ fn notice() -> AnyView {
     match page_state().notice.clone() {
         None => ().into_any(),
         Some(notice) => {
-            let (class, icon) = if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };
+            let (class, icon) =
+                if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };
             view! { <div class=class role="status">{icon.view()}<div>{notice.text}</div></div><br/> }.into_any()
         }
     }

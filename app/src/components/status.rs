@@ -3,8 +3,8 @@
 use domain::{RunStatus, StepStatus};
 use leptos::prelude::*;
 
-use crate::icon::Icon;
 use super::svg::Svg;
+use crate::icon::Icon;
 
 /// How a status feels, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,8 @@ pub(crate) fn step_pill(status: StepStatus) -> AnyView {
 /// The shape alone, with the word said to those who do not see it.
 pub(crate) fn step_mark(status: StepStatus) -> AnyView {
     let class = format!("status {}", step_tone(status).class());
-    view! { <span class=class>{step_icon(status).view()}<span class="said">{step_word(status)}</span></span> }.into_any()
+    view! { <span class=class>{step_icon(status).view()}<span class="said">{step_word(status)}</span></span> }
+        .into_any()
 }
 
 const DOTS: usize = 20;
@@ -181,9 +182,6 @@ mod tests {
     fn the_bars_are_told_in_words() {
         use RunStatus::{Failed, Running, Succeeded, TimedOut};
         assert_eq!(dots_text(&[]), "No runs yet");
-        assert_eq!(
-            dots_text(&[Succeeded, Failed, TimedOut, Running]),
-            "Of the last 4 runs 1 succeeded and 2 failed"
-        );
+        assert_eq!(dots_text(&[Succeeded, Failed, TimedOut, Running]), "Of the last 4 runs 1 succeeded and 2 failed");
     }
 }

@@ -4,8 +4,8 @@ use domain::wire::{GraphEdge, GraphNode};
 use leptos::prelude::*;
 
 use super::layout::{Layout, Measures, Place, layout};
-use crate::icon::Icon;
 use crate::components::svg::Svg;
+use crate::icon::Icon;
 
 const MEASURES: Measures = Measures { width: 216, height: 56, gap_x: 28, gap_y: 56, margin: 28 };
 /// From this width on the drawing shrinks with its box.

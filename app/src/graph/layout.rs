@@ -75,10 +75,9 @@ fn layers(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
             }
         }
     }
-    let mut below = (0..count).filter(|&step| done[step]).map(|step| layer[step] + 1).max().unwrap_or(0);
-    for step in (0..count).filter(|&step| !done[step]) {
-        layer[step] = below;
-        below += 1;
+    let below = (0..count).filter(|&step| done[step]).map(|step| layer[step] + 1).max().unwrap_or(0);
+    for (down, step) in (0..count).filter(|&step| !done[step]).enumerate() {
+        layer[step] = below + down;
     }
     layer
 }

@@ -8,9 +8,8 @@ mod live;
 mod menus;
 #[cfg(feature = "hydrate")]
 mod morph;
+mod palette;
 mod password;
 
-pub(crate) use copy::Copy;
-pub(crate) use live::Live;
-pub(crate) use menus::Menus;
-pub(crate) use password::ShowPassword;
+#[cfg(feature = "ssr")]
+pub(crate) use {copy::Copy, live::Live, menus::Menus, palette::Palette, password::ShowPassword};

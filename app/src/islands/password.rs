@@ -11,7 +11,9 @@ pub(crate) fn ShowPassword(field: String) -> impl IntoView {
         #[cfg(feature = "hydrate")]
         {
             use wasm_bindgen::JsCast;
-            let input = document().get_element_by_id(&field).and_then(|found| found.dyn_into::<web_sys::HtmlInputElement>().ok());
+            let input = document()
+                .get_element_by_id(&field)
+                .and_then(|found| found.dyn_into::<web_sys::HtmlInputElement>().ok());
             if let Some(input) = input {
                 input.set_type(if shown.get_untracked() { "text" } else { "password" });
             }

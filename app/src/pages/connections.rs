@@ -5,7 +5,6 @@ use domain::wire::ConnectionView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
-use crate::icon::Icon;
 use crate::components::field::{Field, csrf, form_message};
 use crate::components::figure::{dash, empty};
 use crate::components::loaded::loaded;
@@ -14,6 +13,7 @@ use crate::components::time::ago;
 use crate::context::{Here, form_state, here};
 use crate::data::{At, ConsoleError};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::ask;
 use crate::pages::errors;
 
@@ -72,7 +72,7 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
                                         view! { <strong>{name.clone()}</strong> }.into_any()
                                     }}
                                 </td>
-                                <td data-label="Endpoint">
+                                <td class="whole" data-label="Endpoint">
                                     {match (&connection.base_url, built_in) {
                                         (_, true) => view! { <span class="tag-pill warn">"simulated, for the demo only"</span> }.into_any(),
                                         (Some(url), _) => view! { <code>{url.clone()}</code> }.into_any(),

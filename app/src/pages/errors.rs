@@ -5,10 +5,10 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::islands::Copy;
 use crate::context::page_state;
 use crate::data::ConsoleError;
 use crate::forms::path;
+use crate::islands::Copy;
 use crate::shell::wordmark;
 
 fn set_status(status: u16) {
@@ -57,7 +57,9 @@ fn words(error: &ConsoleError) -> (&'static str, String) {
             "You may know of this page but not use it. An owner or admin of the tenant can give you a role that does."
                 .to_owned(),
         ),
-        ConsoleError::Unauthenticated => ("Your session has ended", "Sign in again to go on where you were.".to_owned()),
+        ConsoleError::Unauthenticated => {
+            ("Your session has ended", "Sign in again to go on where you were.".to_owned())
+        }
         ConsoleError::Invalid { message } => ("That did not fit", message.clone()),
         ConsoleError::Unavailable => (
             "Not available at the moment",

@@ -4,7 +4,6 @@ use domain::Permission;
 use domain::wire::{CreatedKey, KeyView};
 use leptos::prelude::*;
 
-use crate::icon::Icon;
 use crate::components::code::{command, copy_line};
 use crate::components::field::{Field, choices, csrf, form_message};
 use crate::components::figure::empty;
@@ -14,6 +13,7 @@ use crate::components::time::{ago, ago_or};
 use crate::context::{Here, form_state, here, page_state};
 use crate::data::{At, ConsoleError};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::ask;
 use crate::pages::errors;
 
@@ -37,7 +37,12 @@ fn table(here: &Here, answer: At<Vec<KeyView>>) -> AnyView {
         let next = here.may(Permission::KeysWrite).then(|| {
             view! { <a class="button primary" href=path::key_new(&here.tenant)>"Create a key"</a> }
         });
-        let view = empty(Icon::KeyRound, "No keys yet", "Every flow is an endpoint. Create a key to call it from your own program.", next.into_any());
+        let view = empty(
+            Icon::KeyRound,
+            "No keys yet",
+            "Every flow is an endpoint. Create a key to call it from your own program.",
+            next.into_any(),
+        );
         return view! { <div class="card">{view}</div> }.into_any();
     }
     let write = here.may(Permission::KeysWrite);
@@ -69,8 +74,8 @@ fn row(here: &Here, now: chrono::DateTime<chrono::Utc>, key: &KeyView, write: bo
                 {key.test.then(|| view! { " "<span class="tag-pill water">"test"</span> })}
                 <p class="small">"by "{key.created_by.clone()}", "{ago(now, key.created_at)}</p>
             </td>
-            <td data-label="Key"><code class="nowrap">{format!("{}…{}", key.prefix, key.last_four)}</code></td>
-            <td data-label="May"><span class="quiet">{may}</span></td>
+            <td class="whole" data-label="Key"><code class="nowrap">{format!("{}…{}", key.prefix, key.last_four)}</code></td>
+            <td class="whole" data-label="May"><span class="quiet">{may}</span></td>
             <td data-label="Last used">{ago_or(now, key.last_used_at, "Never")}</td>
             <td data-label="Ends">
                 {match (key.revoked_at, ended) {

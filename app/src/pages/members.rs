@@ -46,7 +46,7 @@ fn table(answer: At<Vec<MemberView>>) -> AnyView {
                                         {mine.then(|| view! { <span class="tag-pill">"you"</span> })}
                                     </span>
                                 </td>
-                                <td data-label="Role">
+                                <td class="whole" data-label="Role">
                                     <div><span class="role">{role}</span><p class="quiet">{member.role.sentence()}</p></div>
                                 </td>
                                 <td data-label="Last active">{ago_or(now, member.last_active_at, "Never")}</td>

@@ -4,7 +4,6 @@ use domain::Permission;
 use leptos::prelude::*;
 
 use super::runs::table;
-use crate::icon::Icon;
 use crate::components::chart::runs_by_day;
 use crate::components::figure::{count_text, empty, figure, percent};
 use crate::components::loaded::loaded;
@@ -14,6 +13,7 @@ use crate::components::time::duration_text;
 use crate::context::{Here, here};
 use crate::data::{At, Checklist, OverviewView};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::ask;
 
 #[component]
@@ -42,7 +42,12 @@ fn glance(here: &Here, answer: At<OverviewView>) -> AnyView {
             format!("{runs}?status=succeeded"),
         ),
         figure("95th percentile", value.p95_ms.map_or_else(|| "–".to_owned(), duration_text), "", runs.clone()),
-        figure("Cost, 7 days", value.cost_nano_usd.map_or_else(|| "–".to_owned(), |cost| cost.to_string()), "", runs.clone()),
+        figure(
+            "Cost, 7 days",
+            value.cost_nano_usd.map_or_else(|| "–".to_owned(), |cost| cost.to_string()),
+            "",
+            runs.clone(),
+        ),
         figure("Going on now", count_text(value.active), "", format!("{runs}?status=running&since=all")),
     ];
     let recent = if value.recent.is_empty() {
@@ -69,12 +74,19 @@ fn glance(here: &Here, answer: At<OverviewView>) -> AnyView {
 
 /// The first steps, until all are done.
 fn checklist(here: &Here, list: &Checklist) -> AnyView {
-    let flow = list.suggested_flow.as_ref().map_or_else(
-        || path::section(&here.tenant, "flows"),
-        |flow| path::flow_tab(&here.tenant, flow, "run"),
-    );
+    let flow = list
+        .suggested_flow
+        .as_ref()
+        .map_or_else(|| path::section(&here.tenant, "flows"), |flow| path::flow_tab(&here.tenant, flow, "run"));
     let steps: Vec<(bool, bool, &str, &str, String, &str)> = vec![
-        (list.ran_a_flow, here.may(Permission::RunsStart), "Run a flow", "Give it a document and watch each step as it happens.", flow, "Run"),
+        (
+            list.ran_a_flow,
+            here.may(Permission::RunsStart),
+            "Run a flow",
+            "Give it a document and watch each step as it happens.",
+            flow,
+            "Run",
+        ),
         (
             list.connected_a_model,
             here.may(Permission::ConnectionsWrite),
@@ -83,16 +95,22 @@ fn checklist(here: &Here, list: &Checklist) -> AnyView {
             path::section(&here.tenant, "connections"),
             "Connect",
         ),
-        (list.made_a_key, here.may(Permission::KeysWrite), "Create an API key", "Each flow is an endpoint; a key opens it.", path::key_new(&here.tenant), "Create"),
+        (
+            list.made_a_key,
+            here.may(Permission::KeysWrite),
+            "Create an API key",
+            "Each flow is an endpoint; a key opens it.",
+            path::key_new(&here.tenant),
+            "Create",
+        ),
         (
             list.called_by_api,
             true,
             "Call a flow by API",
             "One curl line, typed in and out, with your documents.",
-            list.suggested_flow.as_ref().map_or_else(
-                || path::section(&here.tenant, "flows"),
-                |flow| path::flow_tab(&here.tenant, flow, "run"),
-            ),
+            list.suggested_flow
+                .as_ref()
+                .map_or_else(|| path::section(&here.tenant, "flows"), |flow| path::flow_tab(&here.tenant, flow, "run")),
             "Show me",
         ),
     ];

@@ -68,11 +68,17 @@ fn model(here: &Here, tenant: &TenantView, connections: &[ConnectionView]) -> An
     let names: Vec<String> = connections.iter().map(|connection| connection.name.clone()).collect();
     let hint = match names.as_slice() {
         [] => "There is no connection yet: make one under Connections first.".to_owned(),
-        names => format!("A connection, a slash, a model, for example {}/gpt-4o-mini. Connections here: {}.", names[0], names.join(", ")),
+        names => format!(
+            "A connection, a slash, a model, for example {}/gpt-4o-mini. Connections here: {}.",
+            names[0],
+            names.join(", ")
+        ),
     };
     let tenant_name = tenant.name.clone();
-    let twin = format!("curl -X PATCH -H 'Authorization: Bearer …' -d '{{\"default_model\": \"{}\"}}' …/api/v1/tenant",
-        if present.is_empty() { "connection/model" } else { present.as_str() });
+    let twin = format!(
+        "curl -X PATCH -H 'Authorization: Bearer …' -d '{{\"default_model\": \"{}\"}}' …/api/v1/tenant",
+        if present.is_empty() { "connection/model" } else { present.as_str() }
+    );
     view! {
         <form class="body form" method="post" action=path::section(&tenant_name, "settings")>
             {csrf()}

@@ -4,12 +4,12 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
-use crate::icon::Icon;
 use crate::components::field::{Field, csrf, form_message};
 use crate::components::loaded::loaded;
 use crate::context::{form_state, page_state};
 use crate::data::{At, SetupView};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::ask;
 use crate::shell::wordmark;
 
@@ -115,7 +115,8 @@ fn notice() -> AnyView {
     match page_state().notice.clone() {
         None => ().into_any(),
         Some(notice) => {
-            let (class, icon) = if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };
+            let (class, icon) =
+                if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };
             view! { <div class=class role="status">{icon.view()}<div>{notice.text}</div></div> }.into_any()
         }
     }

@@ -4,11 +4,11 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
 use super::switcher::hue;
-use crate::icon::Icon;
 use crate::components::field::csrf;
 use crate::context::page_state;
 use crate::data::Theme;
 use crate::forms::path;
+use crate::icon::Icon;
 
 pub(super) fn account(email: &str) -> AnyView {
     let initial = email.chars().next().unwrap_or('?').to_string();

@@ -5,14 +5,16 @@ mod mark;
 mod rail;
 mod switcher;
 
-use domain::Role;
+use domain::wire::TenantView;
+use domain::{Permission, Role};
 use leptos::prelude::*;
 use leptos_router::components::Outlet;
 use leptos_router::hooks::use_params_map;
 
 use crate::context::{Here, page_state};
 use crate::data::ConsoleError;
-use crate::islands::Menus;
+use crate::forms::path;
+use crate::islands::{Menus, Palette};
 use crate::pages::errors;
 
 pub(crate) use mark::wordmark;
@@ -35,6 +37,7 @@ pub(crate) fn TenantShell() -> impl IntoView {
         <div class="frame">
             <header class="rail">
                 {switcher::switcher(&session.tenants, tenant)}
+                <Palette places=places(&session.tenants, &tenant.name) flows=path::section(&tenant.name, "flows")/>
                 {rail::links(tenant)}
                 <div class="rail-foot">{account::account(&session.email)}</div>
             </header>
@@ -45,4 +48,30 @@ pub(crate) fn TenantShell() -> impl IntoView {
         <Menus/>
     }
     .into_any()
+}
+
+/// Where the palette leads: what this reader may see and do here, and the other tenants.
+fn places(tenants: &[TenantView], present: &str) -> Vec<(String, String)> {
+    let here = crate::context::here();
+    let page = |label: &str, section: &str| (label.to_owned(), path::section(present, section));
+    let mut places =
+        vec![("Overview".to_owned(), path::overview(present)), page("Flows", "flows"), page("Runs", "runs")];
+    places.push(("Failed runs".to_owned(), format!("{}?status=failed", path::section(present, "runs"))));
+    for (permission, label, section) in [
+        (Permission::KeysRead, "API keys", "keys"),
+        (Permission::KeysWrite, "Create an API key", "keys/new"),
+        (Permission::ConnectionsRead, "Connections", "connections"),
+        (Permission::ConnectionsWrite, "Add a connection", "connections/new"),
+        (Permission::MembersRead, "Members", "members"),
+        (Permission::TenantRead, "Settings", "settings"),
+    ] {
+        if here.may(permission) {
+            places.push(page(label, section));
+        }
+    }
+    places.push(("API reference".to_owned(), "/docs".to_owned()));
+    for tenant in tenants.iter().filter(|tenant| tenant.name != present) {
+        places.push((format!("Switch to {}", tenant.name), path::overview(&tenant.name)));
+    }
+    places
 }

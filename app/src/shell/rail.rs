@@ -5,9 +5,9 @@ use domain::wire::TenantView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
-use crate::icon::Icon;
 use crate::context::here;
 use crate::forms::path;
+use crate::icon::Icon;
 
 pub(super) fn links(tenant: &TenantView) -> AnyView {
     let may = here();

@@ -4,8 +4,8 @@ use domain::wire::TenantView;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
-use crate::icon::Icon;
 use crate::forms::path;
+use crate::icon::Icon;
 
 pub(super) fn switcher(tenants: &[TenantView], present: &TenantView) -> AnyView {
     let section = use_location().pathname.with_untracked(|now| now.split('/').nth(3).unwrap_or_default().to_owned());
@@ -14,11 +14,8 @@ pub(super) fn switcher(tenants: &[TenantView], present: &TenantView) -> AnyView 
         .iter()
         .map(|tenant| {
             let current = tenant.name == present_name;
-            let href = if section.is_empty() {
-                path::overview(&tenant.name)
-            } else {
-                path::section(&tenant.name, &section)
-            };
+            let href =
+                if section.is_empty() { path::overview(&tenant.name) } else { path::section(&tenant.name, &section) };
             view! {
                 <a class="menu-item" href=href aria-current=current.then_some("true")>
                     {tile(&tenant.name)}

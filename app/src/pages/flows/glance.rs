@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use super::FlowPage;
 use super::inputs::{InputField, fields};
 use super::yaml::problems;
-use crate::icon::Icon;
 use crate::components::figure::{empty, money_or_dash, percent_or_dash};
 use crate::components::loaded::loaded;
 use crate::components::page::card;
@@ -14,6 +13,7 @@ use crate::components::status::recent_dots;
 use crate::components::time::{ago_or, duration_or};
 use crate::data::At;
 use crate::graph::flow_graph;
+use crate::icon::Icon;
 
 #[component]
 pub(crate) fn Glance() -> impl IntoView {

@@ -7,13 +7,17 @@ use serde_json::Value;
 /// What kind of control an input gets.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum InputKind {
-    Text { multiline: bool },
+    Text {
+        multiline: bool,
+    },
     Integer,
     Number,
     Boolean,
     Choice(Vec<String>),
     /// With what it accepts, as in HTML's `accept`.
-    File { accept: String },
+    File {
+        accept: String,
+    },
     Object,
     Array,
 }
@@ -135,20 +139,22 @@ mod tests {
 
     use super::*;
 
-    fn only(schema: Value) -> InputField {
+    fn only(schema: &Value) -> InputField {
         fields(&json!({"properties": {"x": schema}, "required": ["x"]})).remove(0)
     }
 
     #[test]
     fn every_type_of_the_language_has_its_control() {
-        assert_eq!(only(json!({"type": "object", "format": "weir-file", "x-accept": ["application/pdf", ".png"]})).kind,
-            InputKind::File { accept: "application/pdf,.png".into() });
-        assert_eq!(only(json!({"type": "string"})).kind, InputKind::Text { multiline: false });
-        assert_eq!(only(json!({"type": "string", "x-multiline": true})).kind, InputKind::Text { multiline: true });
-        assert_eq!(only(json!({"enum": ["a", 2]})).kind, InputKind::Choice(vec!["a".into(), "2".into()]));
-        assert_eq!(only(json!({"type": ["boolean", "null"]})).kind, InputKind::Boolean);
-        assert_eq!(only(json!({"type": "array"})).kind, InputKind::Array);
-        assert_eq!(only(json!({"oneOf": []})).kind, InputKind::Object);
+        assert_eq!(
+            only(&json!({"type": "object", "format": "weir-file", "x-accept": ["application/pdf", ".png"]})).kind,
+            InputKind::File { accept: "application/pdf,.png".into() }
+        );
+        assert_eq!(only(&json!({"type": "string"})).kind, InputKind::Text { multiline: false });
+        assert_eq!(only(&json!({"type": "string", "x-multiline": true})).kind, InputKind::Text { multiline: true });
+        assert_eq!(only(&json!({"enum": ["a", 2]})).kind, InputKind::Choice(vec!["a".into(), "2".into()]));
+        assert_eq!(only(&json!({"type": ["boolean", "null"]})).kind, InputKind::Boolean);
+        assert_eq!(only(&json!({"type": "array"})).kind, InputKind::Array);
+        assert_eq!(only(&json!({"oneOf": []})).kind, InputKind::Object);
     }
 
     #[test]

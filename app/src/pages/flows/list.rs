@@ -3,7 +3,6 @@
 use domain::wire::FlowSummary;
 use leptos::prelude::*;
 
-use crate::icon::Icon;
 use crate::components::code::command;
 use crate::components::figure::{empty, money_or_dash, percent_or_dash};
 use crate::components::loaded::loaded;
@@ -13,6 +12,7 @@ use crate::components::time::{ago_or, duration_or};
 use crate::context::{Here, here, page_state};
 use crate::data::At;
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::ask;
 
 #[component]

@@ -13,10 +13,10 @@ use domain::wire::FlowDetail;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
-use crate::icon::Icon;
 use crate::components::page::{Head, tabs};
 use crate::context::{Here, here};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::load::{Asked, ask};
 
 pub(crate) use glance::Glance;

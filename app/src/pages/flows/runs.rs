@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 
 use super::FlowPage;
-use crate::icon::Icon;
 use crate::components::figure::empty;
 use crate::components::loaded::loaded;
 use crate::data::{RunFilter, Since};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::islands::Live;
 use crate::load::ask;
 use crate::pages::runs::table;

@@ -6,7 +6,6 @@ use leptos::prelude::*;
 
 use super::FlowPage;
 use super::inputs::{InputField, InputKind, fields};
-use crate::icon::Icon;
 use crate::components::code::command;
 use crate::components::field::{Field, check, csrf, form_message};
 use crate::components::loaded::loaded;
@@ -14,6 +13,7 @@ use crate::components::page::card;
 use crate::context::{form_state, page_state};
 use crate::data::{At, ConsoleError, FormState};
 use crate::forms::{INPUT_PREFIX, RAW_FILE, RAW_INPUTS};
+use crate::icon::Icon;
 use crate::pages::errors;
 
 #[component]
@@ -38,7 +38,13 @@ fn form(page: &FlowPage, answer: &At<FlowDetail>) -> AnyView {
     let controls = if declared.is_empty() {
         vec![
             Field::new(RAW_FILE, "File").tag("optional").hint("Passed to the flow as its file.").state(&state).file(""),
-            Field::new(RAW_INPUTS, "Inputs").tag("JSON object").placeholder("{}").mono().with("spellcheck", "false").state(&state).area(),
+            Field::new(RAW_INPUTS, "Inputs")
+                .tag("JSON object")
+                .placeholder("{}")
+                .mono()
+                .with("spellcheck", "false")
+                .state(&state)
+                .area(),
         ]
     } else {
         declared.iter().map(|field| control(field, &state)).collect()
@@ -184,7 +190,8 @@ mod tests {
     fn the_command_sends_a_file_as_a_part_and_values_as_json() {
         let with_file = fields(&json!({"properties": {"document": {"format": "weir-file"}}, "required": ["document"]}));
         assert!(curl("http://x", "f", &with_file).ends_with("-F document=@document.pdf"));
-        let with_text = fields(&json!({"properties": {"q": {"type": "string", "examples": ["it's"]}}, "required": ["q"]}));
+        let with_text =
+            fields(&json!({"properties": {"q": {"type": "string", "examples": ["it's"]}}, "required": ["q"]}));
         assert!(curl("http://x", "f", &with_text).ends_with(r#"--json '{"q": "it'\''s"}'"#));
     }
 

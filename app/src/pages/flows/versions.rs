@@ -4,11 +4,11 @@ use domain::wire::VersionSummary;
 use leptos::prelude::*;
 
 use super::FlowPage;
-use crate::icon::Icon;
 use crate::components::figure::empty;
 use crate::components::loaded::loaded;
 use crate::components::time::ago;
 use crate::data::At;
+use crate::icon::Icon;
 use crate::load::ask;
 
 #[component]
@@ -25,7 +25,12 @@ pub(crate) fn Versions() -> impl IntoView {
 fn table(answer: At<Vec<VersionSummary>>) -> AnyView {
     let At { now, value } = answer;
     if value.is_empty() {
-        let view = empty(Icon::GitBranch, "No version yet", "A version is made when a text that checks is published.", ().into_any());
+        let view = empty(
+            Icon::GitBranch,
+            "No version yet",
+            "A version is made when a text that checks is published.",
+            ().into_any(),
+        );
         return view! { <div class="card">{view}</div> }.into_any();
     }
     view! {

@@ -5,12 +5,12 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::FlowPage;
-use crate::icon::Icon;
-use crate::islands::Copy;
 use crate::components::json::size_text;
 use crate::components::loaded::loaded;
 use crate::components::yaml::{Mark, lines};
 use crate::data::At;
+use crate::icon::Icon;
+use crate::islands::Copy;
 
 #[component]
 pub(crate) fn Yaml() -> impl IntoView {

@@ -110,7 +110,13 @@ pub(super) fn draw(bars: &[Bar]) -> String {
         if to > from {
             svg.element(
                 "line",
-                &[("class", &"pause"), ("x1", &format!("{from:.2}%")), ("x2", &format!("{to:.2}%")), ("y1", &"50%"), ("y2", &"50%")],
+                &[
+                    ("class", &"pause"),
+                    ("x1", &format!("{from:.2}%")),
+                    ("x2", &format!("{to:.2}%")),
+                    ("y1", &"50%"),
+                    ("y2", &"50%"),
+                ],
             );
         }
     }
@@ -120,7 +126,17 @@ pub(super) fn draw(bars: &[Bar]) -> String {
         svg.tip(&bar.said);
         svg.rect(&x, "20%", &width, "60%", 3, &format!("run {}", bar.tone.class()));
         if bar.tone == Tone::Bad {
-            svg.element("rect", &[("x", &x), ("y", &"20%"), ("width", &width), ("height", &"60%"), ("rx", &3), ("fill", &"url(#failed)")]);
+            svg.element(
+                "rect",
+                &[
+                    ("x", &x),
+                    ("y", &"20%"),
+                    ("width", &width),
+                    ("height", &"60%"),
+                    ("rx", &3),
+                    ("fill", &"url(#failed)"),
+                ],
+            );
         }
         svg.end("g");
     }

@@ -9,7 +9,6 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 use super::bars::{Stretch, draw, draw_axis};
 use super::step::panel;
 use super::table::short_id;
-use crate::icon::Icon;
 use crate::components::field::csrf;
 use crate::components::figure::{count_text, empty, money_or_dash};
 use crate::components::json;
@@ -20,6 +19,7 @@ use crate::components::time::{between_ms, duration_or, duration_text, full};
 use crate::context::{Here, here};
 use crate::data::{At, RunView};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::islands::{Copy, Live};
 use crate::load::ask;
 
@@ -89,6 +89,7 @@ fn head(here: &Here, answer: &At<RunView>) -> AnyView {
         .crumb(summary.flow.clone(), path::flow(&here.tenant, &summary.flow))
         .beside(view! { {run_pill(summary.status)}{summary.test.then(|| view! { <span class="tag-pill water">"test"</span> })} }.into_any())
         .actions(view! { {again}{cancel} })
+        .lead(view! { <span class="id"><code>{id.clone()}</code><Copy text=id.clone() label="Copy the run's id".to_owned()/></span> })
         .view()
 }
 
@@ -96,7 +97,6 @@ fn facts(answer: &At<RunView>) -> AnyView {
     let run = &answer.value.run;
     let summary = &run.summary;
     let elapsed = elapsed(answer);
-    let id = summary.id.to_string();
     view! {
         <dl class="facts across run-head">
             <div><dt>"Started"</dt><dd>{full(summary.started_at.unwrap_or(summary.created_at))}</dd></div>
@@ -105,7 +105,6 @@ fn facts(answer: &At<RunView>) -> AnyView {
             {tokens(&run.usage).map(|text| view! { <div><dt>"Tokens"</dt><dd>{text}</dd></div> })}
             <div><dt>"Version"</dt><dd>{summary.version}</dd></div>
             <div><dt>"Started by"</dt><dd>{summary.started_by.clone()}" "<span class="quiet">"by "{summary.trigger.clone()}</span></dd></div>
-            <div><dt>"Id"</dt><dd class="id"><code>{id.clone()}</code><Copy text=id.clone() label="Copy the run's id".to_owned()/></dd></div>
         </dl>
         {summary.error.as_ref().map(|error| failure(error, run.failed_step.as_deref()))}
     }
@@ -114,7 +113,9 @@ fn facts(answer: &At<RunView>) -> AnyView {
 
 fn elapsed(answer: &At<RunView>) -> Option<u64> {
     let summary = &answer.value.run.summary;
-    summary.duration_ms.or_else(|| summary.started_at.map(|from| between_ms(from, summary.ended_at.unwrap_or(answer.now))))
+    summary
+        .duration_ms
+        .or_else(|| summary.started_at.map(|from| between_ms(from, summary.ended_at.unwrap_or(answer.now))))
 }
 
 /// "1,204 in, 310 out", for whatever kinds of tokens there are.
@@ -149,7 +150,12 @@ pub(super) fn failure(error: &Failure, step: Option<&str>) -> AnyView {
 fn timeline(here: &Here, answer: &At<RunView>) -> AnyView {
     let At { now, value } = answer;
     if value.steps.is_empty() {
-        let view = empty(Icon::Hourglass, "Not started yet", "Its steps appear here as soon as a worker takes it.", ().into_any());
+        let view = empty(
+            Icon::Hourglass,
+            "Not started yet",
+            "Its steps appear here as soon as a worker takes it.",
+            ().into_any(),
+        );
         return view! { <div class="card">{view}</div> }.into_any();
     }
     let stretch = Stretch::of(value, *now);
@@ -265,7 +271,9 @@ fn data(here: &Here, answer: &At<RunView>) -> AnyView {
     let run = &answer.value.run;
     let outputs = match &run.outputs {
         Some(outputs) => json::value(outputs, "Outputs", &here.tenant),
-        None if run.summary.status.is_terminal() => view! { <p class="quiet">"The run ended without an output."</p> }.into_any(),
+        None if run.summary.status.is_terminal() => {
+            view! { <p class="quiet">"The run ended without an output."</p> }.into_any()
+        }
         None => view! { <p class="quiet">"Not there yet: the run goes on."</p> }.into_any(),
     };
     view! {

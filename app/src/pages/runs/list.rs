@@ -5,7 +5,6 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
 use super::table;
-use crate::icon::Icon;
 use crate::components::figure::{count_text, empty};
 use crate::components::loaded::loaded;
 use crate::components::page::Head;
@@ -13,6 +12,7 @@ use crate::components::status::run_word;
 use crate::context::{Here, here};
 use crate::data::{At, RunFilter, RunsView, Since};
 use crate::forms::path;
+use crate::icon::Icon;
 use crate::islands::Live;
 use crate::load::ask;
 
@@ -33,7 +33,8 @@ impl Words {
         for (key, value) in
             [("status", &self.status), ("flow", &self.flow), ("since", &self.since), ("cursor", &self.cursor)]
         {
-            if !value.is_empty() && !(key == "since" && value == Since::default().as_str()) {
+            let usual = key == "since" && value == Since::default().as_str();
+            if !value.is_empty() && !usual {
                 out.push(lead);
                 out.push_str(key);
                 out.push('=');
@@ -95,12 +96,20 @@ fn list(here: &Here, words: &Words, answer: &At<RunsView>) -> AnyView {
         let filtered = *words != Words::default();
         let view = if filtered {
             let clear = path::section(&here.tenant, "runs");
-            empty(Icon::Search, "No runs match", "Nothing under this filter. Widen the time or clear it.",
-                view! { <a class="button" href=clear>"Clear the filter"</a> }.into_any())
+            empty(
+                Icon::Search,
+                "No runs match",
+                "Nothing under this filter. Widen the time or clear it.",
+                view! { <a class="button" href=clear>"Clear the filter"</a> }.into_any(),
+            )
         } else {
             let flows = path::section(&here.tenant, "flows");
-            empty(Icon::Activity, "No runs in the last 7 days", "Runs appear here as they happen, from the console and the API alike.",
-                view! { <a class="button" href=flows>"Choose a flow"</a> }.into_any())
+            empty(
+                Icon::Activity,
+                "No runs in the last 7 days",
+                "Runs appear here as they happen, from the console and the API alike.",
+                view! { <a class="button" href=flows>"Choose a flow"</a> }.into_any(),
+            )
         };
         view! { <div class="card">{view}</div> }.into_any()
     } else {
@@ -108,7 +117,8 @@ fn list(here: &Here, words: &Words, answer: &At<RunsView>) -> AnyView {
     };
     let next = value.page.next_cursor.clone().filter(|_| value.page.has_more);
     let older = next.map(|cursor| Words { cursor, ..words.clone() }.address(&here.tenant));
-    let newest = (!words.cursor.is_empty()).then(|| Words { cursor: String::new(), ..words.clone() }.address(&here.tenant));
+    let newest =
+        (!words.cursor.is_empty()).then(|| Words { cursor: String::new(), ..words.clone() }.address(&here.tenant));
     view! {
         {filters(here, words, value)}
         {rows}

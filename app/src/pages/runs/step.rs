@@ -4,13 +4,13 @@ use domain::wire::{AttemptView, StepView};
 use leptos::prelude::*;
 
 use super::detail::failure;
-use crate::icon::Icon;
 use crate::components::figure::{count_text, money_or_dash};
 use crate::components::json;
 use crate::components::status::{step_pill, step_word};
 use crate::components::time::{between_ms, duration_or, duration_text};
 use crate::forms::path;
 use crate::graph::executor_icon;
+use crate::icon::Icon;
 
 pub(super) fn panel(tenant: &str, step: &StepView) -> AnyView {
     let child = step.child_run_id.as_ref().map(|run| {

@@ -54,7 +54,7 @@ fn row(tenant: &str, now: DateTime<Utc>, run: &RunSummary, with_flow: bool) -> A
                 {error.map(|text| view! { <p class="cut error-line">{text}</p> })}
             </td>
             <td class="beside">{run_status(run.status)}</td>
-            <td data-label="Started by"><span class="cut">{run.started_by.clone()}" "<span class="quiet">"by "{run.trigger.clone()}</span></span></td>
+            <td class="whole" data-label="Started by"><span class="cut">{run.started_by.clone()}" "<span class="quiet">"by "{run.trigger.clone()}</span></span></td>
             <td class="number" data-label="Duration">{duration_or(elapsed, "–")}</td>
             <td class="number" data-label="Cost">{money_or_dash(run.cost_nano_usd)}</td>
             <td class="number" data-label="When">{ago(now, run.created_at)}</td>
