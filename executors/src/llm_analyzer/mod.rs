@@ -37,6 +37,7 @@ const MAX_TOKENS: u32 = 4096;
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Config {
     /// What to work on. The default prompt shows it after the instruction.
+    #[serde(default)]
     #[schemars(schema_with = "spec::any_value")]
     text: Option<Value>,
     /// The whole message to the model, instead of the default prompt. `text`, `instruction` and every variable can be used by name.
@@ -48,6 +49,7 @@ struct Config {
     /// `connection/model`; the flow's or the tenant's default unless said.
     model: Option<String>,
     /// A JSON Schema for the answer. The output is then an object that matches it.
+    #[serde(default)]
     #[schemars(schema_with = "spec::any_value")]
     schema: Option<Value>,
     /// How freely the model chooses its words: 0 to 2. The model's own default unless said.
@@ -57,6 +59,7 @@ struct Config {
     #[schemars(range(min = 1, max = 1_000_000))]
     max_tokens: Option<u32>,
     /// Pictures for the model to look at: a file or a list of files.
+    #[serde(default)]
     #[schemars(schema_with = "prompt::images_schema")]
     images: Option<Value>,
     /// Keys of your own become variables of the prompt.
