@@ -43,7 +43,7 @@ pub fn registry(tools: &Tools) -> Registry {
         Arc::new(api_request::ApiRequest::new(tools.egress.clone())),
         Arc::new(conditional::Conditional::new()),
         Arc::new(data_combiner::DataCombiner::new()),
-        Arc::new(data_transformer::DataTransformer::new()),
+        Arc::new(data_transformer::DataTransformer::new(Arc::clone(&tools.sandbox))),
         Arc::new(document_extractor::DocumentExtractor::new(Arc::clone(&tools.sandbox))),
         Arc::new(fail::Fail::new()),
         Arc::new(file_analyzer::FileAnalyzer::new(Arc::clone(&tools.sandbox))),
@@ -57,8 +57,8 @@ pub fn registry(tools: &Tools) -> Registry {
     Registry::new(all)
 }
 
-/// Adds what runs in a sandbox child on behalf of executors: reading documents.
+/// Adds what runs in a sandbox child on behalf of executors: reading documents, costly expressions.
 #[must_use]
 pub fn sandbox_handlers(handlers: sandbox::Handlers) -> sandbox::Handlers {
-    documents::handlers(handlers)
+    data_transformer::handlers(documents::handlers(handlers))
 }

@@ -5,6 +5,8 @@
 
 mod answer;
 mod body;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +53,7 @@ struct Config {
     /// A body as text.
     body: Option<String>,
     /// A file as the body.
+    #[serde(default)]
     #[schemars(schema_with = "spec::file_value")]
     file: Option<Value>,
     /// Who asks.

@@ -5,25 +5,24 @@
 use std::cmp::Ordering;
 
 use domain::Failure;
+use engine::template::Handle;
 use serde_json::Value;
 
-use super::expression::{Evaluator, Formula};
-use super::{OneOrMany, SortBy, SortOrder};
+use super::SortOrder;
+use super::expression::Evaluator;
 use crate::config::flow_fault;
 
-pub(super) fn sorted(evaluator: &Evaluator<'_>, items: Vec<Value>, rules: OneOrMany) -> Result<Vec<Value>, Failure> {
-    let rules = match rules {
-        OneOrMany::One(rule) => vec![rule],
-        OneOrMany::Many(rules) => rules,
-    };
-    let rule = |rule| match rule {
-        SortBy::Field(by) => Ok((Formula::parse_key(&by)?, SortOrder::Asc)),
-        SortBy::Rule { by, order } => Ok((Formula::parse_key(&by)?, order)),
-    };
-    let rules = rules.into_iter().map(rule).collect::<Result<Vec<_>, Failure>>()?;
+pub(super) fn sorted(
+    evaluator: &Evaluator<'_>,
+    items: Vec<Value>,
+    rules: &[(Handle, SortOrder)],
+) -> Result<Vec<Value>, Failure> {
+    if rules.is_empty() {
+        return Ok(items);
+    }
     let mut keyed = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
-        let keys = rules.iter().map(|(formula, _)| formula.value(evaluator, &item, index));
+        let keys = rules.iter().map(|(rule, _)| evaluator.value(*rule, &item, index));
         keyed.push((keys.collect::<Result<Vec<_>, _>>()?, item));
     }
     for place in 0..rules.len() {
@@ -35,7 +34,7 @@ pub(super) fn sorted(evaluator: &Evaluator<'_>, items: Vec<Value>, rules: OneOrM
         }
     }
     keyed.sort_by(|(left, _), (right, _)| {
-        let by_rule = left.iter().zip(right).zip(&rules).map(|((a, b), (_, order))| {
+        let by_rule = left.iter().zip(right).zip(rules).map(|((a, b), (_, order))| {
             let ordering = compare(a, b).unwrap_or(Ordering::Equal);
             if *order == SortOrder::Desc { ordering.reverse() } else { ordering }
         });

@@ -57,6 +57,12 @@ impl Bench {
         done.map(|done| done.output).map_err(|failed| failed.failure)
     }
 
+    /// Runs an executor that takes no file.
+    pub(crate) async fn run_plain(&self, executor: &str, config: Value) -> Result<Value, Failure> {
+        let done = self.registry.get(executor).unwrap().run(&self.call(), config).await;
+        done.map(|done| done.output).map_err(|failed| failed.failure)
+    }
+
     fn call(&self) -> Call {
         Call {
             tenant: TenantId::from_uuid(Uuid::from_u128(1)),
