@@ -2,6 +2,8 @@
 //!
 //! Invariant: every page is whole without a script, every write is a plain form (see [`forms`]), and the browser half is
 //! the islands alone: it sees no page, no data and no route.
+// Views nest deeply, and each level is a type.
+#![recursion_limit = "256"]
 #![expect(unreachable_pub, reason = "the component macro writes `pub` for every component")]
 
 #[cfg(feature = "ssr")]

@@ -7,10 +7,10 @@ use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::bars::{Stretch, draw, draw_axis};
-use super::step::panel;
+use super::step::{panel, skip_words};
 use super::table::short_id;
 use crate::components::field::csrf;
-use crate::components::figure::{count_text, empty, money_or_dash};
+use crate::components::figure::{count_text, dash, empty, money_or_dash};
 use crate::components::json;
 use crate::components::loaded::loaded;
 use crate::components::page::{Head, card, tabs};
@@ -233,7 +233,11 @@ fn steps(here: &Here, answer: &At<RunView>) -> AnyView {
         .map(|step| {
             let href = format!("{}?step={}#step", path::run(&here.tenant, &run), step.name);
             let used = step.usage.as_ref().and_then(|usage| tokens(&UsageTotals { units: usage.units.clone() }));
-            let reason = step.error.as_ref().map(|error| error.message.clone()).or_else(|| step.skip_reason.clone());
+            let reason = step
+                .error
+                .as_ref()
+                .map(|error| error.message.clone())
+                .or_else(|| step.skip_reason.as_deref().map(skip_words));
             view! {
                 <tr class="leads">
                     <td class="main"><a href=href>{step.name.clone()}</a>{reason.map(|text| view! { <p class="cut error-line">{text}</p> })}</td>
@@ -241,7 +245,7 @@ fn steps(here: &Here, answer: &At<RunView>) -> AnyView {
                     <td data-label="Executor"><code>{step.executor.clone()}</code></td>
                     <td class="number" data-label="Attempts">{step.attempts}</td>
                     <td class="number" data-label="Duration">{duration_or(step.duration_ms, "–")}</td>
-                    <td class="number" data-label="Tokens">{used.unwrap_or_else(|| "–".to_owned())}</td>
+                    <td class="number" data-label="Tokens">{used.map_or_else(dash, IntoAny::into_any)}</td>
                     <td class="number" data-label="Cost">{money_or_dash(step.cost_nano_usd)}</td>
                 </tr>
             }

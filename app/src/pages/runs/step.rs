@@ -78,7 +78,7 @@ fn attempt(attempt: &AttemptView) -> AnyView {
 }
 
 /// Why a step was skipped, in words.
-fn skip_words(reason: &str) -> String {
+pub(super) fn skip_words(reason: &str) -> String {
     match reason {
         "condition" => "its condition was false".to_owned(),
         "upstream_failed" => "a step it follows failed".to_owned(),
