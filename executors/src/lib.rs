@@ -27,6 +27,8 @@ mod text_analyzer;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 /// What executors act with. The only ways out: the egress client for the network, the sandbox for untrusted bytes.
 #[derive(Debug, Clone)]

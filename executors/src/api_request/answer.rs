@@ -41,6 +41,7 @@ pub(super) struct Output {
     #[schemars(schema_with = "spec::any_value")]
     body: Value,
     /// The body as a file.
+    #[serde(default)]
     #[schemars(schema_with = "spec::file_value")]
     file: Option<Value>,
     /// True when a run by a test key did not send the request.

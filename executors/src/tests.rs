@@ -1,0 +1,122 @@
+//! What holds for every executor, whichever comes next.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use language::{Catalogue, EffectRule, ExecutorSpec, Folder, Severity};
+use serde_json::{Value, json};
+
+use crate::{Tools, registry};
+
+/// Names of a step's record: an output field of such a name could not be read as `steps.x.field`.
+const RECORD: [&str; 10] =
+    ["status", "success", "skipped", "cached", "attempts", "error", "output", "started_at", "duration_ms", "cost"];
+
+fn catalogue() -> Catalogue {
+    let egress = egress::Client::new(egress::Policy::default()).unwrap();
+    let sandbox = Arc::new(sandbox::Pool::of_this_program().unwrap());
+    registry(&Tools { egress, sandbox }).catalogue()
+}
+
+fn properties(schema: &Value) -> Vec<String> {
+    schema["properties"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn named_fields(spec: &ExecutorSpec) -> Vec<&String> {
+    let main = spec.main_input.iter().map(|main| &main.field);
+    let effect = match &spec.effect {
+        EffectRule::ByMethod { field } => Some(field),
+        EffectRule::Always(_) | EffectRule::StrictestChild => None,
+    };
+    main.chain(effect).chain(&spec.file_fields).chain(&spec.raw_fields).collect()
+}
+
+#[test]
+fn a_spec_names_only_fields_that_it_has() {
+    for spec in catalogue().iter() {
+        let (config, output) = (properties(&spec.config), properties(&spec.output));
+        for field in named_fields(spec) {
+            assert!(config.contains(field), "{}: `{field}` is no field of the config", spec.name);
+        }
+        for marked in &spec.marked {
+            assert!(output.contains(&marked.field), "{}: `{}` is no field of the output", spec.name, marked.field);
+        }
+        for name in RECORD {
+            assert!(!output.iter().any(|field| field == name), "{}: an output field is called `{name}`", spec.name);
+        }
+    }
+}
+
+#[test]
+fn every_schema_is_one_and_every_field_is_described() {
+    for spec in catalogue().iter() {
+        for schema in [&spec.config, &spec.output] {
+            jsonschema::draft202012::new(schema).unwrap_or_else(|error| panic!("{}: {error}", spec.name));
+        }
+        let refuses = spec.config.get("additionalProperties") == Some(&json!(false));
+        assert_eq!(refuses, !spec.open_config, "{}: unknown keys", spec.name);
+        for (field, schema) in spec.config["properties"].as_object().into_iter().flatten() {
+            let described = ["description", "anyOf", "oneOf"].iter().any(|key| schema.get(key).is_some());
+            assert!(described, "{}: `{field}` has no description", spec.name);
+        }
+        assert!(spec.summary.ends_with('.') && spec.summary.len() < 160, "{}: {}", spec.name, spec.summary);
+    }
+}
+
+#[test]
+fn the_least_config_of_each_executor_is_enough() {
+    let file = json!({"file_id": "file_01234567890123456789abcdef"});
+    let least = BTreeMap::from([
+        ("api_request", json!({"url": "https://example.com/"})),
+        ("conditional", json!({"cases": [{"condition": true, "value": 1}]})),
+        ("data_combiner", json!({"sources": {"a": 1}})),
+        ("data_transformer", json!({"data": []})),
+        ("document_extractor", json!({"file": file})),
+        ("fail", json!({"message": "No."})),
+        ("file_analyzer", json!({"file": file})),
+        ("flow_executor", json!({"flow_name": "other"})),
+        ("generic_processor", json!({"file": file})),
+        ("llm_analyzer", json!({"key_phrases": ["a variable of the author's"]})),
+        ("log", json!({"message": {"any": "value"}})),
+        ("ocr_processor", json!({"file": file})),
+        ("text_analyzer", json!({"text": "x"})),
+    ]);
+    for spec in catalogue().iter() {
+        let config = least.get(spec.name.as_str()).unwrap_or_else(|| panic!("{} has no least config here", spec.name));
+        let validator = jsonschema::draft202012::new(&spec.config).unwrap();
+        let problems: Vec<String> = validator.iter_errors(config).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{}: {problems:?}", spec.name);
+    }
+}
+
+fn texts(folder: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            texts(&path, base, found);
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            found.insert(path.strip_prefix(base).unwrap().to_string_lossy().into_owned(), text);
+        }
+    }
+}
+
+#[test]
+fn every_shipped_flow_fits_this_catalogue() {
+    let catalogue = catalogue();
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flows");
+    let mut count = 0;
+    for entry in std::fs::read_dir(library).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(yaml) = std::fs::read_to_string(path.join("flow.yaml")) else { continue };
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut files = BTreeMap::new();
+        texts(&path, &path, &mut files);
+        files.remove("flow.yaml");
+        let compiled = language::compile(&Folder { name: Some(name.clone()), yaml, files }, &catalogue);
+        let errors: Vec<_> = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(errors.is_empty() && compiled.plan.is_some(), "{name}: {errors:#?}");
+        count += 1;
+    }
+    assert!(count >= 9, "only {count} flows were found");
+}
