@@ -111,9 +111,16 @@ impl Executor for Nest {
             key: format!("{}#{}", call.key, call.attempt),
         };
         let child = call.children.start(request).await?;
-        let settled = call.children.wait(child).await.map_err(|error| Failure::new(FailureKind::Internal, "internal", error.to_string()))?;
-        settled.error.map_or_else(|| Ok(Done::free(settled.outputs)), |error| Err(error.into()))
+        match call.children.wait(child).await {
+            Ok(Settled { error: None, outputs, .. }) => Ok(Done::free(outputs)),
+            Ok(Settled { error: Some(error), .. }) => Err(error.into()),
+            Err(error) => Err(Failure::new(FailureKind::Internal, "internal", error.to_string()).into()),
+        }
     }
+}
+
+fn any() -> Value {
+    json!({})
 }
 
 fn main_input(field: &str, kind: DataKind, list: bool) -> Option<MainInput> {
@@ -133,6 +140,8 @@ pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
         ExecutorSpec {
             main_input: main_input("text", DataKind::Text, false),
             file_fields: vec!["prompt_file".to_owned()],
+            open_config: true,
+            config: json!({"type": "object", "properties": {"prompt": any(), "prompt_file": any(), "system": any(), "text": any(), "give": any()}}),
             ..spec("writer")
         },
         ExecutorSpec { main_input: main_input("sources", DataKind::Data, true), ..spec("combiner") },

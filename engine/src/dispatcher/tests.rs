@@ -144,8 +144,8 @@ fn random_plan(dice: &mut Dice, racy: bool) -> Plan {
 }
 
 fn add_needs(dice: &mut Dice, step: &mut StepPlan, index: usize, steps: &[StepPlan], groups: &[GroupPlan], own: Option<usize>) {
-    for earlier in 0..index {
-        let same = own.is_some() && steps[earlier].group == own;
+    for (earlier, other) in steps.iter().enumerate().take(index) {
+        let same = own.is_some() && other.group == own;
         if !same && dice.chance(30) {
             let why = dice.pick(&[NeedKind::Declared, NeedKind::ReadOutput, NeedKind::ReadRecord, NeedKind::Order, NeedKind::MainInput]);
             step.needs.push(Need { target: Target::Step(earlier), why: vec![why] });
@@ -173,8 +173,8 @@ impl Outside {
         Dice(self.seed ^ (step as u64).wrapping_mul(0x5851_F42D_4C95_7F2D) ^ what.wrapping_mul(0x1405_7B7E_F767_814F))
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
+    fn obey(&mut self, command: &Command) {
+        match *command {
             Command::RenderVars => self.due.push(Signal::VarsRendered(Ok(json!({})))),
             Command::RenderCondition { step } => {
                 let mut fate = self.fate(step, 1000);
@@ -265,7 +265,7 @@ fn simulate(graph: &Graph, seed: u64, crash_percent: u64, cancel: bool) -> Simul
             {
                 journal.append(&mut unflushed);
             }
-            outside.obey(command);
+            outside.obey(&command);
         }
         if dice.chance(20) || state.end.is_some() {
             journal.append(&mut unflushed);
@@ -326,6 +326,26 @@ fn check(graph: &Graph, run: &Simulated) {
     }
 }
 
+#[test]
+fn the_dice_reach_every_corner() {
+    let (mut runs, mut steps) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..1_500 {
+        let graph = Graph::new(Arc::new(random_plan(&mut Dice(seed), true)), &Registry::default());
+        let run = simulate(&graph, seed, 10, seed % 5 == 0);
+        runs.insert(run.state.end.as_ref().map(|end| end.status));
+        steps.extend(run.state.steps.iter().map(|step| format!("{} {}", step.status, step.reason.map_or("", crate::event::SkipReason::as_str))));
+    }
+    let ends = [None, Some(RunStatus::Succeeded), Some(RunStatus::Failed), Some(RunStatus::Cancelled)];
+    assert_eq!(runs, BTreeSet::from(ends));
+    for corner in [
+        "succeeded ", "failed ", "needs_attention ", "skipped condition", "skipped upstream_failed", "skipped upstream_skipped",
+        "skipped run_if", "skipped fail_fast", "skipped group_joined", "skipped cancelled", "cancelled fail_fast",
+        "cancelled group_joined", "cancelled cancelled",
+    ] {
+        assert!(steps.contains(corner), "{corner} was never reached: {steps:?}");
+    }
+}
+
 fn result(run: &Simulated) -> (Option<RunStatus>, Vec<(StepStatus, u32)>) {
     let steps = run.state.steps.iter().map(|step| (step.status, step.attempts)).collect();
     (run.state.end.as_ref().map(|end| end.status), steps)
@@ -339,10 +359,7 @@ fn seeds() -> u64 {
 fn for_each_seed(run: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in 0..seeds() {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            #[expect(clippy::print_stderr, reason = "the seed is what reproduces the failure")]
-            {
-                eprintln!("broken by seed {seed}");
-            }
+            eprintln!("broken by seed {seed}");
             std::panic::resume_unwind(panic);
         }
     }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId};
 use futures_util::FutureExt as _;
-use language::plan::StepIndex;
+use language::plan::{StepIndex, StepPlan};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -97,7 +97,7 @@ impl Driver {
             tenant: self.run.tenant,
             run: self.run.id,
             step: plan.name.clone(),
-            instruction: plan.description.clone().unwrap_or_else(|| in_words(&plan.name)),
+            instruction: instruction(plan),
             attempt,
             key: format!("{}/{}/main{epoch}", self.run.id, plan.name),
             deadline: self.deadline(step),
@@ -135,6 +135,11 @@ impl Driver {
         };
         limits.into_iter().filter_map(left).min().and_then(|left| Instant::now().checked_add(left))
     }
+}
+
+/// What the step is to do, for people and models.
+pub(super) fn instruction(plan: &StepPlan) -> String {
+    plan.description.clone().unwrap_or_else(|| in_words(&plan.name))
 }
 
 /// `analyze_sentiment` as `Analyze sentiment`.

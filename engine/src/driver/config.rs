@@ -7,6 +7,7 @@ use language::plan::StepIndex;
 use serde_json::{Map, Value};
 
 use super::Driver;
+use super::attempt::instruction;
 use super::render::Missed;
 use crate::dispatcher::{Configured, Signal};
 use crate::run::DriveError;
@@ -27,7 +28,7 @@ impl Driver {
         };
         let nonce = format!("{:032x}", rand::random::<u128>());
         let mut shapes: Vec<&Ready> = vec![&prepared.steps[step].config];
-        shapes.extend(prepared.steps[step].files.iter().map(|(_, ready)| ready));
+        shapes.extend(prepared.steps[step].prompts.iter().map(|(_, ready)| ready));
         let (mut render, outside) = self.prepare_render(&shapes, Some(&nonce)).await?;
         let plan = prepared.plan().clone();
         let work = async move {
@@ -64,19 +65,10 @@ async fn configure(
     if let Some((field, value)) = main {
         config.entry(field).or_insert(value);
     }
-    for (field, shape) in &ready.files {
-        // The text of a file sees the step's other config by name; `steps`, `inputs` ... stay what they are.
-        for (name, value) in config.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
-            render.scope.set_json(name, value);
-            if let Some(parts) = &mut render.parts {
-                parts.roots.insert(name.clone(), value.clone());
-            }
-        }
-        let text = render.render(shape).await.map_err(|missed| (missed, format!("/{field}_file")))?;
-        config.insert(field.clone(), text);
-    }
+    let texts = prompts(prepared, step, render, &config).await?;
+    config.extend(texts);
     let mut config = Value::Object(config);
-    let reads_secrets = ready.config.reads.reads("secrets") || ready.files.iter().any(|(_, file)| file.reads.reads("secrets"));
+    let reads_secrets = ready.config.reads.reads("secrets") || ready.prompts.iter().any(|(_, prompt)| prompt.reads.reads("secrets"));
     let secrets = if reads_secrets {
         Prepared::take_secrets(&mut config, nonce).map_err(|fault| (Missed::Fault(fault), String::new()))?
     } else {
@@ -88,6 +80,32 @@ async fn configure(
         return Err((Missed::Ours(Failure::new(FailureKind::Flow, "config_invalid", message)), pointer));
     }
     Ok(Configured { config, secrets })
+}
+
+/// The texts that see the rest of the step's config by name, and its instruction; `steps`, `inputs` ... stay what they
+/// are.
+async fn prompts(
+    prepared: &Prepared,
+    step: StepIndex,
+    render: &mut super::render::Render,
+    config: &Map<String, Value>,
+) -> Result<Map<String, Value>, Misses> {
+    let ready = &prepared.steps[step];
+    let plan = &prepared.plan().steps[step];
+    let mut texts = Map::new();
+    if ready.prompts.is_empty() {
+        return Ok(texts);
+    }
+    render.set("instruction", &Value::String(instruction(plan)));
+    for (name, value) in config.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
+        render.set(name, value);
+    }
+    for (field, prompt) in &ready.prompts {
+        let place = if plan.config.contains_key(field) { format!("/{field}") } else { format!("/{field}_file") };
+        let text = render.render(prompt).await.map_err(|missed| (missed, place))?;
+        texts.insert(field.clone(), text);
+    }
+    Ok(texts)
 }
 
 const RESERVED: &[&str] = &["inputs", "steps", "vars", "run", "flow", "secrets"];

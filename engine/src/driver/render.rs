@@ -49,6 +49,14 @@ impl Missed {
 }
 
 impl Render {
+    /// Puts a name into the scope.
+    pub(super) fn set(&mut self, name: &str, value: &Value) {
+        self.scope.set_json(name, value);
+        if let Some(parts) = &mut self.parts {
+            parts.roots.insert(name.to_owned(), value.clone());
+        }
+    }
+
     pub(super) async fn render(&self, ready: &Ready) -> Result<Value, Missed> {
         match (&self.sandbox, &self.parts) {
             (Some(pool), Some(parts)) if ready.weight == Weight::Costly => {
@@ -141,10 +149,7 @@ impl Driver {
             for (name, shape) in &prepared.vars {
                 // Each sees those above it.
                 let so_far = Value::Object(vars.clone());
-                render.scope.set_json("vars", &so_far);
-                if let Some(parts) = &mut render.parts {
-                    parts.roots.insert("vars".to_owned(), so_far);
-                }
+                render.set("vars", &so_far);
                 match render.render(shape).await {
                     Ok(value) => vars.insert(name.clone(), value),
                     Err(missed) => return Ok(Signal::VarsRendered(Err(missed.failure(None)))),

@@ -526,6 +526,28 @@ async fn a_prompt_file_sees_the_scope_and_the_steps_other_config() {
 }
 
 #[tokio::test]
+async fn an_inline_prompt_sees_variables_main_input_and_instruction() {
+    let stage = Stage::new(
+        r#"
+steps:
+  - {name: read, executor: reader, config: {give: {text: some trees}}}
+  - name: name_trees
+    executor: writer
+    config:
+      system: "For {{ audience }}."
+      prompt: "{{ instruction }}: {{ text }} {% for word in words %}[{{ word }}]{% endfor %}"
+      audience: "{{ inputs.who }}"
+      words: [oak, elm]
+"#,
+    );
+    let stage = stage.with(json!({"who": "Ada", "doc": file_value("a.pdf")}));
+    let ran = stage.go().await;
+    assert_eq!(status(&ran), RunStatus::Succeeded, "{ran:#?}");
+    assert_eq!(stage.config("name_trees")["prompt"], "Name trees: some trees [oak][elm]");
+    assert_eq!(stage.config("name_trees")["system"], "For Ada.");
+}
+
+#[tokio::test]
 async fn vars_are_evaluated_once_in_order_and_outputs_are_templates() {
     let stage = Stage::new(
         r#"

@@ -33,12 +33,13 @@ pub struct Ready {
 /// One step, compiled.
 pub struct PreparedStep {
     pub condition: Option<Ready>,
-    /// Without raw and file fields.
+    /// Without raw fields and prompts.
     pub config: Ready,
     /// Handed over as written.
     pub raw: Map<String, Json>,
-    /// Templates from files of the folder, by the field that takes their text.
-    pub files: Vec<(String, Ready)>,
+    /// Rendered last, because they see the rest of the config by name: prompts, written here or in a file of the folder,
+    /// by the field that takes their text.
+    pub prompts: Vec<(String, Ready)>,
     pub fallback: Option<Ready>,
     /// For a main input that is a list: the steps whose whole outputs are listed, where the config says nothing else.
     pub listed_steps: Option<Vec<String>>,
@@ -161,7 +162,7 @@ impl Compiler {
             condition: parts.condition.map(|shape| self.ready(shape)),
             config: self.ready(parts.config),
             raw: parts.raw,
-            files: parts.files.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
+            prompts: parts.prompts.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
             fallback: parts.fallback.map(|shape| self.ready(shape)),
             listed_steps: parts.listed_steps,
             validator: parts.executor.as_ref().and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
@@ -175,7 +176,7 @@ struct Parts {
     condition: Option<Shape>,
     config: Shape,
     raw: Map<String, Json>,
-    files: Vec<(String, Shape)>,
+    prompts: Vec<(String, Shape)>,
     fallback: Option<Shape>,
     listed_steps: Option<Vec<String>>,
     executor: Option<Arc<dyn Executor>>,
@@ -185,6 +186,10 @@ fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, 
     let mut sources = BTreeMap::new();
     let mut reads = BTreeMap::new();
     for (name, text) in &plan.files {
+        // The environment would parse it when it is asked for, so what nests too much is not given at all.
+        if language::too_complex(text).is_some() {
+            continue;
+        }
         // A file that does not parse is given as it is: using it says why.
         match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
             Ok(stmt) => {
@@ -200,6 +205,9 @@ fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, 
     (sources, reads)
 }
 
+/// Where an executor takes variables, these texts see them.
+const PROMPT_FIELDS: &[&str] = &["system", "prompt"];
+
 fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> Parts {
     let step = &plan.steps[index];
     let executor = registry.get(&step.executor).cloned();
@@ -211,12 +219,22 @@ fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups
             raw.insert(field.clone(), value);
         }
     }
-    let mut files = Vec::new();
+    let mut prompts = Vec::new();
+    if spec.is_some_and(|spec| spec.open_config) {
+        for field in PROMPT_FIELDS {
+            let Some(text) = config.get(*field).filter(|value| value.is_string()) else { continue };
+            let shape = Shape::new(text, &format!("steps/{}/{field}", step.name), groups);
+            if !matches!(shape, Shape::Literal(_)) {
+                config.shift_remove(*field);
+                prompts.push(((*field).to_owned(), shape));
+            }
+        }
+    }
     for field in spec.map(|spec| spec.file_fields.as_slice()).unwrap_or_default() {
         let Some(name) = config.get(field).and_then(Json::as_str).map(str::to_owned) else { continue };
         config.shift_remove(field);
         let target = field.strip_suffix("_file").unwrap_or(field).to_owned();
-        files.push((target, file_template(plan, &name, groups)));
+        prompts.push((target, file_template(plan, &name, groups)));
     }
     let listed_steps = spec
         .and_then(|spec| spec.main_input.as_ref())
@@ -230,7 +248,7 @@ fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups
         }),
         config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), groups),
         raw,
-        files,
+        prompts,
         fallback: match &step.on_error {
             OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
             OnError::Fail | OnError::Continue => None,
@@ -252,6 +270,9 @@ fn file_template(plan: &Plan, name: &str, groups: Groups<'_>) -> Shape {
 
 fn file_weight(plan: &Plan, name: &str, groups: Groups<'_>) -> Weight {
     let text = plan.files.get(name).map_or("", String::as_str);
+    if language::too_complex(text).is_some() {
+        return Weight::Cheap;
+    }
     minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default())
         .map_or(Weight::Cheap, |stmt| Analysis::of_stmt(&stmt, groups).weight)
 }

@@ -4,7 +4,7 @@
 
 use minijinja::machinery::{self, ast};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error};
+use minijinja::Environment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -35,21 +35,26 @@ pub struct Template {
 impl Template {
     /// A string of a config: text with templates in it, or one expression.
     pub(super) fn of_text(name: String, source: &str, groups: Groups<'_>) -> Self {
-        let parsed = machinery::parse(source, "template", SyntaxConfig::default());
-        match parsed {
-            Err(error) => Self::broken(name, source, &error),
-            Ok(stmt) => match single_expression(&stmt, source) {
-                Some(expression) => Self::of_expression(name, expression, groups),
-                None => Self::made(name, source, Analysis::of_stmt(&stmt, groups), false),
-            },
+        if let Some(expression) = single_expression(source) {
+            return Self::of_expression(name, expression, groups);
+        }
+        if let Some(why) = language::too_complex(source) {
+            return Self::broken(name, source, Fault::new("template_limit", format!("The template is too complex: {why}.")));
+        }
+        match machinery::parse(source, "template", SyntaxConfig::default()) {
+            Ok(stmt) => Self::made(name, source, Analysis::of_stmt(&stmt, groups), false),
+            Err(error) => Self::broken(name, source, Fault::of(&error, source)),
         }
     }
 
     /// An expression without its braces.
     pub(super) fn of_expression(name: String, source: &str, groups: Groups<'_>) -> Self {
+        if let Some(why) = language::too_complex(&format!("{{{{ {source} }}}}")) {
+            return Self::broken(name, source, Fault::new("template_limit", format!("The template is too complex: {why}.")));
+        }
         match machinery::parse_expr(source) {
             Ok(expr) => Self::made(name, source, Analysis::of_expr(&expr, groups), true),
-            Err(error) => Self::broken(name, source, &error),
+            Err(error) => Self::broken(name, source, Fault::of(&error, source)),
         }
     }
 
@@ -60,7 +65,7 @@ impl Template {
         Self { name, source: source.to_owned(), compiled, native, weight, reads, broken: None }
     }
 
-    fn broken(name: String, source: &str, error: &Error) -> Self {
+    fn broken(name: String, source: &str, fault: Fault) -> Self {
         Self {
             name,
             source: source.to_owned(),
@@ -68,7 +73,7 @@ impl Template {
             native: false,
             weight: Weight::Cheap,
             reads: Reads::default(),
-            broken: Some(Fault::of(error, source)),
+            broken: Some(fault),
         }
     }
 
@@ -88,11 +93,16 @@ impl Template {
     }
 }
 
-/// The inside of a string that is exactly one `{{ expression }}`.
-fn single_expression<'s>(stmt: &ast::Stmt<'_>, source: &'s str) -> Option<&'s str> {
-    let ast::Stmt::Template(template) = stmt else { return None };
+/// The inside of a string that is exactly one `{{ expression }}`, blanks around it aside.
+fn single_expression(source: &str) -> Option<&str> {
+    let trimmed = source.trim();
+    let inside = trimmed.strip_prefix("{{")?.strip_suffix("}}")?;
+    if language::too_complex(trimmed).is_some() {
+        return None;
+    }
+    let stmt = machinery::parse(trimmed, "template", SyntaxConfig::default()).ok()?;
+    let ast::Stmt::Template(template) = &stmt else { return None };
     let [ast::Stmt::EmitExpr(_)] = template.children.as_slice() else { return None };
-    let inside = source.strip_prefix("{{")?.strip_suffix("}}")?;
     let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
     Some(inside.strip_suffix(['-', '+']).unwrap_or(inside))
 }

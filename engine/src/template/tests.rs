@@ -28,7 +28,9 @@ fn exactly_one_expression_keeps_its_type_and_all_else_is_text() {
     assert_eq!(value("{{ inputs.n }}"), json!(1234.5));
     assert_eq!(value("{{- 1 -}}"), json!(1));
     assert_eq!(value("{{ {'a': [1, none]} }}"), json!({"a": [1, null]}));
-    assert_eq!(value("{{ 1 }} "), json!("1 "));
+    assert_eq!(value(" {{ 1 }}\n"), json!(1));
+    assert_eq!(value("{{ 1 }} €"), json!("1 €"));
+    assert_eq!(value("{{ 1 }} and {{ 2 }}"), json!("1 and 2"));
     assert_eq!(value("{{ 1 }}{{ 2 }}"), json!("12"));
     assert_eq!(value("{{ '}}' }}"), json!("}}"));
     assert_eq!(value("{{ 9007199254740993 }}"), json!(9_007_199_254_740_993_u64));
@@ -101,4 +103,18 @@ fn a_fault_points_into_the_shape() {
     shape.add_to(&mut environment);
     let fault = shape.render(&environment, &Scope::default()).expect_err("nothing is not defined");
     assert_eq!(fault.pointer, "/a/1");
+}
+
+#[test]
+fn every_word_that_the_checker_knows_is_registered() {
+    use language::names::{FILTERS, FUNCTIONS, TESTS};
+    for name in FILTERS {
+        assert_eq!(value(&format!("{{{{ '{name}' is filter }}}}")), json!(true), "filter {name}");
+    }
+    for name in TESTS {
+        assert_eq!(value(&format!("{{{{ '{name}' is test }}}}")), json!(true), "test {name}");
+    }
+    for name in FUNCTIONS {
+        assert_eq!(value(&format!("{{{{ {name} is defined }}}}")), json!(true), "function {name}");
+    }
 }
