@@ -22,12 +22,12 @@ pub(super) struct Formulas {
 }
 
 impl Formulas {
-    pub(super) fn new(with: Map<String, Value>) -> Result<Self, Failure> {
+    pub(super) fn new(with: &Map<String, Value>) -> Result<Self, Failure> {
         if let Some(name) = NAMES.iter().find(|name| with.contains_key(**name)) {
             return Err(flow_fault("config_invalid", format!("`with` cannot name `{name}`: it is the element's own.")));
         }
         let mut scope = Scope::default();
-        for (name, value) in &with {
+        for (name, value) in with {
             scope.set_json(name, value);
         }
         Ok(Self { expressions: Expressions::default(), with: scope })

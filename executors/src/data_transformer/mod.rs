@@ -172,7 +172,7 @@ struct Transformation {
 impl Transformation {
     fn parse(config: Config) -> Result<Self, Failure> {
         let Config { data, jmespath, filter, sort, map, group_by, with, schema } = config;
-        let mut formulas = Formulas::new(with)?;
+        let mut formulas = Formulas::new(&with)?;
         let rules = match sort {
             None => Vec::new(),
             Some(OneOrMany::One(rule)) => vec![rule],

@@ -95,9 +95,9 @@ pub(super) fn of(text: &Text<'_>) -> Sentiment {
             let turned = before.iter().filter(|word| lexicon.negates(word)).count() % 2 == 1;
             let value = weight * degree * if turned { TURNED } else { 1.0 };
             if value > 0.0 {
-                positive += 1
+                positive += 1;
             } else {
-                negative += 1
+                negative += 1;
             }
             sum += value;
         }
