@@ -39,9 +39,15 @@ pub enum SecretPart {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The first entry of an epoch. `vars` are evaluated here, once.
-    RunStarted { epoch: u32, vars: Value },
+    RunStarted {
+        epoch: u32,
+        vars: Value,
+    },
     /// The condition was evaluated: once, when the step became ready.
-    ConditionSettled { step: String, holds: bool },
+    ConditionSettled {
+        step: String,
+        holds: bool,
+    },
     /// The config was rendered: once, reused by every attempt. Strings with secrets are masked in `config`.
     StepConfigured {
         step: String,
@@ -50,9 +56,16 @@ pub enum Event {
         secrets: Vec<SecretUse>,
     },
     /// An attempt begins; durable before any effect that is not pure.
-    AttemptStarted { step: String, attempt: u32 },
+    AttemptStarted {
+        step: String,
+        attempt: u32,
+    },
     /// A child run belongs to the running attempt.
-    ChildStarted { step: String, attempt: u32, run_id: RunId },
+    ChildStarted {
+        step: String,
+        attempt: u32,
+        run_id: RunId,
+    },
     /// An attempt ended without settling the step: another follows at `retry_at`.
     AttemptFailed {
         step: String,
@@ -83,8 +96,14 @@ pub enum Event {
         taken_on: bool,
     },
     /// A step parks because nobody knows what became of its last call.
-    StepNeedsAttention { step: String, attempt: u32, failure: Failure },
-    CancelRequested { by: String },
+    StepNeedsAttention {
+        step: String,
+        attempt: u32,
+        failure: Failure,
+    },
+    CancelRequested {
+        by: String,
+    },
     /// The run reached a terminal status of this epoch.
     RunSettled {
         status: RunStatus,
@@ -108,7 +127,10 @@ fn is_false(value: &bool) -> bool {
 pub enum Stored {
     Inline(Value),
     /// A JSON document in the blob store.
-    Blob { blob: String, size_bytes: u64 },
+    Blob {
+        blob: String,
+        size_bytes: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -79,7 +79,11 @@ pub struct Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("run", &self.run).field("step", &self.step).field("attempt", &self.attempt).finish()
+        f.debug_struct("Call")
+            .field("run", &self.run)
+            .field("step", &self.step)
+            .field("attempt", &self.attempt)
+            .finish()
     }
 }
 

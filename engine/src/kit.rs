@@ -11,7 +11,9 @@ use language::plan::Plan;
 use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
 use serde_json::{Value, json};
 
-use crate::memory::{FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryJournal, Unobserved, World, WorldParts, new_run_id};
+use crate::memory::{
+    FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryJournal, Unobserved, World, WorldParts, new_run_id,
+};
 use crate::ports::{Children, Clock, PortError, SystemClock};
 use crate::*;
 

@@ -46,7 +46,9 @@ impl Iterator for Delays<'_> {
 /// What becomes of a step whose attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Again { after: Duration },
+    Again {
+        after: Duration,
+    },
     GiveUp,
     /// Something was sent and nobody knows what became of it.
     Attention,
@@ -75,7 +77,11 @@ pub fn verdict(policy: &RetryPolicy, effect: Effect, failure: &Failure, spent: S
         Some(asked) => Duration::from_millis(asked),
         None => jittered(delay, policy.jitter, jitter),
     };
-    if spent.elapsed + after > Duration::from_millis(policy.max_elapsed_ms) { Verdict::GiveUp } else { Verdict::Again { after } }
+    if spent.elapsed + after > Duration::from_millis(policy.max_elapsed_ms) {
+        Verdict::GiveUp
+    } else {
+        Verdict::Again { after }
+    }
 }
 
 /// Whether the fault leaves open what happened on the other side.

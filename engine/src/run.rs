@@ -74,7 +74,10 @@ pub struct Control {
 pub enum Outcome {
     Settled(Box<Settled>),
     /// Nothing executes and nothing will before `wake_at` (or before somebody resolves a step): give the lease back.
-    Suspended { status: domain::RunStatus, wake_at: Option<DateTime<Utc>> },
+    Suspended {
+        status: domain::RunStatus,
+        wake_at: Option<DateTime<Utc>>,
+    },
     /// `Control::stop` was heeded.
     Stopped,
 }

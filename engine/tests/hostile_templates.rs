@@ -49,7 +49,10 @@ fn costly() -> Vec<(&'static str, String)> {
         owned("a macro that calls itself", "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}"),
         owned("a file that includes itself", "{% include 'self.j2' %}"),
         owned("files that include each other twice", "{% include 'two.j2' %}"),
-        owned("a namespace that swallows itself", "{% set n = namespace(l=[]) %}{% for i in range(100000) %}{% set n.l = n.l + [n.l] %}{% endfor %}{{ n.l }}"),
+        owned(
+            "a namespace that swallows itself",
+            "{% set n = namespace(l=[]) %}{% for i in range(100000) %}{% set n.l = n.l + [n.l] %}{% endfor %}{{ n.l }}",
+        ),
         owned("recursive loop", "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}"),
         owned("a regular expression that backtracks elsewhere", "{{ ('a' * 30000 ~ 'b')|regex_find('(a+)+$') }}"),
         owned("a giant regular expression", "{{ 'a'|regex_find('((a{1000}){1000}){1000}') }}"),
@@ -127,7 +130,12 @@ fn pool() -> Pool {
     Pool::new(config)
 }
 
-async fn in_child(pool: &Pool, prepared: &Prepared, ready: &Ready, wall: Duration) -> Result<Result<Value, Fault>, SandboxError> {
+async fn in_child(
+    pool: &Pool,
+    prepared: &Prepared,
+    ready: &Ready,
+    wall: Duration,
+) -> Result<Result<Value, Fault>, SandboxError> {
     let job = serde_json::to_value(prepared.job(ready, scope())).expect("a job is JSON");
     let limits = Limits { wall, cpu: wall, memory_bytes: 128 << 20, ..Limits::default() };
     let answer = pool.run(JOB, job, Bytes::new(), limits).await?;
@@ -147,7 +155,10 @@ async fn costly_templates_end_in_their_child() {
         if let Ok(Ok(value)) = &result {
             assert!(value.to_string().len() < 1 << 20, "{name} gave {} bytes", value.to_string().len());
         }
-        assert!(!matches!(result, Err(SandboxError::Start(_) | SandboxError::UnknownJob(_) | SandboxError::Refused(_))), "{name}: {result:?}");
+        assert!(
+            !matches!(result, Err(SandboxError::Start(_) | SandboxError::UnknownJob(_) | SandboxError::Refused(_))),
+            "{name}: {result:?}"
+        );
     }
     let fine = prepared("{% for n in inputs.a %}{{ n }},{% endfor %}");
     let ready = fine.outputs.as_ref().expect("there are outputs");
@@ -168,7 +179,9 @@ async fn cheap_templates_end_quickly_here_and_say_the_same_in_a_child() {
         match there {
             Ok(there) => assert_eq!(here, there, "{name}"),
             // A child has less memory than we have; it may give up earlier, never say something else.
-            Err(error) => assert!(matches!(error, SandboxError::Memory | SandboxError::TooLarge { .. }), "{name}: {error:?}"),
+            Err(error) => {
+                assert!(matches!(error, SandboxError::Memory | SandboxError::TooLarge { .. }), "{name}: {error:?}")
+            }
         }
     }
 }
@@ -192,7 +205,10 @@ async fn both_ways_give_the_same_scope() {
     parts.steps.insert("a".to_owned(), record(json!({"text": "hi", "status": "mine", "list": [1, 2]})));
     parts.steps.insert("b".to_owned(), record(json!("plain")));
     let members = vec![("m".to_owned(), record(json!(1)))];
-    parts.groups.insert("g".to_owned(), GroupParts { status: "succeeded".to_owned(), success: Some(true), skipped: false, members });
+    parts.groups.insert(
+        "g".to_owned(),
+        GroupParts { status: "succeeded".to_owned(), success: Some(true), skipped: false, members },
+    );
     parts.nonce = Some("0123456789abcdef".to_owned());
     let pool = pool();
     for (template, expected) in [

@@ -57,7 +57,10 @@ pub(super) fn read_flows(path: &Path) -> Result<Vec<LocalFlow>, Failure> {
     }
     folders.sort();
     if folders.is_empty() {
-        return Err(Failure::new(Exit::NotFound, format!("{} holds no flows: no {FLOW_FILE} in it or one below", path.display())));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("{} holds no flows: no {FLOW_FILE} in it or one below", path.display()),
+        ));
     }
     folders.iter().map(|folder| read_flow(folder)).collect()
 }
@@ -162,8 +165,9 @@ impl engine::memory::FlowLoader for Siblings {
             return Ok(Arc::clone(plan));
         }
         let path = self.folder.join(name);
-        let flow = read_flow(&path)
-            .map_err(|_| fault("unknown_flow", format!("There is no flow `{name}` beside this one ({}).", path.display())))?;
+        let flow = read_flow(&path).map_err(|_| {
+            fault("unknown_flow", format!("There is no flow `{name}` beside this one ({}).", path.display()))
+        })?;
         let compiled = compile(&flow, &self.registry);
         let Some(plan) = compiled.plan else {
             let first = compiled.problems.iter().find(|problem| problem.severity == Severity::Error);

@@ -163,7 +163,8 @@ async fn step_json(world: &World, name: &str, step: &StepState) -> Value {
 }
 
 fn secrets() -> FixedSecrets {
-    let named = std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix(SECRET_PREFIX)?.to_owned(), value)));
+    let named =
+        std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix(SECRET_PREFIX)?.to_owned(), value)));
     FixedSecrets(named.collect())
 }
 
@@ -171,7 +172,8 @@ fn models(file: &std::path::Path) -> Result<FixedModels, Failure> {
     let written = super::bootstrap::read_connections(file)?;
     let mut connections = BTreeMap::new();
     for (name, input) in written.connections {
-        let wrong = |what: &str| Failure::new(Exit::Validation, format!("{}: connection `{name}` {what}", file.display()));
+        let wrong =
+            |what: &str| Failure::new(Exit::Validation, format!("{}: connection `{name}` {what}", file.display()));
         let kind = match input.kind.as_str() {
             "openai" => ModelKind::OpenAi,
             "simulated" => ModelKind::Simulated,

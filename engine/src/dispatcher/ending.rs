@@ -74,7 +74,13 @@ impl Turn<'_> {
         self.settle_run(RunStatus::Failed, None, Some(failure), step);
     }
 
-    fn settle_run(&mut self, status: RunStatus, outputs: Option<Stored>, error: Option<Failure>, failed_step: Option<String>) {
+    fn settle_run(
+        &mut self,
+        status: RunStatus,
+        outputs: Option<Stored>,
+        error: Option<Failure>,
+        failed_step: Option<String>,
+    ) {
         self.emit(Event::RunSettled { status, outputs, error, failed_step });
     }
 

@@ -5,8 +5,8 @@
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, FailureKind, StepStatus};
-use language::plan::{OnError, OnUnknown, StepIndex};
 use language::Effect;
+use language::plan::{OnError, OnUnknown, StepIndex};
 
 use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Timer};
 use super::turn::{Turn, later};
@@ -115,7 +115,13 @@ impl Turn<'_> {
     }
 
     /// Retries, parks or fails. `status` is what the step comes to if it fails.
-    pub(super) fn attempt_failed(&mut self, step: StepIndex, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+    pub(super) fn attempt_failed(
+        &mut self,
+        step: StepIndex,
+        failure: Failure,
+        usage: Option<Usage>,
+        status: StepStatus,
+    ) {
         let state = &self.state.steps[step];
         let attempts = state.attempts;
         let elapsed = state.started_at.map_or(chrono::TimeDelta::zero(), |started| self.at - started);
@@ -187,7 +193,14 @@ impl Turn<'_> {
         }
     }
 
-    fn settle_failed(&mut self, step: StepIndex, failure: Failure, usage: Option<Usage>, status: StepStatus, taken_on: bool) {
+    fn settle_failed(
+        &mut self,
+        step: StepIndex,
+        failure: Failure,
+        usage: Option<Usage>,
+        status: StepStatus,
+        taken_on: bool,
+    ) {
         self.emit(Event::StepSettled {
             step: self.name(step),
             status,

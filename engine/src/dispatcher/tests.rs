@@ -101,7 +101,11 @@ fn random_plan(dice: &mut Dice, racy: bool) -> Plan {
         open = match open {
             Some(group) if dice.chance(60) => Some(group),
             _ if dice.chance(30) => {
-                let join = if racy { dice.pick(&[Join::All, Join::Any, Join::AtLeast(2), Join::AllSettled]) } else { dice.pick(&[Join::All, Join::AllSettled]) };
+                let join = if racy {
+                    dice.pick(&[Join::All, Join::Any, Join::AtLeast(2), Join::AllSettled])
+                } else {
+                    dice.pick(&[Join::All, Join::AllSettled])
+                };
                 groups.push(GroupPlan {
                     name: format!("g{}", groups.len()),
                     line: 1,
@@ -122,32 +126,65 @@ fn random_plan(dice: &mut Dice, racy: bool) -> Plan {
         add_needs(dice, &mut step, index, &steps, &groups, open);
         step.condition = dice.chance(35).then(|| Expression { source: "true".to_owned(), line: 1 });
         if step.condition.is_some() {
-            let needed: Vec<usize> = step.needs.iter().filter_map(|need| match need.target {
-                Target::Step(step) => Some(step),
-                Target::Group(_) => None,
-            }).collect();
+            let needed: Vec<usize> = step
+                .needs
+                .iter()
+                .filter_map(|need| match need.target {
+                    Target::Step(step) => Some(step),
+                    Target::Group(_) => None,
+                })
+                .collect();
             step.watches = needed.into_iter().filter(|_| dice.chance(50)).collect();
         }
-        step.run_if = if dice.chance(75) { RunIf::AllSuccess } else { dice.pick(&[RunIf::AnySuccess, RunIf::AllSettled, RunIf::AnyFailed, RunIf::Always]) };
-        step.on_skip = if dice.chance(80) { OnSkip::Default } else { dice.pick(&[OnSkip::Continue, OnSkip::Cascade, OnSkip::Fail]) };
+        step.run_if = if dice.chance(75) {
+            RunIf::AllSuccess
+        } else {
+            dice.pick(&[RunIf::AnySuccess, RunIf::AllSettled, RunIf::AnyFailed, RunIf::Always])
+        };
+        step.on_skip = if dice.chance(80) {
+            OnSkip::Default
+        } else {
+            dice.pick(&[OnSkip::Continue, OnSkip::Cascade, OnSkip::Fail])
+        };
         step.on_error = match dice.below(6) {
             0 => OnError::Continue,
             1 => OnError::Value(json!("instead")),
             _ => OnError::Fail,
         };
-        step.effect = Some(if racy { dice.pick(&[Effect::Pure, Effect::Idempotent, Effect::Unsafe]) } else { dice.pick(&[Effect::Pure, Effect::Idempotent]) });
-        step.on_unknown = if dice.chance(60) { OnUnknown::Attention } else { dice.pick(&[OnUnknown::Retry, OnUnknown::Fail]) };
-        step.retry = RetryPolicy { max_attempts: 1 + u32::try_from(dice.below(3)).unwrap_or_default(), ..RetryPolicy::default() };
+        step.effect = Some(if racy {
+            dice.pick(&[Effect::Pure, Effect::Idempotent, Effect::Unsafe])
+        } else {
+            dice.pick(&[Effect::Pure, Effect::Idempotent])
+        });
+        step.on_unknown =
+            if dice.chance(60) { OnUnknown::Attention } else { dice.pick(&[OnUnknown::Retry, OnUnknown::Fail]) };
+        step.retry = RetryPolicy {
+            max_attempts: 1 + u32::try_from(dice.below(3)).unwrap_or_default(),
+            ..RetryPolicy::default()
+        };
         steps.push(step);
     }
     plan(steps, groups, racy && dice.chance(25))
 }
 
-fn add_needs(dice: &mut Dice, step: &mut StepPlan, index: usize, steps: &[StepPlan], groups: &[GroupPlan], own: Option<usize>) {
+fn add_needs(
+    dice: &mut Dice,
+    step: &mut StepPlan,
+    index: usize,
+    steps: &[StepPlan],
+    groups: &[GroupPlan],
+    own: Option<usize>,
+) {
     for (earlier, other) in steps.iter().enumerate().take(index) {
         let same = own.is_some() && other.group == own;
         if !same && dice.chance(30) {
-            let why = dice.pick(&[NeedKind::Declared, NeedKind::ReadOutput, NeedKind::ReadRecord, NeedKind::Order, NeedKind::MainInput]);
+            let why = dice.pick(&[
+                NeedKind::Declared,
+                NeedKind::ReadOutput,
+                NeedKind::ReadRecord,
+                NeedKind::Order,
+                NeedKind::MainInput,
+            ]);
             step.needs.push(Need { target: Target::Step(earlier), why: vec![why] });
         }
     }
@@ -183,7 +220,11 @@ impl Outside {
             }
             Command::RenderConfig { step } => {
                 let broken = self.fate(step, 2000).chance(4);
-                let result = if broken { Err(failure(FailureKind::Flow)) } else { Ok(Configured { config: json!({}), secrets: Vec::new() }) };
+                let result = if broken {
+                    Err(failure(FailureKind::Flow))
+                } else {
+                    Ok(Configured { config: json!({}), secrets: Vec::new() })
+                };
                 self.due.push(Signal::ConfigRendered { step, result });
             }
             Command::RenderFallback { step } => {
@@ -287,14 +328,20 @@ fn check(graph: &Graph, run: &Simulated) {
     let folded = State::replay(graph, &run.journal).unwrap();
     for (lived, folded) in run.state.steps.iter().zip(&folded.steps) {
         if lived.status.is_settled() {
-            assert_eq!((lived.status, lived.reason, &lived.carries, &lived.sees), (folded.status, folded.reason, &folded.carries, &folded.sees));
+            assert_eq!(
+                (lived.status, lived.reason, &lived.carries, &lived.sees),
+                (folded.status, folded.reason, &folded.carries, &folded.sees)
+            );
         }
     }
     let ends = run.journal.iter().filter(|entry| matches!(entry.event, Event::RunSettled { .. })).count();
     match &run.state.end {
         Some(_) => {
             assert_eq!(ends, 1, "one terminal entry");
-            assert!(matches!(run.journal.last().map(|entry| &entry.event), Some(Event::RunSettled { .. })), "and it is the last");
+            assert!(
+                matches!(run.journal.last().map(|entry| &entry.event), Some(Event::RunSettled { .. })),
+                "and it is the last"
+            );
             assert_eq!(run.state.unsettled(), 0, "a settled run has only settled steps");
         }
         None => assert!(run.state.needs_attention(), "a run rests only for a person: {:#?}", run.state),
@@ -317,7 +364,11 @@ fn check(graph: &Graph, run: &Simulated) {
                         Target::Group(group) => graph.plan().groups[group].members.clone(),
                     };
                     for member in members {
-                        assert!(settled.contains(graph.name(member)), "{step} starts before {} is settled", graph.name(member));
+                        assert!(
+                            settled.contains(graph.name(member)),
+                            "{step} starts before {} is settled",
+                            graph.name(member)
+                        );
                     }
                 }
             }
@@ -333,14 +384,29 @@ fn the_dice_reach_every_corner() {
         let graph = Graph::new(Arc::new(random_plan(&mut Dice(seed), true)), &Registry::default());
         let run = simulate(&graph, seed, 10, seed % 5 == 0);
         runs.insert(run.state.end.as_ref().map(|end| end.status));
-        steps.extend(run.state.steps.iter().map(|step| format!("{} {}", step.status, step.reason.map_or("", crate::event::SkipReason::as_str))));
+        steps.extend(
+            run.state
+                .steps
+                .iter()
+                .map(|step| format!("{} {}", step.status, step.reason.map_or("", crate::event::SkipReason::as_str))),
+        );
     }
     let ends = [None, Some(RunStatus::Succeeded), Some(RunStatus::Failed), Some(RunStatus::Cancelled)];
     assert_eq!(runs, BTreeSet::from(ends));
     for corner in [
-        "succeeded ", "failed ", "needs_attention ", "skipped condition", "skipped upstream_failed", "skipped upstream_skipped",
-        "skipped run_if", "skipped fail_fast", "skipped group_joined", "skipped cancelled", "cancelled fail_fast",
-        "cancelled group_joined", "cancelled cancelled",
+        "succeeded ",
+        "failed ",
+        "needs_attention ",
+        "skipped condition",
+        "skipped upstream_failed",
+        "skipped upstream_skipped",
+        "skipped run_if",
+        "skipped fail_fast",
+        "skipped group_joined",
+        "skipped cancelled",
+        "cancelled fail_fast",
+        "cancelled group_joined",
+        "cancelled cancelled",
     ] {
         assert!(steps.contains(corner), "{corner} was never reached: {steps:?}");
     }

@@ -80,7 +80,8 @@ impl State {
         } else if met {
             // What went wrong inside is the group's own affair; what came from outside is handed on unless
             // somebody inside succeeded in spite of it.
-            let own: BTreeSet<Node> = carries.iter().copied().filter(|failure| plan.members.contains(failure)).collect();
+            let own: BTreeSet<Node> =
+                carries.iter().copied().filter(|failure| plan.members.contains(failure)).collect();
             self.taken.extend(&own);
             if group.succeeded > 0 {
                 absolved.append(&mut carries);

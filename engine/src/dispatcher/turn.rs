@@ -144,8 +144,8 @@ impl<'a> Turn<'a> {
                 (!met).then_some(SkipReason::RunIf)
             }
             RunIf::AnyFailed => {
-                let met = !state.steps[step].sees.is_empty()
-                    || needs.iter().any(|node| state.node_failed(self.graph, *node));
+                let met =
+                    !state.steps[step].sees.is_empty() || needs.iter().any(|node| state.node_failed(self.graph, *node));
                 (!met).then_some(SkipReason::RunIf)
             }
             RunIf::AllSuccess | RunIf::AllSettled | RunIf::Always => None,

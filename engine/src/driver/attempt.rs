@@ -126,7 +126,10 @@ impl Driver {
         let limits: [(Option<u64>, Option<DateTime<Utc>>); 4] = [
             (plan.steps[step].timeout_ms, Some(now)),
             (plan.steps[step].total_timeout_ms, state.started_at),
-            (group.and_then(|group| plan.groups[group].timeout_ms), group.and_then(|group| self.state.groups[group].started_at)),
+            (
+                group.and_then(|group| plan.groups[group].timeout_ms),
+                group.and_then(|group| self.state.groups[group].started_at),
+            ),
             (plan.timeout_ms, self.state.started_at),
         ];
         let left = |(limit, start): (Option<u64>, Option<DateTime<Utc>>)| {
@@ -228,13 +231,19 @@ async fn grace(cancel: &CancellationToken) {
 
 fn stopped() -> Failed {
     let seconds = limits::CANCEL_GRACE_MS / 1_000;
-    Failure::new(FailureKind::Cancelled, "cancelled", format!("The step did not stop within {seconds} s and was ended.")).into()
+    Failure::new(
+        FailureKind::Cancelled,
+        "cancelled",
+        format!("The step did not stop within {seconds} s and was ended."),
+    )
+    .into()
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text.unwrap_or("without a message"), "an executor panicked");
-    Failure::new(FailureKind::Internal, "executor_panicked", "The step's executor broke down. This is a fault of Weir.").into()
+    Failure::new(FailureKind::Internal, "executor_panicked", "The step's executor broke down. This is a fault of Weir.")
+        .into()
 }
 
 fn mask_value(value: &mut Value, secrets: &[String]) {

@@ -41,7 +41,8 @@ impl Driver {
 
     fn no_executor(&self, step: StepIndex) -> Failure {
         let plan = &self.prepared.plan().steps[step];
-        let message = format!("Step `{}` names the executor `{}`, which does not exist here.", plan.name, plan.executor);
+        let message =
+            format!("Step `{}` names the executor `{}`, which does not exist here.", plan.name, plan.executor);
         Failure::new(FailureKind::Flow, "unknown_executor", message).at_line(Some(plan.line))
     }
 }
@@ -68,7 +69,8 @@ async fn configure(
     let texts = prompts(prepared, step, render, &config).await?;
     config.extend(texts);
     let mut config = Value::Object(config);
-    let reads_secrets = ready.config.reads.reads("secrets") || ready.prompts.iter().any(|(_, prompt)| prompt.reads.reads("secrets"));
+    let reads_secrets =
+        ready.config.reads.reads("secrets") || ready.prompts.iter().any(|(_, prompt)| prompt.reads.reads("secrets"));
     let secrets = if reads_secrets {
         Prepared::take_secrets(&mut config, nonce).map_err(|fault| (Missed::Fault(fault), String::new()))?
     } else {

@@ -38,8 +38,12 @@ impl Driver {
 
     /// A list is filled as a mapping by the names of the steps.
     fn all_of(&self, main: &MainInputPlan) -> Option<Value> {
-        let found: Map<String, Value> =
-            main.sources.iter().filter_map(|source| self.source(source)).map(|(name, value)| (name, value.clone())).collect();
+        let found: Map<String, Value> = main
+            .sources
+            .iter()
+            .filter_map(|source| self.source(source))
+            .map(|(name, value)| (name, value.clone()))
+            .collect();
         (!found.is_empty()).then_some(Value::Object(found))
     }
 

@@ -55,8 +55,7 @@ pub async fn drive_prepared(
     surroundings: Surroundings,
     control: Control,
 ) -> Result<Outcome, DriveError> {
-    let state =
-        State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
+    let state = State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
     drop(history);
     Driver::new(run, prepared, state, surroundings).run(control).await
 }

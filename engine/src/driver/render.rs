@@ -96,16 +96,23 @@ fn refused(error: &SandboxError) -> Missed {
         SandboxError::Memory | SandboxError::TooLarge { .. } => limit("memory"),
         SandboxError::Time => limit("time"),
         SandboxError::Crashed(_) => limit("depth or memory"),
-        SandboxError::Refused(_) | SandboxError::UnknownJob(_) => Missed::Ours(internal(format!("the render failed: {error}"))),
+        SandboxError::Refused(_) | SandboxError::UnknownJob(_) => {
+            Missed::Ours(internal(format!("the render failed: {error}")))
+        }
         SandboxError::Busy | SandboxError::Start(_) => Missed::Ours(
-            Failure::new(FailureKind::Overloaded, "sandbox_busy", "Templates cannot be rendered at the moment.").retryable(true),
+            Failure::new(FailureKind::Overloaded, "sandbox_busy", "Templates cannot be rendered at the moment.")
+                .retryable(true),
         ),
     }
 }
 
 impl Driver {
     /// Makes a render of these shapes, with the outputs it reads loaded. The second is whether it may take long.
-    pub(super) async fn prepare_render(&mut self, shapes: &[&Ready], nonce: Option<&str>) -> Result<(Render, bool), DriveError> {
+    pub(super) async fn prepare_render(
+        &mut self,
+        shapes: &[&Ready],
+        nonce: Option<&str>,
+    ) -> Result<(Render, bool), DriveError> {
         let merged;
         let reads = match shapes {
             [one] => &one.reads,
@@ -234,11 +241,16 @@ fn not_boolean(step: &str, value: &Value) -> Failure {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    let message = format!("The condition of step `{step}` gives {kind}; it must be true or false. Compare it with something.");
+    let message =
+        format!("The condition of step `{step}` gives {kind}; it must be true or false. Compare it with something.");
     Failure::new(FailureKind::Flow, "condition_type", message)
 }
 
 pub(super) fn too_large() -> Failure {
     let limit = limits::OUTPUT_BYTES / (1024 * 1024);
-    Failure::new(FailureKind::Limit, "output_too_large", format!("The value is larger than {limit} MiB. Pass large data as a file."))
+    Failure::new(
+        FailureKind::Limit,
+        "output_too_large",
+        format!("The value is larger than {limit} MiB. Pass large data as a file."),
+    )
 }

@@ -151,7 +151,8 @@ steps:
         assert_eq!(ran.step("end"), step, "{run_if}");
         assert_eq!(status(&ran), run_status, "{run_if}");
     }
-    let ran = run("steps:\n  - {name: good, executor: act}\n  - {name: end, executor: act, run_if: any_failed}\n").await;
+    let ran =
+        run("steps:\n  - {name: good, executor: act}\n  - {name: end, executor: act, run_if: any_failed}\n").await;
     assert_eq!(ran.step("end"), "skipped(run_if)");
 }
 
@@ -211,7 +212,8 @@ steps:
 async fn a_condition_must_be_a_boolean_and_names_must_be_there() {
     let ran = run("steps:\n  - {name: one, executor: act, condition: inputs.count}\n").await;
     assert_eq!(ran.error_of("one").code, "undefined_name");
-    let stage = Stage::new("steps:\n  - {name: one, executor: act, condition: inputs.count}\n").with(json!({"count": 3}));
+    let stage =
+        Stage::new("steps:\n  - {name: one, executor: act, condition: inputs.count}\n").with(json!({"count": 3}));
     let ran = stage.go().await;
     let error = ran.error_of("one");
     assert_eq!((error.kind, error.code.as_str(), error.line), (FailureKind::Flow, "condition_type", Some(2)));
@@ -410,7 +412,9 @@ async fn after_a_crash_safe_attempts_run_again_and_unsafe_ones_need_attention() 
 
 #[tokio::test]
 async fn a_cancel_stops_what_runs_and_skips_the_rest() {
-    let stage = Stage::new("steps:\n  - {name: slow, executor: act, config: {sleep_ms: 5000}}\n  - {name: next, executor: act}\n");
+    let stage = Stage::new(
+        "steps:\n  - {name: slow, executor: act, config: {sleep_ms: 5000}}\n  - {name: next, executor: act}\n",
+    );
     let control = stage.control.clone();
     let cancel = async {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -418,13 +422,19 @@ async fn a_cancel_stops_what_runs_and_skips_the_rest() {
     };
     let (ran, ()) = tokio::join!(stage.go(), cancel);
     assert_eq!(status(&ran), RunStatus::Cancelled);
-    assert_eq!((ran.step("slow"), ran.step("next")), ("cancelled(cancelled)".to_owned(), "skipped(cancelled)".to_owned()));
+    assert_eq!(
+        (ran.step("slow"), ran.step("next")),
+        ("cancelled(cancelled)".to_owned(), "skipped(cancelled)".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn a_panic_of_an_executor_is_a_failure_of_its_step() {
     let ran = run("steps:\n  - {name: one, executor: act, config: {panic: true}}\n").await;
-    assert_eq!((ran.error_of("one").kind, ran.error_of("one").code.as_str()), (FailureKind::Internal, "executor_panicked"));
+    assert_eq!(
+        (ran.error_of("one").kind, ran.error_of("one").code.as_str()),
+        (FailureKind::Internal, "executor_panicked")
+    );
 }
 
 #[tokio::test]
@@ -457,7 +467,10 @@ steps:
     stage.go().await;
     assert_eq!(stage.config("tell")["text"], "near by");
     let ran = stage.with(json!({"near": false})).go().await;
-    assert_eq!((ran.error_of("far").kind, ran.error_of("far").code.as_str()), (FailureKind::Input, "main_input_missing"));
+    assert_eq!(
+        (ran.error_of("far").kind, ran.error_of("far").code.as_str()),
+        (FailureKind::Input, "main_input_missing")
+    );
     assert_eq!(ran.settled().error.as_ref().map(domain::Failure::status), Some(422));
 }
 
@@ -514,8 +527,10 @@ async fn a_missing_secret_and_a_changed_one_are_faults_of_the_flow() {
 
 #[tokio::test]
 async fn a_prompt_file_sees_the_scope_and_the_steps_other_config() {
-    let files = [("prompts/ask.j2".to_owned(), "{% include 'prompts/head.j2' %} {{ text }} for {{ inputs.who }}".to_owned()),
-        ("prompts/head.j2".to_owned(), "About".to_owned())];
+    let files = [
+        ("prompts/ask.j2".to_owned(), "{% include 'prompts/head.j2' %} {{ text }} for {{ inputs.who }}".to_owned()),
+        ("prompts/head.j2".to_owned(), "About".to_owned()),
+    ];
     let yaml = "steps:\n  - {name: ask, executor: writer, config: {text: trees, prompt_file: prompts/ask.j2}}\n";
     let folder = Folder { files: files.into_iter().collect(), ..folder(yaml) };
     let stage = Stage::of(&folder).with(json!({"who": "Ada"}));
@@ -584,12 +599,18 @@ async fn a_flow_of_pure_steps_is_appended_once() {
 #[tokio::test]
 async fn flows_run_flows_down_to_a_limit() {
     let registry = crate::kit::registry(&std::sync::Arc::default());
-    let (world, plans) = crate::kit::world(registry, &[
-        ("outer", "steps: [{name: call, executor: nest, config: {text: inner, give: \"{{ inputs }}\"}}]"),
-        ("inner", "inputs: {n: {type: integer, required: true}}\nsteps: [{name: a, executor: act, config: {give: \"{{ inputs }}\"}}]"),
-        ("endless", "steps: [{name: again, executor: nest, config: {text: endless}}]"),
-        ("lost", "steps: [{name: call, executor: nest, config: {text: nowhere}}]"),
-    ]);
+    let (world, plans) = crate::kit::world(
+        registry,
+        &[
+            ("outer", "steps: [{name: call, executor: nest, config: {text: inner, give: \"{{ inputs }}\"}}]"),
+            (
+                "inner",
+                "inputs: {n: {type: integer, required: true}}\nsteps: [{name: a, executor: act, config: {give: \"{{ inputs }}\"}}]",
+            ),
+            ("endless", "steps: [{name: again, executor: nest, config: {text: endless}}]"),
+            ("lost", "steps: [{name: call, executor: nest, config: {text: nowhere}}]"),
+        ],
+    );
     let run = async |name: &str, inputs: Value| {
         let start = crate::memory::Start::new(name, inputs);
         let finished = world.run(plans[name].clone(), start, crate::run::Control::default()).await.unwrap();

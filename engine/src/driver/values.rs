@@ -73,7 +73,9 @@ impl Driver {
     /// Brings the outputs of these steps and of the groups' members into memory.
     pub(super) async fn load_outputs(&mut self, steps: &[StepIndex]) -> Result<(), PortError> {
         for step in steps {
-            if let (Some(Stored::Blob { blob, .. }), None) = (&self.state.steps[*step].output, &self.values.loaded[*step]) {
+            if let (Some(Stored::Blob { blob, .. }), None) =
+                (&self.state.steps[*step].output, &self.values.loaded[*step])
+            {
                 let value = self.surroundings.blobs.get_value(blob).await?;
                 self.values.loaded[*step] = Some(Arc::new(value));
             }
@@ -106,7 +108,10 @@ impl Driver {
 
     fn groups_read(&self, reads: &Reads) -> Vec<GroupIndex> {
         let groups = self.prepared.plan().groups.iter().enumerate();
-        groups.filter(|(_, group)| reads.all_steps || reads.steps.contains(&group.name)).map(|(index, _)| index).collect()
+        groups
+            .filter(|(_, group)| reads.all_steps || reads.steps.contains(&group.name))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn single_steps(&self, reads: &Reads) -> Vec<StepIndex> {
@@ -175,10 +180,13 @@ impl Driver {
         }
         if reads.reads("run") {
             let run = &self.run;
-            roots.push(("run".to_owned(), json!({
-                "id": run.id, "created_at": run.created_at, "trigger": run.trigger, "labels": run.labels,
-                "test": run.test, "depth": run.depth, "epoch": self.state.epoch,
-            })));
+            roots.push((
+                "run".to_owned(),
+                json!({
+                    "id": run.id, "created_at": run.created_at, "trigger": run.trigger, "labels": run.labels,
+                    "test": run.test, "depth": run.depth, "epoch": self.state.epoch,
+                }),
+            ));
         }
         if reads.reads("flow") {
             roots.push(("flow".to_owned(), json!({"name": self.run.flow, "version": self.run.version})));
@@ -219,9 +227,9 @@ impl Driver {
 }
 
 fn record_parts(step: &StepState, output: Value) -> RecordParts {
-    let error = step.error.as_ref().map(|error| {
-        json!({"kind": error.kind, "code": error.code, "message": error.message, "retryable": error.retryable})
-    });
+    let error = step.error.as_ref().map(
+        |error| json!({"kind": error.kind, "code": error.code, "message": error.message, "retryable": error.retryable}),
+    );
     let duration = step.started_at.zip(step.ended_at).map(|(start, end)| end - start);
     RecordParts {
         status: step.status.to_string(),

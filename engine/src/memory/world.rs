@@ -165,7 +165,12 @@ impl World {
     }
 
     /// Stores a file for an input.
-    pub async fn put_file(&self, name: &str, media_type: &str, bytes: bytes::Bytes) -> Result<domain::FileRef, PortError> {
+    pub async fn put_file(
+        &self,
+        name: &str,
+        media_type: &str,
+        bytes: bytes::Bytes,
+    ) -> Result<domain::FileRef, PortError> {
         self.blobs.put_file(name, media_type, bytes).await
     }
 }
@@ -223,7 +228,8 @@ impl Models for FixedModels {
         };
         let Some(connection) = self.connections.get(name) else {
             let known: Vec<&str> = self.connections.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "there are none".to_owned() } else { format!("known are {}", known.join(", ")) };
+            let known =
+                if known.is_empty() { "there are none".to_owned() } else { format!("known are {}", known.join(", ")) };
             return Err(fault("unknown_connection", format!("There is no connection `{name}`; {known}.")));
         };
         Ok(ModelEndpoint {

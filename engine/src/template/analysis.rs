@@ -210,10 +210,51 @@ fn is_number_literal(expr: &Expr<'_>) -> bool {
 
 /// Filters whose result is no larger than their input times a constant, and which fuel counts.
 const CHEAP_FILTERS: &[&str] = &[
-    "abs", "attr", "b64decode", "b64encode", "bool", "capitalize", "count", "currency", "d", "default", "dictsort",
-    "e", "escape", "first", "flatten", "float", "format_datetime", "fromjson", "hmac_sha256", "int", "items", "last",
-    "length", "lines", "list", "lower", "max", "min", "parse_datetime", "reverse", "round", "safe", "sha256", "slugify",
-    "sort", "split", "string", "sum", "title", "tojson", "trim", "truncate_tokens", "unique", "upper", "urlencode",
+    "abs",
+    "attr",
+    "b64decode",
+    "b64encode",
+    "bool",
+    "capitalize",
+    "count",
+    "currency",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "first",
+    "flatten",
+    "float",
+    "format_datetime",
+    "fromjson",
+    "hmac_sha256",
+    "int",
+    "items",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "max",
+    "min",
+    "parse_datetime",
+    "reverse",
+    "round",
+    "safe",
+    "sha256",
+    "slugify",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "truncate_tokens",
+    "unique",
+    "upper",
+    "urlencode",
 ];
 
 /// Cheap filters whose result may be several times their input.
@@ -222,9 +263,31 @@ const GROWING_FILTERS: &[&str] = &["b64encode", "e", "escape", "list", "split", 
 const MOST_GROWING: usize = 3;
 
 const CHEAP_METHODS: &[&str] = &[
-    "capitalize", "count", "endswith", "find", "get", "isalnum", "isalpha", "isdigit", "islower", "isnumeric",
-    "isspace", "isupper", "items", "keys", "lower", "lstrip", "rfind", "rstrip", "split", "splitlines", "startswith",
-    "strip", "title", "upper", "values",
+    "capitalize",
+    "count",
+    "endswith",
+    "find",
+    "get",
+    "isalnum",
+    "isalpha",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "isupper",
+    "items",
+    "keys",
+    "lower",
+    "lstrip",
+    "rfind",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+    "values",
 ];
 
 fn filter_is_cheap(filter: &Filter<'_>) -> bool {
@@ -273,7 +336,10 @@ mod tests {
     fn a_whole_step_is_its_output_and_an_attribute_is_the_record() {
         assert_eq!(rewritten("steps.a"), "steps.a.output");
         assert_eq!(rewritten("steps.a.success"), "steps.a.success");
-        assert_eq!(rewritten("[steps.a, steps['b'], (steps.c)]"), "[steps.a.output, steps['b'].output, (steps.c.output)]");
+        assert_eq!(
+            rewritten("[steps.a, steps['b'], (steps.c)]"),
+            "[steps.a.output, steps['b'].output, (steps.c.output)]"
+        );
         assert_eq!(rewritten("steps.a|tojson ~ steps.b.text"), "steps.a.output|tojson ~ steps.b.text");
         assert_eq!(rewritten("steps.a.items()"), "steps.a.output.items()");
         assert_eq!(rewritten("steps.a[steps.b]"), "steps.a[steps.b.output]");
@@ -296,17 +362,34 @@ mod tests {
     #[test]
     fn only_bounded_expressions_are_cheap() {
         let cheap = [
-            "steps.a.file_type == 'pdf'", "inputs.x + 1", "'a' + inputs.x", "steps.a.text|upper|trim", "inputs.a ~ inputs.b",
-            "inputs.items[0].name|default('x')", "not inputs.ok", "inputs.l|join(', ')", "inputs.m.items()", "6 * 7",
-            "inputs.l|map(attribute='x')|list", "inputs.x|tojson|b64encode",
+            "steps.a.file_type == 'pdf'",
+            "inputs.x + 1",
+            "'a' + inputs.x",
+            "steps.a.text|upper|trim",
+            "inputs.a ~ inputs.b",
+            "inputs.items[0].name|default('x')",
+            "not inputs.ok",
+            "inputs.l|join(', ')",
+            "inputs.m.items()",
+            "6 * 7",
+            "inputs.l|map(attribute='x')|list",
+            "inputs.x|tojson|b64encode",
         ];
         for source in cheap {
             assert_eq!(analysed(source).weight, Weight::Cheap, "{source}");
         }
         let costly = [
-            "inputs.a + inputs.b", "inputs.a * 3", "range(10)", "inputs.a|map('upper')", "inputs.x|replace('a', 'b')",
-            "inputs.l|join(inputs.s)", "2 ** inputs.x", "inputs.x|regex_find('a')", "inputs.x.replace('a', 'b')",
-            "inputs.x|unknown_filter", "inputs.l|chain(inputs.l)",
+            "inputs.a + inputs.b",
+            "inputs.a * 3",
+            "range(10)",
+            "inputs.a|map('upper')",
+            "inputs.x|replace('a', 'b')",
+            "inputs.l|join(inputs.s)",
+            "2 ** inputs.x",
+            "inputs.x|regex_find('a')",
+            "inputs.x.replace('a', 'b')",
+            "inputs.x|unknown_filter",
+            "inputs.l|chain(inputs.l)",
             "inputs.x|tojson|tojson|tojson|tojson",
         ];
         for source in costly {

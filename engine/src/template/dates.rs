@@ -10,7 +10,8 @@ use minijinja::{Environment, Error};
 use super::filters::fault;
 
 /// Tried in turn when no format is given.
-const FORMATS: &[&str] = &["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d"];
+const FORMATS: &[&str] =
+    &["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d"];
 
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("parse_datetime", |text: &str, format: Option<&str>| {
@@ -47,7 +48,9 @@ fn with_format(text: &str, format: &str) -> Option<DateTime<Utc>> {
 fn format_datetime(value: &Value, format: Option<&str>) -> Result<String, Error> {
     let time = match (value.as_str(), value.as_i64()) {
         (Some(text), _) => parse(text, None)?,
-        (None, Some(seconds)) => DateTime::from_timestamp(seconds, 0).ok_or_else(|| fault("the time is out of range"))?,
+        (None, Some(seconds)) => {
+            DateTime::from_timestamp(seconds, 0).ok_or_else(|| fault("the time is out of range"))?
+        }
         (None, None) => return Err(fault("a date is a text or a number of seconds")),
     };
     let format = format.unwrap_or("%Y-%m-%d %H:%M");

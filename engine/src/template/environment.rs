@@ -40,7 +40,13 @@ pub(super) fn native_source(expression: &str) -> String {
 }
 
 /// Renders a template that the environment holds.
-pub(super) fn render(environment: &Environment<'_>, name: &str, native: bool, source: &str, scope: &Scope) -> Result<Json, Fault> {
+pub(super) fn render(
+    environment: &Environment<'_>,
+    name: &str,
+    native: bool,
+    source: &str,
+    scope: &Scope,
+) -> Result<Json, Fault> {
     let template = environment.get_template(name).map_err(|error| Fault::of(&error, source))?;
     let mut text = Capped { bytes: Vec::new() };
     let captured =

@@ -28,7 +28,10 @@ impl Fault {
     }
 
     pub(super) fn undefined(source: &str) -> Self {
-        Self::new("undefined_name", format!("`{}` is not defined. Use `default(...)` where it may be missing.", shown(source)))
+        Self::new(
+            "undefined_name",
+            format!("`{}` is not defined. Use `default(...)` where it may be missing.", shown(source)),
+        )
     }
 
     pub(super) fn of(error: &Error, source: &str) -> Self {

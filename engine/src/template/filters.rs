@@ -89,7 +89,9 @@ fn regex(state: &State<'_, '_>, pattern: &str, text: &str) -> Result<Regex, Erro
 /// The first match: its first group if it has one, else all of it; none without a match.
 fn regex_find(state: &State<'_, '_>, text: &str, pattern: &str) -> Result<Option<String>, Error> {
     let regex = regex(state, pattern, text)?;
-    Ok(regex.captures(text).and_then(|found| found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned())))
+    Ok(regex
+        .captures(text)
+        .and_then(|found| found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned())))
 }
 
 fn regex_replace(state: &State<'_, '_>, text: &str, pattern: &str, by: &str) -> Result<String, Error> {

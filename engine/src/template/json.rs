@@ -35,7 +35,8 @@ fn convert(value: &Value, source: &str, budget: &mut Budget, depth: usize) -> Re
         return Err(Fault::limit("depth"));
     }
     budget.spend(8)?;
-    let unfit = |what: &str| Fault::new("template_error", format!("The template gives {what}, which has no form in JSON."));
+    let unfit =
+        |what: &str| Fault::new("template_error", format!("The template gives {what}, which has no form in JSON."));
     match value.kind() {
         ValueKind::Undefined => Err(Fault::undefined(source)),
         ValueKind::None => Ok(Json::Null),

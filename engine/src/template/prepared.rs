@@ -75,13 +75,15 @@ impl Prepared {
             .collect();
         let groups = |name: &str| members.get(name).cloned();
         let mut compiler = Compiler::new(&plan, &groups);
-        let vars = plan.vars.iter().map(|(name, value)| {
-            (name.clone(), compiler.ready(Shape::new(value, &format!("vars/{name}"), &groups)))
-        });
+        let vars = plan
+            .vars
+            .iter()
+            .map(|(name, value)| (name.clone(), compiler.ready(Shape::new(value, &format!("vars/{name}"), &groups))));
         let vars = vars.collect();
-        let outputs = plan.outputs.as_ref().map(|outputs| {
-            compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups))
-        });
+        let outputs = plan
+            .outputs
+            .as_ref()
+            .map(|outputs| compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups)));
         let steps = (0..plan.steps.len()).map(|index| compiler.step(&plan, index, registry, &groups)).collect();
         let graph = Arc::new(Graph::new(plan, registry));
         let Compiler { environment, sources, .. } = compiler;
@@ -108,7 +110,11 @@ impl Prepared {
     pub fn job(&self, ready: &Ready, scope: ScopeParts) -> RenderJob {
         let wanted = |name: &String| ready.reads.all_files || ready.reads.files.contains(name);
         let files = self.sources.iter().filter(|(name, _)| wanted(name));
-        RenderJob { shape: ready.shape.clone(), scope, files: files.map(|(name, text)| (name.clone(), text.clone())).collect() }
+        RenderJob {
+            shape: ready.shape.clone(),
+            scope,
+            files: files.map(|(name, text)| (name.clone(), text.clone())).collect(),
+        }
     }
 
     /// Takes the markers of a render out of a config. See [`crate::event::SecretUse`].
@@ -165,7 +171,10 @@ impl Compiler {
             prompts: parts.prompts.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
             fallback: parts.fallback.map(|shape| self.ready(shape)),
             listed_steps: parts.listed_steps,
-            validator: parts.executor.as_ref().and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
+            validator: parts
+                .executor
+                .as_ref()
+                .and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
             executor: parts.executor,
         }
     }

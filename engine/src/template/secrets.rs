@@ -70,7 +70,13 @@ fn visit(value: &mut Json, pointer: &mut String, nonce: &str, uses: &mut Vec<Sec
     Ok(())
 }
 
-fn descend(item: &mut Json, key: &str, pointer: &mut String, nonce: &str, uses: &mut Vec<SecretUse>) -> Result<(), Fault> {
+fn descend(
+    item: &mut Json,
+    key: &str,
+    pointer: &mut String,
+    nonce: &str,
+    uses: &mut Vec<SecretUse>,
+) -> Result<(), Fault> {
     let length = pointer.len();
     pointer.push('/');
     pointer.push_str(key);
@@ -173,13 +179,14 @@ mod tests {
 
     #[test]
     fn a_changed_marker_never_goes_out() {
-        let changed = [
-            marker("A").to_uppercase(),
-            marker("A").trim_end_matches(EDGE).to_owned(),
-            marker("A").replace(EDGE, ""),
-        ];
+        let changed =
+            [marker("A").to_uppercase(), marker("A").trim_end_matches(EDGE).to_owned(), marker("A").replace(EDGE, "")];
         for mut text in changed.map(Json::String) {
-            assert_eq!(take_out(&mut text, NONCE).map_err(|fault| fault.code), Err("secret_transformed".to_owned()), "{text}");
+            assert_eq!(
+                take_out(&mut text, NONCE).map_err(|fault| fault.code),
+                Err("secret_transformed".to_owned()),
+                "{text}"
+            );
         }
         let mut key = json!({ marker("A"): 1 });
         assert!(take_out(&mut key, NONCE).is_err());

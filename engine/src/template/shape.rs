@@ -2,9 +2,9 @@
 //!
 //! Invariant: a shape renders to a value of the same form; only whole strings change their type.
 
+use minijinja::Environment;
 use minijinja::machinery::{self, ast};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::Environment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -39,7 +39,11 @@ impl Template {
             return Self::of_expression(name, expression, groups);
         }
         if let Some(why) = language::too_complex(source) {
-            return Self::broken(name, source, Fault::new("template_limit", format!("The template is too complex: {why}.")));
+            return Self::broken(
+                name,
+                source,
+                Fault::new("template_limit", format!("The template is too complex: {why}.")),
+            );
         }
         match machinery::parse(source, "template", SyntaxConfig::default()) {
             Ok(stmt) => Self::made(name, source, Analysis::of_stmt(&stmt, groups), false),
@@ -50,7 +54,11 @@ impl Template {
     /// An expression without its braces.
     pub(super) fn of_expression(name: String, source: &str, groups: Groups<'_>) -> Self {
         if let Some(why) = language::too_complex(&format!("{{{{ {source} }}}}")) {
-            return Self::broken(name, source, Fault::new("template_limit", format!("The template is too complex: {why}.")));
+            return Self::broken(
+                name,
+                source,
+                Fault::new("template_limit", format!("The template is too complex: {why}.")),
+            );
         }
         match machinery::parse_expr(source) {
             Ok(expr) => Self::made(name, source, Analysis::of_expr(&expr, groups), true),
@@ -124,13 +132,18 @@ impl Shape {
                 Self::Template(Box::new(Template::of_text(name.to_owned(), text, groups)))
             }
             Json::Array(items) => {
-                let shapes: Vec<Self> =
-                    items.iter().enumerate().map(|(index, item)| Self::new(item, &format!("{name}/{index}"), groups)).collect();
+                let shapes: Vec<Self> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| Self::new(item, &format!("{name}/{index}"), groups))
+                    .collect();
                 if shapes.iter().all(Self::is_literal) { Self::Literal(value.clone()) } else { Self::List(shapes) }
             }
             Json::Object(map) => {
-                let shapes: Vec<(String, Self)> =
-                    map.iter().map(|(key, item)| (key.clone(), Self::new(item, &format!("{name}/{key}"), groups))).collect();
+                let shapes: Vec<(String, Self)> = map
+                    .iter()
+                    .map(|(key, item)| (key.clone(), Self::new(item, &format!("{name}/{key}"), groups)))
+                    .collect();
                 if shapes.iter().all(|(_, shape)| shape.is_literal()) {
                     Self::Literal(value.clone())
                 } else {

@@ -8,7 +8,10 @@ use minijinja::machinery::ast::{CallArg, Expr, Stmt};
 pub(super) enum Seen<'n, 's> {
     Stmt(&'n Stmt<'s>),
     /// `accessed`: the expression is only the base of an attribute or item access.
-    Expr { expr: &'n Expr<'s>, accessed: bool },
+    Expr {
+        expr: &'n Expr<'s>,
+        accessed: bool,
+    },
 }
 
 type Visit<'v> = &'v mut dyn FnMut(&Seen<'_, '_>);

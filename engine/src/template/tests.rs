@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Fault;
 use super::environment::environment;
 use super::scope::Scope;
 use super::shape::Shape;
-use super::Fault;
 
 fn render(template: &str, inputs: &Value) -> Result<Value, Fault> {
     let mut environment = environment(&BTreeMap::new());
@@ -39,7 +39,14 @@ fn exactly_one_expression_keeps_its_type_and_all_else_is_text() {
 
 #[test]
 fn an_undefined_name_is_an_error_wherever_it_stands() {
-    for template in ["{{ nothing }}", "{{ inputs.nothing }}", "x{{ nothing }}", "{{ [inputs.nothing] }}", "{{ nothing.deeper }}", "{{ inputs.nothing == 1 }}x"] {
+    for template in [
+        "{{ nothing }}",
+        "{{ inputs.nothing }}",
+        "x{{ nothing }}",
+        "{{ [inputs.nothing] }}",
+        "{{ nothing.deeper }}",
+        "{{ inputs.nothing == 1 }}x",
+    ] {
         let result = render(template, &json!({}));
         let code = result.map_err(|fault| fault.code);
         assert!(code == Err("undefined_name".to_owned()) || template.contains("=="), "{template}: {code:?}");
@@ -54,7 +61,10 @@ fn filters_do_as_the_reference_says() {
         ("{{ 'hi'|b64encode }}", json!("aGk=")),
         ("{{ 'aGk='|b64decode }}", json!("hi")),
         ("{{ 'abc'|sha256 }}", json!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")),
-        ("{{ 'what do ya want for nothing?'|hmac_sha256('Jefe') }}", json!("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")),
+        (
+            "{{ 'what do ya want for nothing?'|hmac_sha256('Jefe') }}",
+            json!("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        ),
         ("{{ '{\"a\": [1]}'|fromjson }}", json!({"a": [1]})),
         ("{{ {'a': 1}|tojson }}", json!("{\"a\": 1}")),
         ("{{ inputs.rows|jmespath('[?a > `1`].k') }}", json!(["y", "x"])),
@@ -87,8 +97,14 @@ fn filters_do_as_the_reference_says() {
 #[test]
 fn filters_refuse_what_makes_no_sense() {
     for template in [
-        "{{ 'x'|fromjson }}", "{{ '?'|b64decode }}", "{{ 'a'|regex_find('(') }}", "{{ 'x'|parse_datetime }}",
-        "{{ 1|format_datetime('%Q') }}", "{{ [1]|chunk(0) }}", "{{ inputs.rows|group_by('zz') }}", "{{ 1e300|currency }}",
+        "{{ 'x'|fromjson }}",
+        "{{ '?'|b64decode }}",
+        "{{ 'a'|regex_find('(') }}",
+        "{{ 'x'|parse_datetime }}",
+        "{{ 1|format_datetime('%Q') }}",
+        "{{ [1]|chunk(0) }}",
+        "{{ inputs.rows|group_by('zz') }}",
+        "{{ 1e300|currency }}",
     ] {
         let inputs = json!({"rows": [{"a": 1}]});
         let fault = render(template, &inputs).expect_err(template);

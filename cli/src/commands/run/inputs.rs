@@ -47,9 +47,10 @@ pub(super) async fn read(arguments: &RunArguments, plan: &Plan, world: &World) -
 }
 
 fn split<'a>(given: &'a str, flag: &str) -> Result<(&'a str, &'a str), Failure> {
-    given.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("`{flag} {given}` has no name: write {flag} NAME=VALUE"))
-    })
+    given
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("`{flag} {given}` has no name: write {flag} NAME=VALUE")))
 }
 
 /// JSON is taken as such, except where the flow wants a text.
