@@ -42,3 +42,17 @@ codes! {
     Unavailable = "unavailable", 503, true, "Not available at the moment";
     Internal = "internal", 500, true, "Something went wrong on our side";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_documented_with_its_status() {
+        let page = include_str!("../../docs/errors.md");
+        for code in ErrorCode::ALL {
+            let row = format!("| `{}` | {} |", code.as_str(), code.status());
+            assert!(page.contains(&row), "docs/errors.md has no row `{row}`");
+        }
+    }
+}

@@ -52,6 +52,29 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    pub const ALL: &'static [Self] = &[
+        Self::Connect,
+        Self::Dns,
+        Self::Tls,
+        Self::Timeout,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Provider,
+        Self::Rejected,
+        Self::Input,
+        Self::Document,
+        Self::Schema,
+        Self::ContentPolicy,
+        Self::ContextWindow,
+        Self::Budget,
+        Self::Cancelled,
+        Self::Flow,
+        Self::Fail,
+        Self::Limit,
+        Self::Unknown,
+        Self::Internal,
+    ];
+
     /// Whether another attempt can help, unless executor or author say otherwise.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
@@ -166,5 +189,26 @@ impl Failure {
     #[must_use]
     pub fn status(&self) -> u16 {
         self.http_status.unwrap_or(self.kind.http_status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_documented_with_its_status_and_retry() {
+        let page = include_str!("../../docs/errors.md");
+        let (_, table) = page.split_once("## Failed runs").unwrap();
+        for kind in FailureKind::ALL {
+            let row = table.lines().find(|line| {
+                let kinds = line.trim_start_matches("| ").split(" | ").next().unwrap_or_default();
+                line.starts_with("| `") && kinds.split(", ").any(|name| name.trim_matches('`') == kind.as_str())
+            });
+            let row = row.unwrap_or_else(|| panic!("docs/errors.md has no row for `{}`", kind.as_str()));
+            assert!(row.contains(&format!("| {} |", kind.http_status())), "{row}");
+            let retried = if kind.is_retryable() { "| yes |" } else { "| no |" };
+            assert!(row.contains(retried), "{row}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Invariant: what stands here has the right shape; whether its names mean something is the checker's business. The
 //! JSON Schema of flow files is generated from these types.
 
+mod shape;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -12,6 +14,8 @@ use crate::node::Node;
 use crate::plan::{Backoff, InputKind, Jitter, Join, OnSkip, OnUnknown, RunIf};
 use crate::catalogue::Effect;
 use crate::source::Span;
+
+use shape::{Condition, Duration, InputFile, InputWord, JoinFile, OnErrorFile, OneOrMany};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,40 +102,6 @@ pub enum Save {
     All,
 }
 
-/// A time: `30s`, `1h30m`, `500ms`, `PT5M`, or a number of seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Duration;
-
-impl JsonSchema for Duration {
-    fn schema_name() -> Cow<'static, str> {
-        "Duration".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A time: `30s`, `1h30m`, `500ms`, `PT5M`, or a number of seconds.",
-            "type": ["string", "number"], "minimum": 0,
-            "examples": ["30s", "5m", "1h30m"]
-        })
-    }
-}
-
-/// A boolean expression, with or without braces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Condition;
-
-impl JsonSchema for Condition {
-    fn schema_name() -> Cow<'static, str> {
-        "Condition".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A boolean expression, with or without braces.",
-            "type": ["string", "boolean"],
-            "examples": ["{{ steps.check.file_type == 'pdf' }}"]
-        })
-    }
-}
-
 /// One step.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -186,40 +156,6 @@ pub enum StepOnError {
     Fail,
     Continue,
     Value(Node),
-}
-
-/// `fail`, `continue`, or a value that stands in for the output.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only its schema is used: what `on_error` looks like in a file")]
-pub(crate) enum OnErrorFile {
-    Word(OnErrorWord),
-    Value(OnErrorValue),
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(crate) enum OnErrorWord {
-    Fail,
-    Continue,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(crate) struct OnErrorValue {
-    /// The step succeeds with this output.
-    pub(crate) value: serde_json::Value,
-}
-
-/// A name or a list of names.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only its schema is used: what `depends_on` looks like in a file")]
-pub(crate) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
 }
 
 /// When and how often a failure is tried again. What is left out comes from `defaults.retry`, then from the defaults.
@@ -289,32 +225,6 @@ pub enum GroupOnError {
     CancelRest,
 }
 
-/// How many members must succeed.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[expect(dead_code, reason = "only its schema is used: what `join` looks like in a file")]
-pub(crate) enum JoinFile {
-    Word(JoinWord),
-    AtLeast(JoinAtLeast),
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(crate) enum JoinWord {
-    All,
-    Any,
-    AllSettled,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(crate) struct JoinAtLeast {
-    #[schemars(range(min = 1))]
-    pub(crate) at_least: u32,
-}
-
 /// How calls are answered.
 #[derive(Debug, Clone, PartialEq, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -363,50 +273,3 @@ impl JsonSchema for Input {
     }
 }
 
-/// The type of an input.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only its schema is used: the types that an input may name")]
-pub(crate) enum InputWord {
-    String,
-    Integer,
-    Number,
-    Boolean,
-    Object,
-    Array,
-    File,
-    Enum,
-}
-
-/// What a call must or may give.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used: the keys that an input takes")]
-pub(crate) struct InputFile {
-    #[schemars(rename = "type")]
-    pub(crate) kind: Option<InputWord>,
-    /// False unless said, and never true with a default.
-    pub(crate) required: Option<bool>,
-    pub(crate) default: Option<serde_json::Value>,
-    pub(crate) description: Option<String>,
-    pub(crate) examples: Option<Vec<serde_json::Value>>,
-    /// The choices of an `enum`.
-    pub(crate) values: Option<Vec<serde_json::Value>>,
-    pub(crate) pattern: Option<String>,
-    pub(crate) minimum: Option<f64>,
-    pub(crate) maximum: Option<f64>,
-    pub(crate) min_length: Option<u64>,
-    pub(crate) max_length: Option<u64>,
-    pub(crate) min_items: Option<u64>,
-    pub(crate) max_items: Option<u64>,
-    /// What an array holds.
-    pub(crate) items: Option<serde_json::Value>,
-    /// What an object holds.
-    pub(crate) properties: Option<BTreeMap<String, serde_json::Value>>,
-    /// Media types or extensions that a file may have.
-    pub(crate) accept: Option<Vec<String>>,
-    /// The largest file.
-    pub(crate) max_bytes: Option<u64>,
-    /// A raw JSON Schema instead of all of this.
-    pub(crate) schema: Option<serde_json::Value>,
-}

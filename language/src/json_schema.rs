@@ -5,11 +5,27 @@
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
+/// What one pattern may take when it is compiled.
+const PATTERN_BYTES: usize = 512 * 1024;
+
+/// How many patterns a schema holds: each costs when it is compiled.
+pub(crate) fn patterns(schema: &Value) -> usize {
+    match schema {
+        Value::Object(object) => {
+            let own = usize::from(object.get("pattern").is_some_and(Value::is_string));
+            let keyed = object.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+            own + keyed + object.values().map(patterns).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(patterns).sum(),
+        _ => 0,
+    }
+}
+
 /// Compiles a schema of draft 2020-12.
 pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
         .build(schema)
         .map_err(|error| crate::reader::shorten(&error.to_string()))
 }

@@ -88,6 +88,13 @@ pub fn compile(folder: &Folder, catalogue: &Catalogue) -> Compiled {
     Compiled { plan, problems: report.finish() }
 }
 
+/// Why a text chains or nests too much to be parsed as a template at all: building, walking and dropping its tree is
+/// recursive. An expression is asked about in braces.
+#[must_use]
+pub fn too_complex(template: &str) -> Option<String> {
+    templates::too_complex(template).map(|fault| fault.message)
+}
+
 /// Reads a small YAML file that is no flow, by the same strict rules and within the same budgets.
 ///
 /// # Errors
@@ -138,6 +145,11 @@ fn files(folder: &Folder, report: &mut Report) -> BTreeMap<String, Source> {
         if text.len() > limits::FILE_BYTES {
             let message = format!("the file has {} bytes; at most {} are allowed", text.len(), limits::FILE_BYTES);
             report.add(path, nowhere, codes::TOO_LARGE, message);
+        } else if let Some(fault) = templates::too_complex(text) {
+            // Whether a flow uses the file or not: whoever reads the folder's templates must be safe.
+            let source = Source::new(path, text);
+            let span = source::Anchor { source: &source, text, scalar: None }.line(fault.line);
+            report.add(path, span, codes::TEMPLATE_TOO_COMPLEX, fault.message);
         } else {
             sources.insert(path.clone(), Source::new(path, text));
         }

@@ -10,6 +10,8 @@ pub const YAML_NODES: usize = 20_000;
 pub const YAML_DEPTH: usize = 64;
 /// Aliases in one file.
 pub const YAML_ALIASES: usize = 100;
+/// Bytes of text that aliases may copy.
+pub const YAML_COPIED_BYTES: usize = 1024 * 1024;
 /// Steps of a flow.
 pub const STEPS: usize = 500;
 /// Groups of a flow.
@@ -28,6 +30,10 @@ pub const FOLDER_BYTES: usize = 2 * 1024 * 1024;
 pub const EXPRESSION_OPERATORS: usize = 400;
 /// `{% elif %}` branches in one template: each is one level deeper in the tree.
 pub const ELIF_BRANCHES: usize = 100;
+/// Names, filters and functions in all templates of a folder together, a file counted for each step that uses it.
+pub const TEMPLATE_WORDS: usize = 100_000;
+/// Regular expressions in all JSON Schemas of a flow.
+pub const PATTERNS: usize = 200;
 /// Problems that are reported for one folder.
 pub const PROBLEMS: usize = 200;
 /// Tries of one step.
@@ -55,6 +61,7 @@ pub const TABLE: &[Limit] = &[
     row("YAML nodes, copies by aliases included", YAML_NODES, "nodes"),
     row("YAML nesting", YAML_DEPTH, "levels"),
     row("YAML aliases", YAML_ALIASES, "aliases"),
+    row("text copied by YAML aliases", YAML_COPIED_BYTES, "bytes"),
     row("steps of a flow", STEPS, "steps"),
     row("groups of a flow", GROUPS, "groups"),
     row("declared inputs, outputs or variables, each", FIELDS, "fields"),
@@ -64,6 +71,8 @@ pub const TABLE: &[Limit] = &[
     row("all files beside `flow.yaml`", FOLDER_BYTES, "bytes"),
     row("operators, look-ups and calls in one template expression", EXPRESSION_OPERATORS, "operators"),
     row("`{% elif %}` branches in one template", ELIF_BRANCHES, "branches"),
+    row("names, filters and functions in all templates", TEMPLATE_WORDS, "uses"),
+    row("regular expressions in a flow's JSON Schemas", PATTERNS, "patterns"),
     row("problems reported at once", PROBLEMS, "problems"),
     row("attempts of one step", ATTEMPTS as usize, "attempts"),
 ];

@@ -1,16 +1,18 @@
 //! Collects problems, so that a checker can go on after the first.
 //!
-//! Invariant: what comes out is sorted by file and place, without repetitions, and at most [`limits::PROBLEMS`] long.
+//! Invariant: what comes out is sorted by file and place, without repetitions, at most [`limits::PROBLEMS`] long, and
+//! holds an error if there was one.
 
 use crate::codes::Code;
 use crate::limits;
 use crate::problem::{Problem, Severity};
 use crate::source::Span;
 
-/// The problems found so far.
+/// The problems found so far. Errors and warnings are counted apart, so that many warnings cannot hide an error.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    problems: Vec<Problem>,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl Report {
@@ -29,17 +31,20 @@ impl Report {
         self.push(file, span, code, message.into(), Some(hint).filter(|hint| !hint.is_empty()));
     }
 
-    /// Whether more problems would be dropped.
+    /// Whether there are so many errors that no more are taken; going on is for nothing.
     pub(crate) const fn is_full(&self) -> bool {
-        self.problems.len() > limits::PROBLEMS
+        self.errors.len() >= limits::PROBLEMS
     }
 
     fn push(&mut self, file: &str, span: Span, code: Code, message: String, hint: Option<String>) {
-        // One over the limit, so that the end of the list can be told from a list that just fits.
-        if self.is_full() {
+        let list = match code.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if list.len() >= limits::PROBLEMS {
             return;
         }
-        self.problems.push(Problem {
+        list.push(Problem {
             code: code.code.to_owned(),
             severity: code.severity,
             message,
@@ -52,17 +57,19 @@ impl Report {
         });
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
-        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    pub(crate) const fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Problem> {
+    pub(crate) fn finish(self) -> Vec<Problem> {
         let key = |problem: &Problem| {
             (problem.file != crate::FLOW_FILE, problem.file.clone(), problem.line, problem.column, problem.code.clone())
         };
-        self.problems.sort_by_cached_key(key);
-        self.problems.dedup();
-        self.problems.truncate(limits::PROBLEMS);
-        self.problems
+        let mut problems = self.errors;
+        problems.extend(self.warnings);
+        problems.truncate(limits::PROBLEMS);
+        problems.sort_by_cached_key(key);
+        problems.dedup();
+        problems
     }
 }

@@ -4,7 +4,7 @@
 //! take is a number, so that `no`, `010`, `1_000` and `+49` stay the text that was written.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan, StrInput, Tag};
 use serde_json::Number;
@@ -22,7 +22,7 @@ pub(crate) fn parse(source: &Source, text: &str, report: &mut Report) -> Option<
         report.add(&source.file, source.span(0, 0), codes::TOO_LARGE, message);
         return None;
     }
-    let mut builder = Builder { source, report, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, aliases: 0 };
+    let mut builder = Builder { source, report, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, copied: 0, aliases: 0 };
     match builder.run(Parser::new_from_str(text)) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -34,7 +34,15 @@ struct Stop;
 
 enum Frame {
     List { anchor: usize, span: YamlSpan, items: Vec<Node> },
-    Map { anchor: usize, span: YamlSpan, entries: Vec<Entry>, key: Option<(String, Span)> },
+    Map { anchor: usize, span: YamlSpan, entries: Vec<Entry>, seen: HashSet<String>, key: Option<Key> },
+}
+
+/// A key that waits for its value.
+struct Key {
+    text: String,
+    span: Span,
+    /// Reported; its value is left out.
+    is_double: bool,
 }
 
 struct Builder<'a> {
@@ -43,8 +51,10 @@ struct Builder<'a> {
     stack: Vec<Frame>,
     root: Option<Node>,
     /// Finished nodes by anchor, with their size.
-    anchors: HashMap<usize, (Node, usize)>,
+    anchors: HashMap<usize, (Node, Size)>,
     nodes: usize,
+    /// Bytes of text that aliases have copied.
+    copied: usize,
     aliases: usize,
 }
 
@@ -70,7 +80,7 @@ impl<'a> Builder<'a> {
                 }
                 Event::MappingStart(anchor, tag) => {
                     self.open(span, tag.as_deref())?;
-                    self.stack.push(Frame::Map { anchor, span, entries: Vec::new(), key: None });
+                    self.stack.push(Frame::Map { anchor, span, entries: Vec::new(), seen: HashSet::new(), key: None });
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
                 Event::Alias(anchor) => self.alias(anchor, span)?,
@@ -185,15 +195,18 @@ impl<'a> Builder<'a> {
         self.count(span, 1)?;
         self.untagged(span, tag)?;
         let place = self.span(span);
-        if let Some(Frame::Map { entries, key: key @ None, .. }) = self.stack.last_mut() {
+        if let Some(Frame::Map { entries, seen, key: key @ None, .. }) = self.stack.last_mut() {
             if text == "<<" {
                 return Err(self.refuse(span, codes::YAML_FEATURE, "a merge key `<<`; write the keys out"));
             }
-            if let Some(first) = entries.iter().find(|entry| entry.key == *text) {
-                let message = format!("`{text}` is written twice; first on line {}", first.key_span.start.line);
+            let is_double = !seen.insert(text.to_string());
+            if is_double && !self.report.is_full() {
+                let first = entries.iter().find(|entry| entry.key == *text);
+                let line = first.map_or(place.start.line, |entry| entry.key_span.start.line);
+                let message = format!("`{}` is written twice; first on line {line}", crate::reader::shorten(&text));
                 self.report.add(&self.source.file, place, codes::DUPLICATE_KEY, message);
             }
-            *key = Some((text.into_owned(), place));
+            *key = Some(Key { text: text.into_owned(), span: place, is_double });
             return Ok(());
         }
         let kind = if style == ScalarStyle::Plain { self.resolve(&text, place) } else { Kind::String(text.into_owned()) };
@@ -236,7 +249,12 @@ impl<'a> Builder<'a> {
         };
         // Counted before it is copied.
         let size = *size;
-        self.count(span, size)?;
+        self.count(span, size.nodes)?;
+        self.copied += size.bytes;
+        if self.copied > limits::YAML_COPIED_BYTES {
+            let message = format!("aliases copy more than {} bytes of text", limits::YAML_COPIED_BYTES);
+            return Err(self.refuse(span, codes::TOO_LARGE, message));
+        }
         let copy = self.anchors.get(&anchor).map(|(node, _)| node.clone());
         let Some(copy) = copy else { return Ok(()) };
         if depth(&copy) + self.stack.len() > limits::YAML_DEPTH {
@@ -251,7 +269,7 @@ impl<'a> Builder<'a> {
             let size = size(&node);
             let span = node.span;
             // A remembered node is a copy too.
-            self.nodes += size;
+            self.nodes += size.nodes;
             if self.nodes > limits::YAML_NODES {
                 let message = format!("more than {} YAML nodes", limits::YAML_NODES);
                 self.report.add(&self.source.file, span, codes::TOO_LARGE, message);
@@ -263,10 +281,8 @@ impl<'a> Builder<'a> {
             None => self.root = Some(node),
             Some(Frame::List { items, .. }) => items.push(node),
             Some(Frame::Map { entries, key, .. }) => {
-                if let Some((key, key_span)) = key.take()
-                    && !entries.iter().any(|entry| entry.key == key)
-                {
-                    entries.push(Entry { key, key_span, value: node });
+                if let Some(Key { text, span, is_double: false }) = key.take() {
+                    entries.push(Entry { key: text, key_span: span, value: node });
                 }
             }
         }
@@ -282,8 +298,18 @@ fn unquoted(line: &str, open: &str) -> Option<usize> {
     (opens_value && !line[..start].contains(['"', '\''])).then_some(start)
 }
 
-fn size(node: &Node) -> usize {
-    1 + node.items().iter().map(size).sum::<usize>() + node.entries().iter().map(|entry| 1 + size(&entry.value)).sum::<usize>()
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+fn size(node: &Node) -> Size {
+    let own = Size { nodes: 1, bytes: node.as_str().map_or(0, str::len) };
+    let add = |sum: Size, more: Size| Size { nodes: sum.nodes + more.nodes, bytes: sum.bytes + more.bytes };
+    let items = node.items().iter().map(size).fold(own, add);
+    let keys = node.entries().iter().map(|entry| Size { nodes: 1, bytes: entry.key.len() });
+    node.entries().iter().map(|entry| size(&entry.value)).chain(keys).fold(items, add)
 }
 
 fn depth(node: &Node) -> usize {

@@ -110,7 +110,10 @@ impl Pool {
     /// # Errors
     /// The program's own path cannot be found out.
     pub fn of_this_program() -> std::io::Result<Self> {
-        Ok(Self::new(PoolConfig::new(std::env::current_exe()?)))
+        // By this name the kernel finds the program that runs, also when its file was replaced by an upgrade.
+        let running = PathBuf::from("/proc/self/exe");
+        let program = if running.exists() { running } else { std::env::current_exe()? };
+        Ok(Self::new(PoolConfig::new(program)))
     }
 
     /// Runs one job in a child. Dropping the future ends the child at once.

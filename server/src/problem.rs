@@ -75,7 +75,11 @@ impl Fault {
         problem.step = run.step.map(ToOwned::to_owned);
         problem.attempt = run.attempt;
         problem.line = failure.line;
-        let fault = Self::of(problem);
+        let mut fault = Self::of(problem);
+        if code == "flow_fault" {
+            // The code says whose fault it is, the cause says which.
+            fault.extension = Some(("cause", serde_json::Value::String(failure.code.clone())));
+        }
         match failure.retry_after_ms {
             Some(wait) => fault.header(header::RETRY_AFTER, &seconds(wait)),
             None => fault,

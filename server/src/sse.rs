@@ -37,6 +37,8 @@ pub(crate) fn response(
     let mut answer = HttpResponse::Ok();
     answer.content_type("text/event-stream");
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    // Compression would hold events back until a block is full.
+    answer.insert_header((header::CONTENT_ENCODING, "identity"));
     // Proxies of the nginx family gather answers unless told.
     answer.insert_header(("X-Accel-Buffering", "no"));
     if let Some(run) = started {

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod authz;
 pub mod blobs;
 pub mod connections;
+pub mod demo;
 pub mod error;
 pub mod files;
 pub mod flows;

@@ -13,6 +13,7 @@ use crate::flows::Plans;
 use crate::ids::Ids;
 use crate::keys::KnownKeys;
 use crate::password::Passwords;
+use crate::runs::{Bus, Runs};
 use crate::settings::Settings;
 use crate::vault::{TenantKey, Vault};
 use crate::ServiceError;
@@ -39,6 +40,7 @@ struct Inner {
     passwords: Passwords,
     plans: Plans,
     known_keys: KnownKeys,
+    runs: crate::runs::Runs,
 }
 
 impl Weir {
@@ -50,6 +52,7 @@ impl Weir {
             passwords: Passwords::new()?,
             plans: Plans::default(),
             known_keys: KnownKeys::default(),
+            runs: Runs::default(),
             parts,
         };
         let weir = Self { inner: Arc::new(inner) };
@@ -105,6 +108,18 @@ impl Weir {
     #[must_use]
     pub fn sandbox(&self) -> Option<&Arc<sandbox::Pool>> {
         self.inner.parts.sandbox.as_ref()
+    }
+
+    /// The runs of this process: its worker, its bus.
+    #[must_use]
+    pub fn runs(&self) -> &crate::runs::Runs {
+        &self.inner.runs
+    }
+
+    /// Where runs are watched.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        self.inner.runs.bus()
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {

@@ -94,11 +94,11 @@ pub(crate) async fn flow(overrides: &Overrides, command: FlowCommand, output: Ou
 
 /// The file of `weir connection set` and of `weir run --connections`.
 #[derive(Debug, Deserialize)]
-struct ConnectionsFile {
+pub(super) struct ConnectionsFile {
     #[serde(default)]
-    default_model: Option<String>,
+    pub(super) default_model: Option<String>,
     #[serde(flatten)]
-    connections: BTreeMap<String, ConnectionInput>,
+    pub(super) connections: BTreeMap<String, ConnectionInput>,
 }
 
 pub(crate) async fn connection(overrides: &Overrides, command: ConnectionCommand, output: Output) -> Result<Exit, Failure> {
@@ -122,7 +122,7 @@ pub(crate) async fn connection(overrides: &Overrides, command: ConnectionCommand
     Ok(Exit::Ok)
 }
 
-fn read_connections(file: &Path) -> Result<ConnectionsFile, Failure> {
+pub(super) fn read_connections(file: &Path) -> Result<ConnectionsFile, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::new(Exit::NotFound, format!("{}: {error}", file.display())))?;
     let value = language::yaml_to_json(&text)

@@ -34,7 +34,7 @@ pub(crate) async fn demo(overrides: &Overrides, reset: bool, output: Output) -> 
         "warn".clone_into(&mut config.log);
     }
     if !flags.contains_key("addr") && std::env::var_os("WEIR_ADDR").is_none() {
-        config.addr = server::free_address(config.addr);
+        config.addr = server::free_address(config.addr).map_err(start_failure)?;
     }
     server::telemetry::start(&config).map_err(start_failure)?;
     if reset {

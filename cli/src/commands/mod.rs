@@ -6,6 +6,7 @@ mod bootstrap;
 mod check;
 mod config;
 mod demo;
+mod local;
 mod run;
 mod serve;
 

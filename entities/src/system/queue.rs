@@ -4,7 +4,7 @@
 //! others; each claim raises the fencing token, so of two holders only the later one can write.
 
 use domain::{RunId, TenantId};
-use sea_orm::prelude::DateTimeUtc;
+use sea_orm::prelude::{DateTimeUtc, Expr};
 use sea_orm::{ColumnTrait, QueryOrder};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Statement, Value};
 
@@ -23,6 +23,28 @@ pub struct Claim {
     pub limit: u64,
 }
 
+/// The statuses are written out: only then is the partial index used. The choice is materialised, because a plan that
+/// evaluated it again would lock more runs than were asked for.
+const CLAIM_ON_POSTGRES: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT tenant_id, id FROM runs
+        WHERE status IN ('queued', 'running', 'waiting') AND available_at <= $3
+        ORDER BY available_at, id LIMIT $4 FOR UPDATE SKIP LOCKED)
+    UPDATE runs SET status = 'running', lease_owner = $1, lease_until = $2, available_at = $2,
+           fencing_token = runs.fencing_token + 1, claims = runs.claims + 1
+    FROM chosen WHERE runs.tenant_id = chosen.tenant_id AND runs.id = chosen.id
+    RETURNING runs.*";
+
+/// On SQLite there is one writer, so nothing need be locked or skipped.
+const CLAIM_ON_SQLITE: &str = "
+    UPDATE runs SET status = 'running', lease_owner = ?1, lease_until = ?2, available_at = ?2,
+           fencing_token = fencing_token + 1, claims = claims + 1
+    WHERE (tenant_id, id) IN (
+        SELECT tenant_id, id FROM runs
+        WHERE status IN ('queued', 'running', 'waiting') AND available_at <= ?3
+        ORDER BY available_at, id LIMIT ?4)
+    RETURNING *";
+
 impl SystemUnit {
     /// Takes runs that may be taken, oldest first: queued ones, and those whose holder let the lease run out.
     /// They come back as they are after the claim.
@@ -32,22 +54,7 @@ impl SystemUnit {
     pub async fn claim_runs(&self, claim: &Claim) -> Result<Vec<run::Model>, StoreError> {
         let connection = self.connection();
         let backend = connection.get_database_backend();
-        let (skip, places) = if backend == DbBackend::Postgres {
-            ("FOR UPDATE SKIP LOCKED", ["$1", "$2", "$3", "$4"])
-        } else {
-            ("", ["?1", "?2", "?3", "?4"])
-        };
-        let [owner, until, now, limit] = places;
-        // The statuses are written out: only then is the partial index used.
-        let sql = format!(
-            "UPDATE runs SET status = 'running', lease_owner = {owner}, lease_until = {until}, available_at = {until},
-                    fencing_token = fencing_token + 1, claims = claims + 1
-             WHERE (tenant_id, id) IN (
-                 SELECT tenant_id, id FROM runs
-                 WHERE status IN ('queued', 'running', 'waiting') AND available_at <= {now}
-                 ORDER BY available_at, id LIMIT {limit} {skip})
-             RETURNING *"
-        );
+        let sql = if backend == DbBackend::Postgres { CLAIM_ON_POSTGRES } else { CLAIM_ON_SQLITE };
         let values: [Value; 4] = [
             claim.owner.clone().into(),
             claim.lease_until.into(),
@@ -59,28 +66,26 @@ impl SystemUnit {
         Ok(runs.collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// Keeps leases for longer, all of one worker in one statement. Gives the runs it still holds: what is not among
-    /// them was taken by another.
+    /// Keeps a worker's leases on these runs for longer. Says how many it still holds: the others were taken by somebody,
+    /// or are over.
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn extend_leases(&self, owner: &str, until: DateTimeUtc) -> Result<Vec<(TenantId, RunId)>, StoreError> {
-        let connection = self.connection();
-        let backend = connection.get_database_backend();
-        let [to, by] = if backend == DbBackend::Postgres { ["$1", "$2"] } else { ["?1", "?2"] };
-        let sql = format!(
-            "UPDATE runs SET lease_until = {to}, available_at = {to}
-             WHERE status IN ('queued', 'running', 'waiting') AND lease_owner = {by} RETURNING tenant_id, id"
-        );
-        let values: [Value; 2] = [until.into(), owner.to_owned().into()];
-        let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
-        rows.iter()
-            .map(|row| {
-                let tenant = row.try_get("", "tenant_id").map_err(StoreError::from)?;
-                let id = row.try_get("", "id").map_err(StoreError::from)?;
-                Ok((TenantId::from_uuid(tenant), RunId::from_uuid(id)))
-            })
-            .collect()
+    pub async fn extend_leases(
+        &self,
+        owner: &str,
+        runs: Vec<RunId>,
+        until: DateTimeUtc,
+    ) -> Result<u64, StoreError> {
+        use run::Column;
+        let extended = run::Entity::update_many()
+            .col_expr(Column::LeaseUntil, Expr::value(until))
+            .col_expr(Column::AvailableAt, Expr::value(until))
+            .filter(Column::LeaseOwner.eq(owner))
+            .filter(Column::Id.is_in(runs.into_iter().map(RunId::uuid)))
+            .exec(self.connection())
+            .await?;
+        Ok(extended.rows_affected)
     }
 }
 
@@ -93,7 +98,7 @@ impl SystemUnit {
     pub async fn adopt_runs(&self, owner: &str, now: DateTimeUtc) -> Result<u64, StoreError> {
         use run::Column;
         let adopted = run::Entity::update_many()
-            .col_expr(Column::AvailableAt, sea_orm::prelude::Expr::value(now))
+            .col_expr(Column::AvailableAt, Expr::value(now))
             .filter(Column::LeaseOwner.is_not_null())
             .filter(Column::LeaseOwner.ne(owner))
             .exec(self.connection())
@@ -112,7 +117,7 @@ impl System {
         let next: Option<(DateTimeUtc,)> = run::Entity::find()
             .select_only()
             .column(Column::AvailableAt)
-            .filter(sea_orm::prelude::Expr::cust("status IN ('queued', 'running', 'waiting')"))
+            .filter(Expr::cust("status IN ('queued', 'running', 'waiting')"))
             .order_by_asc(Column::AvailableAt)
             .limit(1)
             .into_tuple()

@@ -55,7 +55,6 @@ struct Body {
     paragraph: String,
     /// Open tables, the innermost last. A table in a cell becomes text of the cell.
     tables: Vec<Vec<Vec<String>>>,
-    /// Whether a cell of the innermost table is open; its paragraphs go there.
     finished: Vec<Table>,
     hidden: usize,
     /// Inside `w:t`, or `a:t` of a drawing: everything else between elements is layout.
@@ -100,10 +99,7 @@ impl Body {
             "lastRenderedPageBreak" => self.page_break(),
             "noBreakHyphen" => self.paragraph.push('-'),
             "numPr" => self.paragraph.insert_str(0, "- "),
-            "tbl" => {
-                self.paragraph_end();
-                self.tables.push(Vec::new());
-            }
+            "tbl" => self.tables.push(Vec::new()),
             "tr" => {
                 if let Some(table) = self.tables.last_mut() {
                     table.push(Vec::new());

@@ -3,6 +3,7 @@
 //! Invariant: nothing that a page refers to is fetched; scripts and styles are not text.
 
 use encoding_rs::Encoding;
+use html2text::render::TrivialDecorator;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use sandbox::JobError;
 use scraper::{ElementRef, Html, Selector};
@@ -29,7 +30,7 @@ pub(crate) fn html(source: &str) -> Result<Extracted, JobError> {
         return Err(JobError::new("document_too_complex", "The page is nested too deeply."));
     }
     let mut extracted = Extracted::new(FileType::Html);
-    let text = html2text::config::plain_no_decorate()
+    let text = html2text::config::with_decorator(TrivialDecorator::new())
         .no_table_borders()
         .link_footnotes(false)
         .allow_width_overflow()

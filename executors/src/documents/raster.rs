@@ -15,7 +15,7 @@ use super::jobs::Picture;
 use super::pdf;
 
 /// What OCR gets at most: a page of A3 at 300 dots per inch, with room.
-const PIXELS: f64 = 25e6;
+const PIXELS: u32 = 25_000_000;
 /// What is decoded at most.
 const SOURCE_PIXELS: u64 = 150_000_000;
 const DPI: f64 = 300.0;
@@ -31,7 +31,8 @@ pub(crate) fn page(bytes: &[u8], number: u32) -> Result<(Picture, Bytes), JobErr
     let page = pdf::page(&pdf, number)?;
     let (width, height) = page.render_dimensions();
     let (width, height) = (f64::from(width).max(1.0), f64::from(height).max(1.0));
-    let scale = (DPI / POINTS_AN_INCH).min((PIXELS / (width * height)).sqrt()).min(SIDE_PIXELS / width.max(height));
+    let scale =
+        (DPI / POINTS_AN_INCH).min((f64::from(PIXELS) / (width * height)).sqrt()).min(SIDE_PIXELS / width.max(height));
     #[expect(clippy::cast_possible_truncation, reason = "a scale between 0 and 5")]
     let factor = scale as f32;
     let settings = PixmapSettings { x_scale: factor, y_scale: factor, bg_color: WHITE };
@@ -81,20 +82,43 @@ pub(crate) fn image(bytes: &[u8]) -> Result<(Picture, Bytes), JobError> {
     image.apply_orientation(orientation);
     let grey = on_white(image);
     let (width, height) = grey.dimensions();
-    let scale = if width.max(height) < SMALL_SIDE {
-        2.0
-    } else {
-        (PIXELS / (f64::from(width) * f64::from(height))).sqrt().min(1.0)
-    };
-    let grey = if (scale - 1.0).abs() < f64::EPSILON { grey } else { resized(&grey, scale) };
+    let (grey, scale) = if width.max(height) < SMALL_SIDE { doubled(grey) } else { bounded(grey) };
     let picture = Picture { width: grey.width(), height: grey.height(), scale, dpi: DPI, pages: 1 };
     Ok((picture, portable(grey.width(), grey.height(), grey.as_raw())))
 }
 
-fn resized(grey: &GrayImage, scale: f64) -> GrayImage {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by PIXELS, and positive")]
-    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
-    image::imageops::resize(grey, side(grey.width()), side(grey.height()), FilterType::CatmullRom)
+/// Small letters are read better when they are larger.
+fn doubled(grey: GrayImage) -> (GrayImage, f64) {
+    let (width, height) = (grey.width() * 2, grey.height() * 2);
+    (DynamicImage::ImageLuma8(grey).resize_exact(width, height, FilterType::CatmullRom).into_luma8(), 2.0)
+}
+
+/// No more than [`PIXELS`]: squares of pixels become one, by their mean.
+fn bounded(grey: GrayImage) -> (GrayImage, f64) {
+    let pixels = u64::from(grey.width()) * u64::from(grey.height());
+    let Some(side) = (2..=64).find(|side| pixels > u64::from(PIXELS) && pixels / (side * side) <= u64::from(PIXELS))
+    else {
+        return (grey, 1.0);
+    };
+    let side = usize::try_from(side).unwrap_or(1);
+    let width = grey.width() as usize;
+    let (columns, rows) = (width / side, grey.height() as usize / side);
+    let mut means = Vec::with_capacity(columns * rows);
+    let mut sums = vec![0_u32; columns];
+    for band in grey.as_raw().chunks_exact(width * side) {
+        sums.fill(0);
+        for row in band.chunks_exact(width) {
+            for (sum, square) in sums.iter_mut().zip(row.chunks_exact(side)) {
+                *sum += square.iter().map(|pixel| u32::from(*pixel)).sum::<u32>();
+            }
+        }
+        let area = u32::try_from(side * side).unwrap_or(1);
+        means.extend(sums.iter().map(|sum| u8::try_from(sum / area).unwrap_or(u8::MAX)));
+    }
+    let size = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let bounded = GrayImage::from_raw(size(columns), size(means.len() / columns.max(1)), means);
+    #[expect(clippy::cast_precision_loss, reason = "between 2 and 64")]
+    bounded.map_or((grey, 1.0), |bounded| (bounded, 1.0 / side as f64))
 }
 
 fn on_white(image: DynamicImage) -> GrayImage {
@@ -123,4 +147,22 @@ fn portable(width: u32, height: u32, grey: &[u8]) -> Bytes {
 
 fn too_large() -> JobError {
     JobError::new("document_too_large", "The image has more pixels than can be read; make it smaller.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_too_large_shrinks_by_whole_pixels() {
+        let mut large = GrayImage::from_pixel(8_000, 6_002, image::Luma([255]));
+        for (x, y) in [(0, 0), (1, 0), (0, 1)] {
+            large.put_pixel(x, y, image::Luma([0]));
+        }
+        let (small, scale) = bounded(large);
+        assert_eq!((small.dimensions(), scale), ((4_000, 3_001), 0.5));
+        assert_eq!((small.get_pixel(0, 0).0, small.get_pixel(1, 0).0), ([63], [255]));
+        let (same, scale) = bounded(GrayImage::new(10, 10));
+        assert_eq!((same.dimensions(), scale), ((10, 10), 1.0));
+    }
 }

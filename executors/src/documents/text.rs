@@ -42,12 +42,11 @@ pub(crate) fn decode_if_text(bytes: &[u8]) -> Option<Decoded> {
         return None;
     }
     // A cut in the middle of a character must not make UTF-8 look like something else.
-    let mut end = bytes.len();
-    while !marked && end > bytes.len().saturating_sub(4) && end > 0 && bytes[end - 1] & 0x80 != 0 {
-        end -= 1;
-    }
-    let end = if std::str::from_utf8(&bytes[..end]).is_ok() && end > 0 { end } else { bytes.len() };
-    let decoded = decode(&bytes[..end]);
+    let whole = match std::str::from_utf8(bytes) {
+        Err(error) if !marked && error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    };
+    let decoded = decode(bytes.get(..whole).unwrap_or(bytes));
     let controls = decoded.text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c')).count();
     (controls * 100 <= decoded.text.chars().count()).then_some(decoded)
 }
@@ -61,7 +60,9 @@ pub(crate) fn tidy(text: &str) -> String {
 pub(crate) fn language(text: &str) -> Option<String> {
     let sample: String = text.chars().take(20_000).collect();
     let info = whatlang::detect(&sample)?;
-    info.is_reliable().then(|| code(info.lang()).to_owned())
+    // Over a few sentences even a narrow lead is right as a rule; over a few words only a wide one is.
+    let clear = info.is_reliable() || (info.confidence() > 0.3 && sample.split_whitespace().count() >= 30);
+    clear.then(|| code(info.lang()).to_owned())
 }
 
 fn code(lang: Lang) -> &'static str {

@@ -55,3 +55,32 @@ async fn hostile_files_end_in_time_and_the_pool_lives_on() {
     assert!(output["text"].as_str().unwrap().contains("Ahmed Karim"));
     assert!(bench.pool.idle_children() >= 1);
 }
+
+#[tokio::test]
+async fn damaged_samples_end_in_text_or_in_a_clear_failure() {
+    let bench = Bench::new();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut draw = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for name in crate::surroundings::expected().into_keys() {
+        let sample = std::fs::read(fixtures().join("documents").join(&name)).unwrap();
+        for round in 0..4 {
+            let mut bytes = sample.clone();
+            for _ in 0..(1 + bytes.len() / 500) {
+                let at = draw(bytes.len());
+                bytes[at] = u8::try_from(draw(256)).unwrap();
+            }
+            if round == 3 {
+                bytes.truncate(draw(sample.len()));
+            }
+            let started = Instant::now();
+            let result = bench.run_on("document_extractor", &name, bytes, json!({})).await;
+            assert!(started.elapsed() < Duration::from_secs(20), "round {round} of {name}");
+            if let Err(failure) = result {
+                assert_eq!(failure.kind, FailureKind::Document, "round {round} of {name}: {failure:?}");
+            }
+        }
+    }
+}

@@ -8,21 +8,45 @@ use crate::codes;
 use crate::flow::{Flow, Input};
 use crate::json_schema;
 use crate::plan::InputKind;
+use crate::limits;
 use crate::report::Report;
-use crate::source::Source;
+use crate::source::{Source, Span};
 use crate::suggest;
 
-pub(super) fn check(flow: &Flow, source: &Source, report: &mut Report) {
+/// Compiles schemas that a flow brings, within one budget of patterns for all of them.
+#[derive(Debug, Default)]
+pub(super) struct Schemas {
+    patterns: usize,
+}
+
+impl Schemas {
+    pub(super) fn compile(
+        &mut self,
+        schema: &Value,
+        (source, span): (&Source, Span),
+        report: &mut Report,
+    ) -> Option<jsonschema::Validator> {
+        self.patterns += json_schema::patterns(schema);
+        if self.patterns > limits::PATTERNS {
+            let message = format!("more than {} patterns in the flow's JSON Schemas", limits::PATTERNS);
+            report.add(&source.file, span, codes::TOO_LARGE, message);
+            return None;
+        }
+        match json_schema::compile(schema) {
+            Ok(validator) => Some(validator),
+            Err(reason) => {
+                report.add(&source.file, span, codes::INVALID_SCHEMA, format!("this is no JSON Schema: {reason}"));
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn check(flow: &Flow, source: &Source, schemas: &mut Schemas, report: &mut Report) {
     for input in flow.inputs.iter().flatten() {
         let schema = input_value_schema(input);
-        let validator = match json_schema::compile(&schema) {
-            Ok(validator) => validator,
-            Err(reason) => {
-                let span = input.schema.as_ref().map_or(input.span, |node| node.span);
-                report.add(&source.file, span, codes::INVALID_SCHEMA, format!("this is no JSON Schema: {reason}"));
-                continue;
-            }
-        };
+        let span = input.schema.as_ref().map_or(input.span, |node| node.span);
+        let Some(validator) = schemas.compile(&schema, (source, span), report) else { continue };
         let name = &input.name.value;
         if let (Some(default), Some(true)) = (&input.default, input.required) {
             let message = format!("`{name}` is required and has a default; it cannot be both");

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::order::StepSet;
 use super::{Names, StepFacts};
 use crate::catalogue::{DataKind, ExecutorSpec, MainInput};
 use crate::codes;
@@ -16,10 +17,11 @@ pub(super) fn resolve(
     flow: &Flow,
     names: &Names<'_>,
     source: &Source,
-    ancestors: &[BTreeSet<StepIndex>],
+    ancestors: &[StepSet],
     steps: &mut [StepFacts<'_>],
     report: &mut Report,
 ) {
+    let fits = Fits::of(steps);
     for (index, step) in flow.steps.iter().enumerate() {
         let Some(spec) = steps[index].spec else { continue };
         let Some(main) = &spec.main_input else { continue };
@@ -28,9 +30,9 @@ pub(super) fn resolve(
             continue;
         }
         let found = if main.list {
-            list(index, main, names, steps)
+            list(&steps[index], main, names, &fits)
         } else {
-            match nearest(main, names, &ancestors[index], steps) {
+            match nearest(main, names, &ancestors[index], &fits) {
                 Ok(found) => found,
                 Err(members) => {
                     // Variables of a prompt say what is meant as well as the main input does.
@@ -82,59 +84,61 @@ fn step_of(source: &From) -> Option<StepIndex> {
     }
 }
 
+/// The field of each step's output that is a file or a text.
+struct Fits {
+    files: Vec<Option<String>>,
+    texts: Vec<Option<String>>,
+}
+
+impl Fits {
+    fn of(steps: &[StepFacts<'_>]) -> Self {
+        let marked = |kind: DataKind| {
+            let field = |facts: &StepFacts<'_>| {
+                // A schema of the step's own replaces the executor's output, and may lack the marked field.
+                let has = |field: &String| super::field_schema(&facts.output, std::slice::from_ref(field)).is_ok();
+                let marked = facts.spec?.marked.iter().find(|marked| marked.kind == kind && has(&marked.field))?;
+                Some(marked.field.clone())
+            };
+            steps.iter().map(field).collect()
+        };
+        Self { files: marked(DataKind::File), texts: marked(DataKind::Text) }
+    }
+
+    fn source(&self, step: StepIndex, kind: DataKind) -> Option<From> {
+        let field = match kind {
+            DataKind::Data => None,
+            DataKind::File => Some(self.files[step].clone()?),
+            DataKind::Text => Some(self.texts[step].clone()?),
+        };
+        Some(From::Step { step, field })
+    }
+}
+
 /// All direct dependencies, a group as its members, in written order; not what is merely watched.
-fn list(index: StepIndex, main: &MainInput, names: &Names<'_>, steps: &[StepFacts<'_>]) -> Vec<From> {
-    let direct: BTreeSet<StepIndex> = steps[index]
+fn list(facts: &StepFacts<'_>, main: &MainInput, names: &Names<'_>, fits: &Fits) -> Vec<From> {
+    let direct: BTreeSet<StepIndex> = facts
         .needs
         .iter()
         .filter(|need| need.why.iter().any(|why| *why != NeedKind::ReadRecord))
         .flat_map(|need| names.steps_of(need.target))
         .collect();
-    direct.into_iter().filter_map(|step| fitting(step, main.kind, steps)).collect()
+    direct.into_iter().filter_map(|step| fits.source(step, main.kind)).collect()
 }
 
 /// The candidates, nearest first; an error where members of one group are equally near.
-fn nearest(
-    main: &MainInput,
-    names: &Names<'_>,
-    ancestors: &BTreeSet<StepIndex>,
-    steps: &[StepFacts<'_>],
-) -> Result<Vec<From>, Vec<StepIndex>> {
-    let fitting: Vec<From> = ancestors.iter().rev().filter_map(|step| fitting(*step, main.kind, steps)).collect();
+fn nearest(main: &MainInput, names: &Names<'_>, ancestors: &StepSet, fits: &Fits) -> Result<Vec<From>, Vec<StepIndex>> {
+    let is_candidate = |step: StepIndex| ancestors.contains(step) && fits.source(step, main.kind).is_some();
     let mut sources = Vec::new();
-    for source in fitting.clone() {
-        let group = step_of(&source).and_then(|step| names.group_of[step]);
-        let peers: Vec<StepIndex> = match group {
-            Some(group) => fitting
-                .iter()
-                .filter_map(step_of)
-                .filter(|step| names.group_of[*step] == Some(group))
-                .collect(),
-            None => Vec::new(),
-        };
+    for step in (0..names.group_of.len()).rev().filter(|step| is_candidate(*step)) {
+        let group = names.group_of[step].map(|group| &names.groups[group].members);
+        let peers: Vec<StepIndex> = group.into_iter().flatten().copied().filter(|peer| is_candidate(*peer)).collect();
         if peers.len() > 1 {
             // Nobody can say which member is meant; what lies nearer is enough, what lies further would be a surprise.
             return if sources.is_empty() { Err(peers) } else { Ok(sources) };
         }
-        sources.push(source);
+        sources.extend(fits.source(step, main.kind));
     }
     Ok(sources)
-}
-
-fn fitting(step: StepIndex, kind: DataKind, steps: &[StepFacts<'_>]) -> Option<From> {
-    let facts = &steps[step];
-    let field = match kind {
-        DataKind::Data => None,
-        DataKind::File | DataKind::Text => {
-            let spec = facts.spec?;
-            // A schema of the step's own replaces the executor's output, and may lack the marked field.
-            let marked = spec.marked.iter().find(|marked| {
-                marked.kind == kind && super::field_schema(&facts.output, std::slice::from_ref(&marked.field)).is_ok()
-            })?;
-            Some(marked.field.clone())
-        }
-    };
-    Some(From::Step { step, field })
 }
 
 /// Declared inputs of a kind.
@@ -194,8 +198,7 @@ fn ambiguous_members(
     source: &Source,
     report: &mut Report,
 ) {
-    let mut names: Vec<&str> = members.iter().map(|member| flow.steps[*member].name.value.as_str()).collect();
-    names.reverse();
+    let names: Vec<&str> = members.iter().map(|member| flow.steps[*member].name.value.as_str()).collect();
     let field = &main.field;
     let message =
         format!("`{}` takes one `{field}`, and several members of a group could be it: {}", step.name.value, names.join(", "));

@@ -8,6 +8,7 @@ mod main_input;
 mod names;
 mod order;
 mod outputs;
+mod records;
 mod scope;
 mod steps;
 
@@ -82,7 +83,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) fn analyse<'a>(subject: Subject<'a>, report: &mut Report) -> Analysis<'a> {
     let Subject { flow, catalogue, source, .. } = subject;
     let names = names::collect(flow, source, report);
-    defaults::check(flow, source, report);
+    let mut schemas = defaults::Schemas::default();
+    defaults::check(flow, source, &mut schemas, report);
     let mut steps: Vec<StepFacts<'a>> = flow
         .steps
         .iter()
@@ -94,7 +96,7 @@ pub(crate) fn analyse<'a>(subject: Subject<'a>, report: &mut Report) -> Analysis
     for (facts, step) in steps.iter().zip(&flow.steps) {
         if let Some(spec) = facts.spec {
             config::check(step, spec, source, report);
-            outputs::record_names(step, spec, source, report);
+            outputs::own_schema(step, spec, (source, &mut schemas), report);
         }
     }
     order::declared(flow, &names, source, &mut steps, report);

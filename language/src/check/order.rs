@@ -2,8 +2,6 @@
 //!
 //! Invariant: ancestors are given only for a flow without cycles.
 
-use std::collections::BTreeSet;
-
 use super::{Names, StepFacts};
 use crate::codes;
 use crate::flow::Flow;
@@ -50,6 +48,9 @@ fn dependency(
     report: &mut Report,
 ) -> Option<Target> {
     let Some(target) = names.get(&name.value) else {
+        if report.is_full() {
+            return None;
+        }
         let message = format!("there is no step or group `{}` to depend on", crate::reader::shorten(&name.value));
         let hint = suggest::did_you_mean(&name.value, names.all());
         report.hint(&source.file, name.span, codes::UNKNOWN_DEPENDENCY, (message, hint));
@@ -83,6 +84,40 @@ pub(super) fn own(
     }
 }
 
+/// A set of steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StepSet {
+    words: Vec<u64>,
+}
+
+impl StepSet {
+    fn new(steps: usize) -> Self {
+        Self { words: vec![0; steps.div_ceil(64)] }
+    }
+
+    fn insert(&mut self, step: StepIndex) {
+        self.words[step / 64] |= 1 << (step % 64);
+    }
+
+    fn extend(&mut self, other: &Self) {
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            *word |= more;
+        }
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).all(|(word, other)| word & !other == 0)
+    }
+
+    pub(super) fn contains(&self, step: StepIndex) -> bool {
+        self.words[step / 64] >> (step % 64) & 1 == 1
+    }
+
+    fn iter(&self) -> impl Iterator<Item = StepIndex> {
+        (0..self.words.len() * 64).filter(|step| self.contains(*step))
+    }
+}
+
 /// All steps before each step; `None` if there is a cycle, which is reported.
 pub(super) fn ancestors(
     flow: &Flow,
@@ -90,30 +125,31 @@ pub(super) fn ancestors(
     source: &Source,
     steps: &[StepFacts<'_>],
     report: &mut Report,
-) -> Option<Vec<BTreeSet<StepIndex>>> {
-    let before: Vec<BTreeSet<StepIndex>> = steps
-        .iter()
-        .map(|facts| facts.needs.iter().flat_map(|need| names.steps_of(need.target)).collect())
-        .collect();
-    let mut ancestors: Vec<Option<BTreeSet<StepIndex>>> = vec![None; steps.len()];
+) -> Option<Vec<StepSet>> {
+    let mut before = vec![StepSet::new(steps.len()); steps.len()];
+    for (own, facts) in before.iter_mut().zip(steps) {
+        for need in &facts.needs {
+            names.steps_of(need.target).into_iter().for_each(|step| own.insert(step));
+        }
+    }
+    let mut ancestors = before.clone();
+    let mut done = StepSet::new(steps.len());
     let mut remaining: Vec<StepIndex> = (0..steps.len()).collect();
     while !remaining.is_empty() {
-        let (ready, blocked): (Vec<_>, Vec<_>) =
-            remaining.iter().partition(|step| before[**step].iter().all(|need| ancestors[*need].is_some()));
+        let (ready, blocked): (Vec<_>, Vec<_>) = remaining.iter().partition(|step| before[**step].is_within(&done));
         if ready.is_empty() {
             cycle(flow, names, source, steps, &blocked, report);
             return None;
         }
         for step in ready {
             let mut all = before[step].clone();
-            for need in &before[step] {
-                all.extend(ancestors[*need].iter().flatten());
-            }
-            ancestors[step] = Some(all);
+            before[step].iter().for_each(|need| all.extend(&ancestors[need]));
+            ancestors[step] = all;
+            done.insert(step);
         }
         remaining = blocked;
     }
-    Some(ancestors.into_iter().flatten().collect())
+    Some(ancestors)
 }
 
 /// Every blocked step waits for a blocked step, so that following them must come round.

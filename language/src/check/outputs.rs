@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Analysis;
+use super::defaults::Schemas;
 use crate::catalogue::ExecutorSpec;
 use crate::codes;
 use crate::flow::Step;
@@ -25,10 +26,20 @@ pub(super) fn step_output(step: &Step, spec: Option<&ExecutorSpec>) -> Value {
     }
 }
 
-/// Warns where a declared schema has fields that the record hides.
-pub(super) fn record_names(step: &Step, spec: &ExecutorSpec, source: &Source, report: &mut Report) {
+/// Checks the schema that a step gives its own output, and warns where it has fields that the record hides.
+pub(super) fn own_schema(
+    step: &Step,
+    spec: &ExecutorSpec,
+    (source, schemas): (&Source, &mut Schemas),
+    report: &mut Report,
+) {
     let Some(key) = spec.output.get("x-schema-from").and_then(Value::as_str) else { return };
-    let Some(properties) = step.config.as_ref().and_then(|config| config.get(key)?.get("properties")) else { return };
+    let Some(schema) = step.config.as_ref().and_then(|config| config.get(key)) else { return };
+    if !matches!(schema.kind, crate::node::Kind::Map(_)) {
+        return;
+    }
+    schemas.compile(&schema.to_json(), (source, schema.span), report);
+    let Some(properties) = schema.get("properties") else { return };
     for entry in properties.entries().iter().filter(|entry| names::RECORD_FIELDS.contains(&entry.key.as_str())) {
         let (name, field) = (&step.name.value, &entry.key);
         let message = format!("`steps.{name}.{field}` is the record's own field and hides this one");

@@ -3,13 +3,15 @@
 //! Invariant: every name is resolved or reported at its place in the file where it was written, and every read of a
 //! step is given back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::{Names, Subject, outputs};
+use super::{Names, Subject};
 use crate::codes;
+use crate::limits;
 use crate::names;
 use crate::plan::{NeedKind, StepIndex, Target};
 use crate::report::Report;
@@ -41,14 +43,14 @@ pub(super) struct StepRead {
 
 /// A stretch of a template. Where that is in the file is looked up only for a problem: it means walking the text.
 #[derive(Debug, Clone, Copy)]
-struct Spot<'t> {
-    anchor: Anchor<'t>,
+pub(super) struct Spot<'t> {
+    pub(super) anchor: Anchor<'t>,
     start: usize,
     end: usize,
 }
 
 impl Spot<'_> {
-    fn span(&self) -> Span {
+    pub(super) fn span(&self) -> Span {
         self.anchor.span(self.start, self.end)
     }
 }
@@ -63,6 +65,10 @@ pub(super) struct Templates<'a, 'r> {
     pub(super) report: &'r mut Report,
     /// Variables of the prompt that were read.
     pub(super) shown: BTreeSet<String>,
+    /// Files that have been parsed: many steps may use one.
+    pub(super) parsed: BTreeMap<String, Rc<Result<Found, Fault>>>,
+    /// Names, filters and functions looked up so far.
+    pub(super) words: usize,
 }
 
 impl Templates<'_, '_> {
@@ -109,10 +115,11 @@ impl Templates<'_, '_> {
             return Vec::new();
         }
         let anchor = Anchor { source, text, scalar: None };
-        match templates::scan(text) {
-            Ok(found) => self.found(anchor, 0, &found, scope, seen),
+        let parsed = self.parsed.entry(name.to_owned()).or_insert_with(|| Rc::new(templates::scan(text))).clone();
+        match parsed.as_ref() {
+            Ok(found) => self.found(anchor, 0, found, scope, seen),
             Err(fault) => {
-                self.fault(anchor, &fault);
+                self.fault(anchor, fault);
                 Vec::new()
             }
         }
@@ -124,7 +131,7 @@ impl Templates<'_, '_> {
         self.report.add(&anchor.source.file, anchor.line(fault.line), code, message);
     }
 
-    fn hint(&mut self, spot: Spot<'_>, code: codes::Code, message: (impl Into<String>, impl Into<String>)) {
+    pub(super) fn hint(&mut self, spot: Spot<'_>, code: codes::Code, message: (impl Into<String>, impl Into<String>)) {
         if !self.report.is_full() {
             self.report.hint(&spot.anchor.source.file, spot.span(), code, message);
         }
@@ -138,6 +145,14 @@ impl Templates<'_, '_> {
         scope: &Scope,
         seen: &mut BTreeSet<String>,
     ) -> Vec<StepRead> {
+        self.words += found.reads.len() + found.words.len() + found.comparisons.len() + 1;
+        if self.words > limits::TEMPLATE_WORDS && !self.report.is_full() {
+            let message = format!("the templates use more than {} names, filters and functions", limits::TEMPLATE_WORDS);
+            self.report.add(&anchor.source.file, anchor.line(1), codes::TEMPLATE_TOO_COMPLEX, message);
+        }
+        if self.words > limits::TEMPLATE_WORDS || self.report.is_full() {
+            return Vec::new();
+        }
         let at = |range: &Range<usize>| Spot { anchor, start: offset + range.start, end: offset + range.end };
         for (name, range) in &found.bound {
             let message = format!("the template gives another meaning to `{name}`");
@@ -282,108 +297,5 @@ impl Templates<'_, '_> {
             let message = "a secret's name must be written out";
             self.hint(spot, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));
         }
-    }
-
-    fn step(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) -> Option<StepRead> {
-        let Some(name) = read.path.first() else {
-            let message = if read.computed { "a step's name must be written out" } else { "`steps` cannot be used as a whole" };
-            let hint = "Name the step (`steps.extract`): the run must know beforehand what to wait for.";
-            self.hint(spot, codes::COMPUTED_STEP, (message, hint));
-            return None;
-        };
-        let Some(target) = self.names.get(name) else {
-            let message = format!("there is no step `{}`", crate::reader::shorten(name));
-            let hint = suggest::did_you_mean(name, self.names.all());
-            self.hint(spot, codes::UNKNOWN_STEP, (message, hint));
-            return None;
-        };
-        if let Some(own) = scope.own
-            && super::order::own(own, target, self.names, (spot.anchor.source, || spot.span()), self.report)
-        {
-            return None;
-        }
-        let (step, rest) = match target {
-            Target::Step(step) => (step, &read.path[1..]),
-            Target::Group(group) => {
-                let Some(member) = read.path.get(1) else {
-                    return Some(StepRead { target, kind: NeedKind::ReadOutput, watched: None });
-                };
-                let step = self.member(spot, group, member)?;
-                (step, &read.path[2..])
-            }
-        };
-        let kind = self.field(spot, step, rest);
-        let watched = rest.first().is_some_and(|field| names::WATCHED_FIELDS.contains(&field.as_str()));
-        Some(StepRead { target, kind, watched: watched.then_some(step) })
-    }
-
-    fn member(&mut self, spot: Spot<'_>, group: usize, member: &str) -> Option<StepIndex> {
-        let steps = &self.subject.flow.steps;
-        let members = &self.names.groups[group].members;
-        let found = members.iter().copied().find(|step| steps[*step].name.value == member);
-        if found.is_none() {
-            let known: Vec<&str> = members.iter().map(|step| steps[*step].name.value.as_str()).collect();
-            let name = self.names.groups[group].name;
-            let hint = if names::RECORD_FIELDS.contains(&member) {
-                format!("A group maps its members to their records: `steps.{name}.{}.{member}`.", known[0])
-            } else {
-                suggest::did_you_mean(member, known)
-            };
-            let message = format!("the group `{name}` has no member `{}`", crate::reader::shorten(member));
-            self.hint(spot, codes::UNKNOWN_STEP, (message, hint));
-        }
-        found
-    }
-
-    /// What a look-up in a record reads, and a warning where the output has no such field.
-    fn field(&mut self, spot: Spot<'_>, step: StepIndex, rest: &[String]) -> NeedKind {
-        let path = match rest.first().map(String::as_str) {
-            None => return NeedKind::ReadOutput,
-            Some("output") => &rest[1..],
-            Some(field) if names::RECORD_FIELDS.contains(&field) => return NeedKind::ReadRecord,
-            Some(_) => rest,
-        };
-        if let Err((field, known)) = outputs::field_schema(&self.schemas[step], path) {
-            let facts = &self.subject.flow.steps[step];
-            let (name, executor) = (&facts.name.value, &facts.executor.value);
-            let message = format!("the output of `{name}` ({executor}) has no field `{}`", crate::reader::shorten(&field));
-            let known: Vec<&str> = known.iter().map(String::as_str).chain(names::RECORD_FIELDS.iter().copied()).collect();
-            let hint = suggest::nearest(&field, known.iter().copied()).map_or_else(
-                || {
-                    let fields: Vec<String> = known[..known.len() - names::RECORD_FIELDS.len()].iter().map(|name| format!("`{name}`")).collect();
-                    format!("It has {}.", fields.join(", "))
-                },
-                |name| format!("Did you mean `{name}`?"),
-            );
-            self.hint(spot, codes::UNKNOWN_OUTPUT, (message, hint));
-        }
-        NeedKind::ReadOutput
-    }
-
-    fn comparison(&mut self, spot: Spot<'_>, comparison: &templates::Comparison) {
-        let rest = match comparison.path.first().and_then(|name| self.names.get(name)) {
-            Some(Target::Step(_)) => &comparison.path[1..],
-            Some(Target::Group(_)) if comparison.path.len() > 2 => &comparison.path[2..],
-            _ => return,
-        };
-        if rest != ["status"] {
-            return;
-        }
-        if comparison.is_text && names::statuses().any(|status| status == comparison.literal) {
-            return;
-        }
-        let literal = crate::reader::shorten(&comparison.literal);
-        let message = format!("`{literal}` is no status of a step");
-        let meant = match comparison.literal.as_str() {
-            "success" | "ok" | "done" | "completed" => Some("succeeded"),
-            "failure" | "error" => Some("failed"),
-            other => suggest::nearest(other, names::statuses()),
-        };
-        let hint = match meant {
-            Some(status) => format!("Did you mean `{status}`?"),
-            None if !comparison.is_text => "For a field of the output with this name write `output.status`.".to_owned(),
-            None => format!("One of {}.", names::statuses().collect::<Vec<_>>().join(", ")),
-        };
-        self.hint(spot, codes::NOT_A_STATUS, (message, hint));
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn templates<'a>(
 ) -> BTreeMap<String, Value> {
     let flow = subject.flow;
     let schemas: Vec<Value> = steps.iter().map(|facts| facts.output.clone()).collect();
-    let mut templates = Templates { subject, names, schemas: &schemas, report, shown: BTreeSet::new() };
+    let mut templates = Templates { subject, names, schemas: &schemas, report, shown: BTreeSet::new(), parsed: BTreeMap::new(), words: 0 };
     for (index, variable) in flow.vars.iter().enumerate() {
         node(&mut templates, &variable.value, &Scope { vars: index, ..Scope::default() });
     }

@@ -4,12 +4,13 @@
 //! building, walking and dropping that tree is recursive.
 
 mod budget;
+mod found;
 mod walk;
 
 use minijinja::machinery;
 use minijinja::syntax::SyntaxConfig;
 
-pub(crate) use walk::{Comparison, File, Found, Read, Word, WordKind};
+pub(crate) use found::{Comparison, File, Found, Read, Word, WordKind};
 
 /// Why a template cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub(crate) struct Fault {
 #[must_use]
 pub(crate) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+/// Why a file must not be parsed as a template at all.
+pub(crate) fn too_complex(text: &str) -> Option<Fault> {
+    budget::check(text, false).err()
 }
 
 /// Everything a template uses.

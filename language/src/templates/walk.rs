@@ -9,63 +9,7 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CompareOpKind, Expr, Macro, Stmt};
 use minijinja::value::ValueKind;
 
-/// What a template uses. Ranges are bytes of its text.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) reads: Vec<Read>,
-    pub(crate) words: Vec<Word>,
-    pub(crate) files: Vec<File>,
-    pub(crate) comparisons: Vec<Comparison>,
-    /// Names that the template binds, as far as they are names of the language.
-    pub(crate) bound: Vec<(String, Range<usize>)>,
-    /// For an expression: it is a constant and no boolean, so that it can never be a condition.
-    pub(crate) never_boolean: bool,
-}
-
-/// `steps.extract.text`: root `steps`, path `extract`, `text`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Read {
-    pub(crate) root: String,
-    pub(crate) path: Vec<String>,
-    /// The next look-up has a computed name.
-    pub(crate) computed: bool,
-    pub(crate) range: Range<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WordKind {
-    Filter,
-    Test,
-    Function,
-}
-
-/// A filter, test or function by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Word {
-    pub(crate) kind: WordKind,
-    pub(crate) name: String,
-    pub(crate) range: Range<usize>,
-}
-
-/// `include`, `extends` or `import`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct File {
-    /// `None` where the name is computed.
-    pub(crate) name: Option<String>,
-    pub(crate) ignore_missing: bool,
-    pub(crate) range: Range<usize>,
-}
-
-/// A read that is compared with a literal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Comparison {
-    pub(crate) root: String,
-    pub(crate) path: Vec<String>,
-    /// The literal, and whether it is text.
-    pub(crate) literal: String,
-    pub(crate) is_text: bool,
-    pub(crate) range: Range<usize>,
-}
+use super::found::{Comparison, File, Found, Read, Word, WordKind};
 
 pub(super) fn statement(tree: &Stmt<'_>) -> Found {
     let mut walk = Walk::new();

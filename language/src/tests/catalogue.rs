@@ -25,6 +25,7 @@ fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn closed(properties: Value) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }

@@ -24,7 +24,7 @@ pub(super) fn names() -> AssetNames {
         let found = ASSETS.iter().find(|asset| asset.logical == logical);
         found.map(|asset| format!("/assets/{}", asset.file)).unwrap_or_default()
     };
-    let font = ASSETS.iter().find(|asset| asset.logical.starts_with("fonts/") && !asset.logical.contains("mono") && asset.media_type == "font/woff2");
+    let font = ASSETS.iter().find(|asset| asset.logical == "fonts/geist.woff2");
     AssetNames {
         css: address("console.css"),
         js: address("console.js"),

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, ResponseError};
 use domain::ErrorCode;
@@ -37,29 +38,42 @@ pub(crate) async fn around(
         request.head_mut().method = Method::GET;
     }
     let context = Rc::new(Context { request_id, path: request.path().to_owned(), ..Context::default() });
-    let asked = request.request().clone();
+    let method = if head_only { Method::HEAD } else { request.method().clone() };
     let handled = CONTEXT
         .scope(Rc::clone(&context), async {
             let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
             match answered {
-                Ok(Ok(response)) => response.map_into_boxed_body(),
-                Ok(Err(error)) => {
-                    let response = error.error_response();
-                    ServiceResponse::new(asked, into_problem(response, &error))
-                }
+                Ok(Ok(response)) => Ok(response.map_into_boxed_body()),
+                Ok(Err(error)) => Err(into_problem(error.error_response(), &error)),
                 Err(_panic) => {
                     // The panic itself was printed by the hook, with its place.
                     tracing::error!(request_id = context.request_id, "a handler panicked");
                     let fault = Fault::new(ErrorCode::Internal, "Something went wrong on our side.");
-                    ServiceResponse::new(asked, fault.error_response())
+                    Err(fault.error_response())
                 }
             }
         })
         .await;
-    let mut response = if head_only { without_body(handled) } else { handled };
-    finish(response.headers_mut(), &context);
-    log(&response, &context, started);
-    Ok(response)
+    match handled {
+        Ok(response) => {
+            let mut response = if head_only { response.map_body(|_, _| nothing()) } else { response };
+            finish(response.headers_mut(), &context);
+            log(&method, response.status(), &context, started);
+            Ok(response)
+        }
+        // The router wants the only reference to the request, so none is left to make a response of: the answer goes
+        // out as an error that carries it.
+        Err(answer) => {
+            let mut answer = if head_only { answer.map_body(|_, _| nothing()) } else { answer };
+            finish(answer.headers_mut(), &context);
+            log(&method, answer.status(), &context, started);
+            Err(InternalError::from_response("answered around the handlers", answer).into())
+        }
+    }
+}
+
+fn nothing() -> BoxBody {
+    BoxBody::new(actix_web::body::None::new())
 }
 
 /// Errors that did not come from our own handlers (a payload cut short, a path that does not decode) get our shape.
@@ -83,10 +97,6 @@ fn into_problem(response: actix_web::HttpResponse, error: &actix_web::Error) -> 
     };
     let detail = if code == ErrorCode::Internal { "Something went wrong on our side.".to_owned() } else { error.to_string() };
     Fault::new(code, detail).error_response()
-}
-
-fn without_body(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    response.map_body(|_, _| BoxBody::new(actix_web::body::None::new()))
 }
 
 /// A given id is taken if it cannot hurt a log or a header.
@@ -125,14 +135,43 @@ fn finish(headers: &mut HeaderMap, context: &Context) {
     }
 }
 
-fn log(response: &ServiceResponse<BoxBody>, context: &Context, started: Instant) {
+fn log(method: &Method, status: StatusCode, context: &Context, started: Instant) {
     tracing::info!(
         request_id = context.request_id,
-        method = %response.request().method(),
-        path = context.path,
-        status = response.status().as_u16(),
+        method = %method,
+        path = loggable(&context.path),
+        status = status.as_u16(),
         duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         actor = context.actor.borrow().as_deref().unwrap_or("-"),
         "request"
     );
+}
+
+/// The path without what opens doors: one-time links carry their token in it.
+fn loggable(path: &str) -> &str {
+    ["/setup/", "/sign-in/"].into_iter().find(|prefix| path.starts_with(prefix)).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_time_links_do_not_reach_the_log() {
+        assert_eq!(loggable("/setup/abc123"), "/setup/");
+        assert_eq!(loggable("/sign-in/abc123"), "/sign-in/");
+        assert_eq!(loggable("/api/v1/runs"), "/api/v1/runs");
+    }
+
+    #[test]
+    fn a_given_request_id_is_taken_if_it_is_harmless() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(value).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("trace-0123456789"), "trace-0123456789");
+        assert!(with("short").starts_with("req_"));
+        assert!(with("with spaces and such").starts_with("req_"));
+    }
 }

@@ -59,11 +59,11 @@ impl Bus {
     }
 
     pub(super) fn tell(&self, run: RunId, message: Live) {
-        send(&self.inner.runs, run, message);
+        send(&self.inner.runs, &run, message);
     }
 
     pub(super) fn tell_tenant(&self, tenant: TenantId, run: RunId) {
-        send(&self.inner.tenants, tenant, run);
+        send(&self.inner.tenants, &tenant, run);
     }
 
     /// Tells every watcher to read the rows again: something may have been missed.
@@ -87,12 +87,12 @@ fn subscribe<K: std::hash::Hash + Eq, M: Clone>(
     map.entry(key).or_insert_with(|| broadcast::channel(BACKLOG).0).subscribe()
 }
 
-fn send<K: std::hash::Hash + Eq, M: Clone>(map: &Mutex<HashMap<K, broadcast::Sender<M>>>, key: K, message: M) {
+fn send<K: std::hash::Hash + Eq, M: Clone>(map: &Mutex<HashMap<K, broadcast::Sender<M>>>, key: &K, message: M) {
     let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(sender) = map.get(&key)
+    if let Some(sender) = map.get(key)
         && sender.send(message).is_err()
     {
-        map.remove(&key);
+        map.remove(key);
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) async fn request(
     audit: Option<entities::audit::Model>,
 ) -> Result<RunStatus, ServiceError> {
     let now = weir.now();
+    let named = by.clone();
     let kept = weir.store().write(tenant, move |unit| async move {
         use run::Column as C;
         let row = unit.find::<run::Entity>().filter(C::Id.eq(id.uuid())).for_update().one().await?;
@@ -87,7 +88,7 @@ pub(super) async fn request(
         }
     };
     match weir.runs().find(id) {
-        Some(local) => local.control.cancel.cancel(),
+        Some(local) => local.cancel(Some(named)),
         None => weir.runs().wake(),
     }
     weir.runs().bus().tell_tenant(tenant, id);

@@ -60,6 +60,8 @@ pub(super) struct LocalRun {
     pub(super) tenant: TenantId,
     pub(super) flow: String,
     pub(super) control: Control,
+    /// Who asked for its end, for the journal.
+    cancelled_by: Mutex<Option<String>>,
     texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
 }
 
@@ -69,8 +71,23 @@ impl LocalRun {
             tenant,
             flow,
             control: Control { cancel: CancellationToken::new(), stop: stop.child_token() },
+            cancelled_by: Mutex::default(),
             texts: Mutex::default(),
         }
+    }
+
+    /// Tells the engine that somebody wants the run's end. The first to ask is the one the journal names.
+    pub(super) fn cancel(&self, by: Option<String>) {
+        let mut known = self.cancelled_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = by;
+        }
+        drop(known);
+        self.control.cancel.cancel();
+    }
+
+    pub(super) fn cancelled_by(&self) -> Option<String> {
+        self.cancelled_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps a piece of a running step's text. A new attempt begins anew.

@@ -100,9 +100,9 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
     weir.runs().enter(run_id, Arc::clone(&local));
     if row.cancel_requested_at.is_some() {
-        local.control.cancel.cancel();
+        local.cancel(row.cancel_reason.clone());
     }
-    let history = match history(&weir, tenant, &row).await {
+    let history = match history(&weir, tenant, &row, written && row.event_position > 0).await {
         Ok(history) => history,
         Err(error) => {
             tracing::error!(error = ?error, run = %run_id, "a run's journal could not be read");
@@ -111,7 +111,8 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
             return;
         }
     };
-    let journal = Arc::new(RunJournal::new(weir.clone(), row.clone(), &job.plan, &history, written));
+    let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
+    let journal = Arc::new(if written { journal } else { journal.unwritten() });
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
     weir.runs().leave(run_id);
     let end = match driven {
@@ -154,37 +155,46 @@ async fn drive(
     job: Job,
     history: Vec<Entry>,
 ) -> Result<Outcome, DriveError> {
-    let row = &job.row;
-    let (tenant, id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
-    let surroundings = Surroundings {
+    let surroundings = surroundings(weir, crew, local, journal, &job.row);
+    let version = VersionId::from_uuid(job.row.version_id);
+    let prepared = weir.runs().prepared(version, &job.plan, weir.registry()).await;
+    let run = as_run(&job.row, &job.plan, job.inputs, job.default_model);
+    engine::drive_prepared(run, prepared, history, surroundings, local.control.clone()).await
+}
+
+pub(super) fn surroundings(
+    weir: &Weir,
+    crew: &Arc<Crew>,
+    local: &Arc<LocalRun>,
+    journal: &Arc<RunJournal>,
+    row: &run::Model,
+) -> Surroundings {
+    let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let blobs =
+        RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
+    let children =
+        RunChildren { weir: weir.clone(), crew: Arc::clone(crew), parent: row.clone(), journal: Arc::clone(journal) };
+    Surroundings {
         registry: weir.registry().clone(),
-        journal: journal.clone(),
-        blobs: Arc::new(RunBlobs {
-            weir: weir.clone(),
-            tenant,
-            run: id,
-            flow: row.flow_name.clone(),
-            journal: Arc::clone(journal),
-        }),
+        journal: Arc::clone(journal) as Arc<dyn engine::ports::Journal>,
+        blobs: Arc::new(blobs),
         secrets: Arc::new(TenantSecrets::new(weir.clone(), tenant)),
         models: Arc::new(TenantModels::new(weir.clone(), tenant)),
-        children: Arc::new(RunChildren {
-            weir: weir.clone(),
-            crew: Arc::clone(crew),
-            parent: row.clone(),
-            journal: Arc::clone(journal),
-        }),
+        children: Arc::new(children),
         clock: Arc::clone(weir.clock()),
-        watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run: id, local: Arc::clone(local) }),
+        watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),
         sandbox: weir.sandbox().cloned(),
-    };
-    let prepared = weir.runs().prepared(VersionId::from_uuid(row.version_id), &job.plan, weir.registry()).await;
-    let run = Run {
-        tenant,
-        id,
-        default_model: job.plan.model.clone().or(job.default_model),
-        plan: job.plan,
-        inputs: job.inputs,
+    }
+}
+
+/// A run's row as the engine takes it.
+pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_model: Option<String>) -> Run {
+    Run {
+        tenant: TenantId::from_uuid(row.tenant_id),
+        id: RunId::from_uuid(row.id),
+        default_model: plan.model.clone().or(default_model),
+        plan: Arc::clone(plan),
+        inputs,
         flow: row.flow_name.clone(),
         version: u32::try_from(row.version_number).unwrap_or_default(),
         created_at: row.created_at,
@@ -192,8 +202,7 @@ async fn drive(
         labels: row.labels.read().unwrap_or_default(),
         test: row.test,
         depth: u32::try_from(row.depth).unwrap_or_default(),
-    };
-    engine::drive_prepared(run, prepared, history, surroundings, local.control.clone()).await
+    }
 }
 
 /// Tells whoever waits that the run is over.
@@ -212,8 +221,14 @@ async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settl
     weir.runs().bus().tell(over.run_id, Live::Settled(Arc::new(over)));
 }
 
-async fn history(weir: &Weir, tenant: TenantId, row: &run::Model) -> Result<Vec<Entry>, ServiceError> {
-    if row.event_position == 0 {
+/// The run's journal so far.
+pub(super) async fn history(
+    weir: &Weir,
+    tenant: TenantId,
+    row: &run::Model,
+    written: bool,
+) -> Result<Vec<Entry>, ServiceError> {
+    if !written {
         return Ok(Vec::new());
     }
     let reader = weir.store().read(tenant).await?;
@@ -275,6 +290,11 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
     weir.runs().bus().tell(run_id, Live::Changed);
     weir.runs().bus().tell_tenant(tenant, run_id);
     weir.runs().wake();
+}
+
+/// Leaves a run until a person acts on it.
+pub(super) async fn park_for_a_person(weir: &Weir, row: &run::Model, status: RunStatus) {
+    finish(weir, row, End::Suspend(status, None)).await;
 }
 
 fn killer(times: i32) -> Failure {

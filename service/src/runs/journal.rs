@@ -16,6 +16,7 @@ use sea_orm::ColumnTrait;
 use tokio::sync::Mutex;
 
 use super::bus::Live;
+use super::desk::LocalRun;
 use super::record::{Changes, Records};
 use crate::Weir;
 
@@ -25,6 +26,7 @@ pub(super) struct RunJournal {
     tenant: TenantId,
     run: RunId,
     owner: String,
+    local: Arc<LocalRun>,
     state: Mutex<State>,
 }
 
@@ -45,7 +47,7 @@ enum AppendError {
 }
 
 impl RunJournal {
-    pub(super) fn new(weir: Weir, row: run::Model, plan: &Plan, history: &[Entry], written: bool) -> Self {
+    pub(super) fn new(weir: Weir, local: Arc<LocalRun>, row: run::Model, plan: &Plan, history: &[Entry]) -> Self {
         let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
         let owner = row.lease_owner.clone().unwrap_or_default();
         let position = row.event_position;
@@ -59,7 +61,14 @@ impl RunJournal {
         records.run.event_position = position;
         records.run.cancel_requested_at = cancelled;
         records.run.claims = claims;
-        Self { weir, tenant, run, owner, state: Mutex::new(State { records, written, broken: false }) }
+        let state = Mutex::new(State { records, written: true, broken: false });
+        Self { weir, tenant, run, owner, local, state }
+    }
+
+    /// For a run whose row is not in the store yet.
+    pub(super) fn unwritten(mut self) -> Self {
+        self.state.get_mut().written = false;
+        self
     }
 
     /// Makes the run's row durable if it is not yet: others want to see it or point at it.
@@ -88,12 +97,29 @@ impl RunJournal {
     }
 }
 
+impl RunJournal {
+    /// The engine knows that somebody asked for the end, and this process knows who.
+    fn name_canceller(&self, entries: &[Entry]) -> Option<Vec<Entry>> {
+        let is_cancel = |entry: &Entry| matches!(entry.event, Event::CancelRequested { .. });
+        let who = entries.iter().any(is_cancel).then(|| self.local.cancelled_by()).flatten()?;
+        let mut named = entries.to_vec();
+        for entry in &mut named {
+            if let Event::CancelRequested { by } = &mut entry.event {
+                by.clone_from(&who);
+            }
+        }
+        Some(named)
+    }
+}
+
 #[async_trait]
 impl Journal for RunJournal {
     async fn append(&self, entries: &[Entry]) -> Result<(), PortError> {
         if entries.is_empty() {
             return Ok(());
         }
+        let named = self.name_canceller(entries);
+        let entries = named.as_deref().unwrap_or(entries);
         let mut state = self.state.lock().await;
         if state.broken {
             return Err(PortError::LeaseLost);
@@ -125,6 +151,11 @@ impl Journal for RunJournal {
         }
         state.written = true;
         drop(state);
+        for entry in entries {
+            if let Event::StepSettled { step, .. } | Event::AttemptFailed { step, .. } = &entry.event {
+                self.local.forget_text(step);
+            }
+        }
         let views: Arc<[EventView]> = entries.iter().map(view_of).collect();
         self.weir.runs().bus().tell(self.run, Live::Events(views));
         self.weir.runs().bus().tell_tenant(self.tenant, self.run);

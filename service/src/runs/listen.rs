@@ -66,7 +66,14 @@ fn take(weir: &Weir, notice: &str) {
     let (Some(Ok(tenant)), Some(Ok(run))) = (tenant.map(Uuid::parse_str), run.map(Uuid::parse_str)) else { return };
     let (tenant, run) = (TenantId::from_uuid(tenant), RunId::from_uuid(run));
     match (kind, weir.runs().find(run)) {
-        ("cancel", Some(local)) => local.control.cancel.cancel(),
+        ("cancel", Some(local)) => {
+            let weir = weir.clone();
+            // Who asked stands in the row.
+            tokio::spawn(async move {
+                let row = super::find_row(&weir, tenant, run).await.ok().flatten();
+                local.cancel(row.and_then(|row| row.cancel_reason));
+            });
+        }
         ("cancel", None) => weir.runs().wake(),
         // What this process did itself it has told already.
         (_, Some(_)) => {}

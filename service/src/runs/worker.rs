@@ -83,7 +83,7 @@ pub async fn step(weir: &Weir) -> Result<usize, crate::ServiceError> {
     Ok(count)
 }
 
-fn crew(options: &WorkerOptions) -> Arc<Crew> {
+pub(super) fn crew(options: &WorkerOptions) -> Arc<Crew> {
     Arc::new(Crew {
         owner: format!("worker-{}-{:016x}", std::process::id(), rand::random::<u64>()),
         lease: options.lease,
@@ -190,8 +190,9 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
             continue;
         }
         let (owner, until) = (crew.owner.clone(), weir.now() + chrono::Duration::from_std(crew.lease).unwrap_or_default());
-        let held = weir.store().write_system(move |unit| async move { unit.extend_leases(&owner, until).await }).await;
-        if let Err(error) = held {
+        let runs = mine.iter().map(|(_, run)| *run).collect();
+        let held = weir.store().write_system(move |unit| async move { unit.extend_leases(&owner, runs, until).await });
+        if let Err(error) = held.await {
             let error: StoreError = error;
             // Nothing is stopped for this: a write under a lost lease is refused by its fencing token.
             tracing::warn!(%error, "leases could not be kept");
@@ -201,9 +202,10 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
             Ok(system) => system.cancelled_among(&mine).await,
             Err(error) => Err(error),
         };
-        for (_, run) in asked.unwrap_or_default() {
+        for (tenant, run) in asked.unwrap_or_default() {
             if let Some(local) = weir.runs().find(run) {
-                local.control.cancel.cancel();
+                let row = super::find_row(&weir, tenant, run).await.ok().flatten();
+                local.cancel(row.and_then(|row| row.cancel_reason));
             }
         }
     }

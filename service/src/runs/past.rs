@@ -1,0 +1,99 @@
+//! Runs that are told to have happened: for seeding a demo's history.
+//!
+//! Invariant: the rows come out of the same journal as any run's; only the clock and the executors are the caller's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::{RunId, RunStatus};
+use engine::ports::Clock;
+use engine::{Outcome, Prepared, Registry};
+use entities::JsonText;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::LocalRun;
+use super::execute;
+use super::journal::RunJournal;
+use super::{start, worker};
+use crate::flows::Wanted;
+use crate::{Actor, ServiceError, Weir};
+
+/// A run of the past.
+pub(crate) struct PastRun {
+    pub(crate) flow: String,
+    pub(crate) inputs: Value,
+    /// Carries the time it was created at.
+    pub(crate) id: RunId,
+    pub(crate) trigger: &'static str,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) registry: Registry,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Moves the clock to where a suspended run goes on.
+    pub(crate) wake: Box<dyn Fn(DateTime<Utc>) + Send + Sync>,
+}
+
+/// The plan with waits so long that they suspend the run: then only the clock waits, and nobody else.
+fn told(plan: &language::Plan) -> language::Plan {
+    let mut plan = plan.clone();
+    for step in &mut plan.steps {
+        step.retry.initial_delay_ms = step.retry.initial_delay_ms.max(2 * engine::limits::IN_PLACE_WAIT_MS);
+        step.retry.jitter = language::plan::Jitter::None;
+    }
+    plan
+}
+
+/// How often a run of the past may be suspended.
+const ACTS: usize = 100;
+
+/// Acts a run out, from its start to its end.
+///
+/// # Errors
+/// As [`super::start`]; faults of ours when the run does not come to an end.
+pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result<RunId, ServiceError> {
+    let resolved = crate::flows::resolve(weir, actor.tenant, &past.flow, &Wanted::default()).await?;
+    let body = past.inputs;
+    let inputs = language::inputs::parse(&resolved.plan, body, &BTreeMap::new())
+        .map_err(|fields| ServiceError::Invalid { detail: "The inputs do not fit.".to_owned(), fields })?;
+    let crew = worker::crew(&worker::WorkerOptions::default());
+    let mut row = start::new_row(weir, actor.tenant, &resolved);
+    let created_at = past.clock.now();
+    row.id = past.id.uuid();
+    row.root_run_id = row.id;
+    row.created_at = created_at;
+    row.trigger_kind = past.trigger.to_owned();
+    row.started_by = actor.name().to_owned();
+    row.user_id = actor.user_id().map(domain::UserId::uuid);
+    row.labels = JsonText::of(&past.labels);
+    start::keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
+    // Nobody else may claim it while it is acted out.
+    execute::lease(&mut row, &crew, weir.now() + chrono::Duration::hours(1));
+    let plan = Arc::new(told(&resolved.plan));
+    let prepared = Arc::new(Prepared::new(Arc::clone(&plan), &past.registry));
+    let mut written = false;
+    for _ in 0..ACTS {
+        let history = execute::history(weir, actor.tenant, &row, written).await?;
+        row.event_position = i64::try_from(history.len()).unwrap_or(i64::MAX);
+        let local = Arc::new(LocalRun::new(actor.tenant, row.flow_name.clone(), &CancellationToken::new()));
+        let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &plan, &history);
+        let journal = Arc::new(if written { journal } else { journal.unwritten() });
+        let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &row);
+        surroundings.registry = past.registry.clone();
+        surroundings.clock = Arc::clone(&past.clock);
+        let run = execute::as_run(&row, &plan, inputs.clone(), resolved.default_model.clone());
+        let control = local.control.clone();
+        let outcome = engine::drive_prepared(run, Arc::clone(&prepared), history, surroundings, control).await;
+        written = journal.is_written().await;
+        match outcome.map_err(ServiceError::internal)? {
+            Outcome::Settled(_) => return Ok(past.id),
+            Outcome::Suspended { wake_at: Some(at), .. } => (past.wake)(at),
+            Outcome::Suspended { wake_at: None, .. } => {
+                execute::park_for_a_person(weir, &row, RunStatus::NeedsAttention).await;
+                return Ok(past.id);
+            }
+            Outcome::Stopped => break,
+        }
+    }
+    Err(ServiceError::internal("a run of the past did not come to an end"))
+}

@@ -1,0 +1,7 @@
+//! The durable half of the engine, on SQLite always and on PostgreSQL when `WEIR_TEST_POSTGRES_OWNER_URL` names a role that may
+//! create databases and roles.
+
+mod durability;
+mod starting;
+mod stage;
+mod watching;
