@@ -115,6 +115,12 @@ pub struct ChildRequest {
 /// The time, so that a simulation can move it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
+
+    /// Whether time passes by itself. On a clock that is moved from outside, a driver never waits in place: it gives
+    /// the run back and says when to go on.
+    fn runs_by_itself(&self) -> bool {
+        true
+    }
 }
 
 /// The wall clock.

@@ -25,7 +25,7 @@ pub enum StoreError {
     /// The database role may bypass row level security.
     #[error("{0}")]
     Role(String),
-    #[error("the database refused a statement")]
+    #[error("the database refused a statement: {0}")]
     Database(#[source] DbErr),
 }
 

@@ -65,6 +65,8 @@ async fn run(
         true => Some(format!("{base_url}{}", service::links::first_owner(&weir).await?)),
         false => None,
     };
+    // Pages spawn on an executor that must be known before the first one.
+    app::start();
     let draining = CancellationToken::new();
     let state = web::Data::new(state(config, weir.clone(), &draining));
     let host = web::Data::new(console::Host::new(weir.clone(), config, &base_url));

@@ -62,7 +62,7 @@ async fn check_journal(key: &ApiKey, run: &str, kills: usize) {
 on_both_stores! {
     async fn every_acknowledged_run_finishes_after_kills_and_no_recorded_step_runs_twice(world: World) {
         const RUNS: usize = 40;
-        const KILLS: usize = 3;
+        const KILLS: usize = 2;
         let mut world = world;
         let receiver = Receiver::holding().await;
         let mut key = world.tenant("acme").await.key(&[]).await;
@@ -71,7 +71,7 @@ on_both_stores! {
         for number in 0..RUNS {
             runs.push(key.start("delivery", &json!({"number": number})).await);
         }
-        // Each round lets some calls go through and kills the server while others are in the air.
+        // A run that three workers died with is kept for a person, so two kills it is. Each round lets some calls go through and kills the server while others are in the air.
         let mut expected = 0;
         for round in 0..KILLS {
             receiver.reached(expected + 5).await;

@@ -138,7 +138,7 @@ steps:
 
     async fn a_condition_must_be_a_boolean_and_undefined_names_are_errors(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
-        let (answer, _) = run(&key, "steps:\n  - name: a\n    executor: data_transformer\n    condition: \"{{ 1 + 1 }}\"\n    config: {data: 1}\n", &json!({})).await;
+        let (answer, _) = run(&key, "steps:\n  - name: a\n    executor: data_transformer\n    condition: \"{{ inputs.number }}\"\n    config: {data: 1}\n", &json!({"number": 2})).await;
         assert!(answer.text().contains("condition_type"), "{answer}");
         assert_eq!(answer.expect_status(500).problem().code, "flow_fault");
         let (answer, _) = run(&key, "steps:\n  - name: a\n    executor: data_transformer\n    config: {data: \"{{ inputs.nowhere }}\"}\n", &json!({})).await;

@@ -109,7 +109,10 @@ impl Turn<'_> {
             }
             Err(FailedAttempt { failure, usage }) => match state.stop {
                 Some(reason) => self.settle_cancelled(step, reason, usage),
-                None => self.attempt_failed(step, failure, usage, StepStatus::Failed),
+                None => {
+                    let status = status_of(&failure);
+                    self.attempt_failed(step, failure, usage, status);
+                }
             },
         }
     }
@@ -265,6 +268,11 @@ impl Turn<'_> {
     fn effect(&self, step: StepIndex) -> Effect {
         self.graph.effect(step, self.state.steps[step].config.as_ref())
     }
+}
+
+/// An executor that heeds its deadline says "timeout" a moment before the engine's own timer would.
+const fn status_of(failure: &Failure) -> StepStatus {
+    if matches!(failure.kind, FailureKind::Timeout) { StepStatus::TimedOut } else { StepStatus::Failed }
 }
 
 /// Why a step was stopped, as the end of a sentence.

@@ -143,8 +143,8 @@ impl Driver {
     /// Nothing executes: wait in place for what comes soon, give the run back otherwise.
     async fn suspend(&mut self) -> Result<Option<Outcome>, DriveError> {
         let next = self.timers.next_wake(&self.state);
-        let soon = next.is_some_and(|at| until(self.now(), at) <= Duration::from_millis(limits::IN_PLACE_WAIT_MS));
-        if soon {
+        let patience = if self.surroundings.clock.runs_by_itself() { limits::IN_PLACE_WAIT_MS } else { 0 };
+        if next.is_some_and(|at| until(self.now(), at) <= Duration::from_millis(patience)) {
             return Ok(None);
         }
         self.flush().await?;

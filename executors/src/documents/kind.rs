@@ -78,10 +78,11 @@ fn is_pdf(bytes: &[u8]) -> bool {
 }
 
 fn zipped(bytes: &[u8]) -> Kind {
-    let Ok(archive) = zip::ZipArchive::new(Cursor::new(bytes)) else {
-        return Kind::new(FileType::Archive, "application/zip");
+    // A damaged archive still shows its entries' names, so that it can be told what is damaged.
+    let has: Box<dyn Fn(&[u8]) -> bool> = match zip::ZipArchive::new(Cursor::new(bytes)) {
+        Ok(archive) => Box::new(move |name| archive.file_names_raw().any(|entry| entry == name)),
+        Err(_) => Box::new(|name| bytes.windows(name.len()).any(|window| window == name)),
     };
-    let has = |name: &[u8]| archive.file_names_raw().any(|entry| entry == name);
     if has(b"word/document.xml") {
         Kind::new(FileType::Docx, &format!("{OFFICE}wordprocessingml.document"))
     } else if has(b"xl/workbook.xml") {

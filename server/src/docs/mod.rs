@@ -3,11 +3,14 @@
 //! Invariant: works without JavaScript and without any other host.
 
 mod page;
+mod written;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
+use domain::ErrorCode;
 
 use crate::fallback;
+use crate::problem::Fault;
 use crate::state::Shared;
 
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -15,8 +18,8 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'sel
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/docs", web::get().to(reference))
-        .route("/docs/errors", web::get().to(errors))
         .route("/docs/docs.css", web::get().to(style))
+        .route("/docs/{page:language|errors|operate/.*}", web::get().to(text))
         .service(web::scope("/docs").default_service(web::to(fallback::fallback)));
 }
 
@@ -24,8 +27,10 @@ async fn reference(state: Shared) -> HttpResponse {
     html(page::reference(&crate::api::openapi::as_json(&state.openapi)))
 }
 
-async fn errors() -> HttpResponse {
-    html(page::errors())
+async fn text(page: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let (title, body) = written::page(&page)
+        .ok_or_else(|| Fault::new(ErrorCode::NotFound, "There is no such page. The pages are listed at /docs."))?;
+    Ok(html(page::page(title, body)))
 }
 
 async fn style() -> HttpResponse {

@@ -4,8 +4,9 @@
 
 use std::fmt::Write;
 
-use domain::{ErrorCode, FailureKind};
 use serde_json::Value;
+
+use super::written;
 
 /// The operations by tag, each with its parameters, body and answers.
 pub(super) fn reference(document: &Value) -> String {
@@ -25,7 +26,7 @@ pub(super) fn reference(document: &Value) -> String {
     write(&mut body, format_args!("<p>{}</p>", inline(description)));
     body.push_str(
         "<p>The same as a document for programs: <a href=\"/api/v1/openapi.json\">OpenAPI 3.1</a>. Fetched with an API key, \
-         it also holds that tenant's flows as typed operations. <a href=\"/docs/errors\">All error codes</a>.</p>",
+         it also holds that tenant's flows as typed operations.</p>",
     );
     body.push_str(START);
     body.push_str("<nav aria-label=\"Operations\"><ul>");
@@ -126,69 +127,16 @@ fn resolved(schema: &Value, document: &Value, depth: u32) -> Value {
     }
 }
 
-/// Every code with its status: what a problem's `type` points at.
-pub(super) fn errors() -> String {
-    let mut body = String::from(
-        "<h1>Error codes</h1><p>Every refusal and failure is an <code>application/problem+json</code> document (RFC 9457) \
-         with a stable <code>code</code>, <code>retryable</code>, <code>request_id</code>, and for a run <code>run_id</code>, \
-         <code>run_url</code>, <code>step</code> and <code>attempt</code>.</p><h2>Refusals at the door</h2>\
-         <table><thead><tr><th>Code</th><th>Status</th><th>Meaning</th><th>Again later?</th></tr></thead><tbody>",
-    );
-    for code in ErrorCode::ALL {
-        write(&mut body, format_args!(
-            "<tr id=\"{0}\"><td><code>{0}</code></td><td>{1}</td><td>{2}</td><td>{3}</td></tr>",
-            code.as_str(),
-            code.status(),
-            escaped(code.title()),
-            if code.retryable() { "yes" } else { "no" },
-        ));
-    }
-    body.push_str(
-        "<tr id=\"flow_fault\"><td><code>flow_fault</code></td><td>500</td><td>A fault of the flow itself, with step and \
-         line; <code>cause</code> says which</td><td>no</td></tr></tbody></table>\
-         <h2>Failures of runs</h2><p>A failed run's <code>code</code> is its step's own; the status follows the kind.</p>\
-         <table><thead><tr><th>Kind</th><th>Status</th><th>Retried by itself?</th></tr></thead><tbody>",
-    );
-    for kind in FAILURES {
-        write(&mut body, format_args!(
-            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
-            kind.as_str(),
-            kind.http_status(),
-            if kind.is_retryable() { "yes" } else { "no" },
-        ));
-    }
-    body.push_str("</tbody></table><p><a href=\"/docs\">REST interface</a></p>");
-    page("Error codes", &body)
-}
-
-const FAILURES: &[FailureKind] = &[
-    FailureKind::Connect,
-    FailureKind::Dns,
-    FailureKind::Tls,
-    FailureKind::Timeout,
-    FailureKind::RateLimited,
-    FailureKind::Overloaded,
-    FailureKind::Provider,
-    FailureKind::Rejected,
-    FailureKind::Input,
-    FailureKind::Document,
-    FailureKind::Schema,
-    FailureKind::ContentPolicy,
-    FailureKind::ContextWindow,
-    FailureKind::Budget,
-    FailureKind::Cancelled,
-    FailureKind::Flow,
-    FailureKind::Fail,
-    FailureKind::Limit,
-    FailureKind::Unknown,
-    FailureKind::Internal,
-];
-
-fn page(title: &str, body: &str) -> String {
+/// A whole page around a body.
+pub(super) fn page(title: &str, body: &str) -> String {
+    let pages = written::PAGES.iter().map(|page| format!("<a href=\"/docs/{}\">{}</a>", page.slug, escaped(page.title)));
+    let navigation = std::iter::once("<a href=\"/docs\">REST interface</a>".to_owned()).chain(pages);
+    let navigation = navigation.collect::<Vec<_>>().join(" · ");
     format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>{} · Weir</title><link rel=\"stylesheet\" \
-         href=\"/docs/docs.css\"></head><body><main>{body}</main></body></html>",
+         href=\"/docs/docs.css\"></head><body><header><nav aria-label=\"Documentation\">{navigation}</nav></header>\
+         <main>{body}</main></body></html>",
         escaped(title)
     )
 }
@@ -232,14 +180,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_and_every_code_is_on_a_page_and_nothing_is_unescaped() {
+    fn every_operation_is_on_the_page_and_nothing_is_unescaped() {
         let document = crate::api::openapi::as_json(&crate::api::openapi::of_routes());
         let page = reference(&document);
         for (path, _) in document["paths"].as_object().unwrap() {
             assert!(page.contains(&escaped(path)), "{path}");
-        }
-        for code in ErrorCode::ALL {
-            assert!(errors().contains(&format!("id=\"{}\"", code.as_str())));
         }
         assert_eq!(inline("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
     }

@@ -37,6 +37,10 @@ impl Clock for StageClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn runs_by_itself(&self) -> bool {
+        false
+    }
 }
 
 /// How a run of the past went.

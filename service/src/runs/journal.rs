@@ -213,18 +213,18 @@ impl Append {
             .filter(C::Id.eq(row.id))
             .filter(C::FencingToken.eq(row.fencing_token))
             .filter(C::EventPosition.eq(self.before));
+        // A column is set once: PostgreSQL refuses a second time, and one append may both start and settle a run.
+        if self.changes.started || self.changes.settled {
+            update = update.set(C::Status, row.status.clone());
+        }
         if self.changes.started {
-            update = update
-                .set(C::Status, row.status.clone())
-                .set(C::Epoch, row.epoch)
-                .set(C::StartedAt, row.started_at);
+            update = update.set(C::Epoch, row.epoch).set(C::StartedAt, row.started_at);
         }
         if self.changes.spent || self.changes.settled {
             update = update.set(C::Usage, row.usage.clone()).set(C::CostNanoUsd, row.cost_nano_usd);
         }
         if self.changes.settled {
             update = update
-                .set(C::Status, row.status.clone())
                 .set(C::Outputs, row.outputs.clone())
                 .set(C::OutputsBlob, row.outputs_blob)
                 .set(C::Error, row.error.clone())

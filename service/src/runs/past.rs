@@ -34,16 +34,6 @@ pub(crate) struct PastRun {
     pub(crate) wake: Box<dyn Fn(DateTime<Utc>) + Send + Sync>,
 }
 
-/// The plan with waits so long that they suspend the run: then only the clock waits, and nobody else.
-fn told(plan: &language::Plan) -> language::Plan {
-    let mut plan = plan.clone();
-    for step in &mut plan.steps {
-        step.retry.initial_delay_ms = step.retry.initial_delay_ms.max(2 * engine::limits::IN_PLACE_WAIT_MS);
-        step.retry.jitter = language::plan::Jitter::None;
-    }
-    plan
-}
-
 /// How often a run of the past may be suspended.
 const ACTS: usize = 100;
 
@@ -69,19 +59,18 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
     start::keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     // Nobody else may claim it while it is acted out.
     execute::lease(&mut row, &crew, weir.now() + chrono::Duration::hours(1));
-    let plan = Arc::new(told(&resolved.plan));
-    let prepared = Arc::new(Prepared::new(Arc::clone(&plan), &past.registry));
+    let prepared = Arc::new(Prepared::new(Arc::clone(&resolved.plan), &past.registry));
     let mut written = false;
     for _ in 0..ACTS {
         let history = execute::history(weir, actor.tenant, &row, written).await?;
         row.event_position = i64::try_from(history.len()).unwrap_or(i64::MAX);
         let local = Arc::new(LocalRun::new(actor.tenant, row.flow_name.clone(), &CancellationToken::new()));
-        let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &plan, &history);
+        let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &resolved.plan, &history);
         let journal = Arc::new(if written { journal } else { journal.unwritten() });
         let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &row);
         surroundings.registry = past.registry.clone();
         surroundings.clock = Arc::clone(&past.clock);
-        let run = execute::as_run(&row, &plan, inputs.clone(), resolved.default_model.clone());
+        let run = execute::as_run(&row, &resolved.plan, inputs.clone(), resolved.default_model.clone());
         let control = local.control.clone();
         let outcome = engine::drive_prepared(run, Arc::clone(&prepared), history, surroundings, control).await;
         written = journal.is_written().await;

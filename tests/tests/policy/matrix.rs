@@ -101,7 +101,7 @@ impl Targets {
     pub(crate) fn request(&self, key: &ApiKey, route: &Route) -> RequestBuilder {
         let mut path = route.path.clone();
         while let (Some(open), Some(close)) = (path.find('{'), path.find('}')) {
-            let kind = rows::target(&route.path, &path[open + 1..close]);
+            let kind = &path[open + 1..close];
             let value = self.by_name.get(kind).unwrap_or_else(|| panic!("no target for {kind} in {}", route.path));
             path.replace_range(open..=close, value);
         }

@@ -63,21 +63,22 @@ const ROWS: &[Row] = &[
     row_of("GET /api/v1/runs/{run}/events", Need::Permission("runs:read"), Body::Nothing),
     row_of("POST /api/v1/runs/{run}/cancel", Need::Permission("runs:cancel"), Body::Json("{}")),
     row_of("GET /api/v1/keys", Need::Permission("keys:read"), Body::Nothing),
-    row_of("POST /api/v1/keys", Need::Permission("keys:write"), Body::Json(r#"{"name": "made"}"#)),
+    row_of("POST /api/v1/keys", Need::Permission("keys:write"), Body::Json(r#"{"name": "made", "scopes": ["keys:write"]}"#)),
     row_of("DELETE /api/v1/keys/{key}", Need::Permission("keys:write"), Body::Nothing),
     row_of("POST /api/v1/files", Need::Permission("files:write"), Body::File),
     row_of("GET /api/v1/files/{file}", Need::Permission("files:read"), Body::Nothing),
+    row_of("GET /api/v1/files/{file}/content", Need::Permission("files:read"), Body::Nothing),
     row_of("GET /api/v1/connections", Need::Permission("connections:read"), Body::Nothing),
-    row_of("GET /api/v1/connections/{name}", Need::Permission("connections:read"), Body::Nothing),
+    row_of("GET /api/v1/connections/{connection}", Need::Permission("connections:read"), Body::Nothing),
     creating(
-        "PUT /api/v1/connections/{name}",
+        "PUT /api/v1/connections/{connection}",
         Need::Permission("connections:write"),
         Body::Json(r#"{"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}"#),
     ),
-    row_of("DELETE /api/v1/connections/{name}", Need::Permission("connections:write"), Body::Nothing),
+    row_of("DELETE /api/v1/connections/{connection}", Need::Permission("connections:write"), Body::Nothing),
     row_of("GET /api/v1/secrets", Need::Permission("secrets:read"), Body::Nothing),
-    creating("PUT /api/v1/secrets/{name}", Need::Permission("secrets:write"), Body::Json(r#"{"value": "v"}"#)),
-    row_of("DELETE /api/v1/secrets/{name}", Need::Permission("secrets:write"), Body::Nothing),
+    creating("PUT /api/v1/secrets/{secret}", Need::Permission("secrets:write"), Body::Json(r#"{"value": "v"}"#)),
+    row_of("DELETE /api/v1/secrets/{secret}", Need::Permission("secrets:write"), Body::Nothing),
     row_of("GET /api/v1/tenant", Need::Permission("tenant:read"), Body::Nothing),
     row_of("PATCH /api/v1/tenant", Need::Permission("tenant:write"), Body::Json(r#"{"default_model": null}"#)),
     row_of("GET /api/v1/members", Need::Permission("members:read"), Body::Nothing),
@@ -89,16 +90,4 @@ pub(crate) fn row(name: &str) -> Option<Row> {
 
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
-}
-
-/// Which kind of thing a path parameter names.
-pub(crate) fn target<'a>(path: &str, parameter: &'a str) -> &'a str {
-    match (path, parameter) {
-        (path, "name") if path.contains("/secrets/") => "secret",
-        (path, "name") if path.contains("/connections/") => "connection",
-        (path, "id") if path.contains("/runs/") => "run",
-        (path, "id") if path.contains("/keys/") => "key",
-        (_, "file_id") => "file",
-        (_, other) => other,
-    }
 }
