@@ -11,9 +11,7 @@ use crate::check::{Analysis, input_schema, input_value_schema, is_required, outp
 use crate::flow::{Flow, GroupOnError, OnDisconnect, Retry, Step, StepOnError};
 use crate::limits;
 use crate::node::object;
-use crate::plan::{
-    GroupPlan, InputPlan, Join, OnError, OnSkip, Plan, RetryPolicy, RunIf, StepPlan,
-};
+use crate::plan::{GroupPlan, InputPlan, Join, OnError, OnSkip, Plan, RetryPolicy, RunIf, StepPlan};
 use crate::templates;
 
 pub(crate) fn plan(analysis: Analysis<'_>, name: Option<String>, files: BTreeMap<String, String>) -> Plan {
@@ -114,13 +112,23 @@ fn step(flow: &Flow, step: &Step, facts: crate::check::StepFacts<'_>, group: Opt
 /// The step's own policy over the flow's over the defaults. Who writes `retry` without `max_attempts` wants three.
 fn retry(spec: Option<&ExecutorSpec>, defaults: Option<&Retry>, own: Option<&Retry>) -> RetryPolicy {
     const WRITTEN_ATTEMPTS: u32 = 3;
-    let mut policy = RetryPolicy { max_attempts: spec.map_or(1, |spec| spec.default_attempts.max(1)), ..RetryPolicy::default() };
+    let mut policy =
+        RetryPolicy { max_attempts: spec.map_or(1, |spec| spec.default_attempts.max(1)), ..RetryPolicy::default() };
     if defaults.is_some() || own.is_some() {
         policy.max_attempts = WRITTEN_ATTEMPTS;
     }
     for layer in [defaults, own].into_iter().flatten() {
-        let Retry { max_attempts, backoff_strategy, initial_delay, factor, max_delay, jitter, max_elapsed, retry_on, no_retry_on } =
-            layer.clone();
+        let Retry {
+            max_attempts,
+            backoff_strategy,
+            initial_delay,
+            factor,
+            max_delay,
+            jitter,
+            max_elapsed,
+            retry_on,
+            no_retry_on,
+        } = layer.clone();
         policy = RetryPolicy {
             max_attempts: max_attempts.unwrap_or(policy.max_attempts),
             backoff: backoff_strategy.unwrap_or(policy.backoff),

@@ -59,7 +59,9 @@ pub enum EffectRule {
     Always(Effect),
     /// By the HTTP method in this config field: GET and HEAD pure, PUT and DELETE idempotent, POST and PATCH unsafe.
     /// Left out, it is GET, or POST where the config has a body (`json`, `form`, `body`, `file`).
-    ByMethod { field: String },
+    ByMethod {
+        field: String,
+    },
     /// A child flow is as strict as its strictest step.
     StrictestChild,
 }

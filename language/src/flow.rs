@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::catalogue::Effect;
 use crate::node::Node;
 use crate::plan::{Backoff, InputKind, Jitter, Join, OnSkip, OnUnknown, RunIf};
-use crate::catalogue::Effect;
 use crate::source::Span;
 
 use shape::{Condition, Duration, InputFile, InputWord, JoinFile, OnErrorFile, OneOrMany};
@@ -272,4 +272,3 @@ impl JsonSchema for Input {
         json_schema!({ "anyOf": [word, object] })
     }
 }
-

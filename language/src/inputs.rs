@@ -78,9 +78,14 @@ fn from_text(input: &InputPlan, text: &str) -> Result<Option<Value>, String> {
     };
     let json = || serde_json::from_str::<Value>(trimmed);
     match kind {
-        InputKind::Integer => trimmed.parse::<i64>().map(|value| Some(Value::from(value))).map_err(|_| "must be a whole number".to_owned()),
+        InputKind::Integer => trimmed
+            .parse::<i64>()
+            .map(|value| Some(Value::from(value)))
+            .map_err(|_| "must be a whole number".to_owned()),
         InputKind::Number => match trimmed.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Some(json().ok().filter(Value::is_number).unwrap_or_else(|| Value::from(value)))),
+            Ok(value) if value.is_finite() => {
+                Ok(Some(json().ok().filter(Value::is_number).unwrap_or_else(|| Value::from(value))))
+            }
             _ => Err("must be a number".to_owned()),
         },
         InputKind::Boolean => match trimmed {
@@ -105,7 +110,11 @@ fn from_text(input: &InputPlan, text: &str) -> Result<Option<Value>, String> {
     }
 }
 
-fn read(plan: &Plan, mut fields: Map<String, Value>, files: &BTreeMap<String, FileRef>) -> Result<Value, Vec<FieldProblem>> {
+fn read(
+    plan: &Plan,
+    mut fields: Map<String, Value>,
+    files: &BTreeMap<String, FileRef>,
+) -> Result<Value, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     for (name, file) in files {
         if fields.contains_key(name) {
@@ -168,7 +177,11 @@ fn file_misfit(input: &InputPlan, value: &Value) -> Option<FieldProblem> {
     if let Some(most) = input.max_bytes
         && file.size_bytes > most
     {
-        return Some(problem(&input.name, &format!("the file has {} bytes; at most {most} are taken", file.size_bytes), None));
+        return Some(problem(
+            &input.name,
+            &format!("the file has {} bytes; at most {most} are taken", file.size_bytes),
+            None,
+        ));
     }
     if !input.accept.is_empty() && !input.accept.iter().any(|accepted| accepts(accepted, &file)) {
         let message = format!("files of the type {} are not taken", file.media_type);

@@ -77,8 +77,7 @@ pub fn compile(folder: &Folder, catalogue: &Catalogue) -> Compiled {
     let flow = read_flow(folder, &source, &mut report);
     let files = files(folder, &mut report);
     let plan = flow.and_then(|flow| {
-        let subject =
-            check::Subject { flow: &flow, catalogue, source: &source, files: &files, texts: &folder.files };
+        let subject = check::Subject { flow: &flow, catalogue, source: &source, files: &files, texts: &folder.files };
         let analysis = check::analyse(subject, &mut report);
         if report.has_errors() {
             return None;
@@ -119,7 +118,12 @@ fn read_flow(folder: &Folder, source: &Source, report: &mut Report) -> Option<Fl
     let Some(root) = yaml::parse(source, text, report) else {
         if !report.has_errors() {
             let message = "the file is empty; a flow needs `steps`";
-            report.hint(&source.file, source.span(0, 0), codes::MISSING_KEY, (message, "steps:\n  - name: first\n    executor: ..."));
+            report.hint(
+                &source.file,
+                source.span(0, 0),
+                codes::MISSING_KEY,
+                (message, "steps:\n  - name: first\n    executor: ..."),
+            );
         }
         return None;
     };

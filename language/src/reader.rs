@@ -65,7 +65,11 @@ impl Reader<'_> {
 
     pub(crate) fn not_yet(&mut self, span: Span, what: &str) {
         let message = format!("`{what}` is not available yet in this version");
-        self.hint(span, codes::NOT_YET, (message, "It is part of the language and comes with a later version; take it out for now."));
+        self.hint(
+            span,
+            codes::NOT_YET,
+            (message, "It is part of the language and comes with a later version; take it out for now."),
+        );
     }
 
     pub(crate) fn wrong(&mut self, key: &str, node: &Node, wanted: &str) {
@@ -154,8 +158,16 @@ impl Reader<'_> {
         let parsed = parsed.filter(|ms| allow_zero || *ms > 0);
         if parsed.is_none() {
             let days = limits::LONGEST_MS / 86_400_000;
-            let message = format!("`{}` is not a time between {} and {days} days", entry.key, if allow_zero { "0" } else { "1 ms" });
-            self.hint(entry.value.span, codes::INVALID_VALUE, (message, "Write `30s`, `1h30m`, `500ms`, or a number of seconds."));
+            let message = format!(
+                "`{}` is not a time between {} and {days} days",
+                entry.key,
+                if allow_zero { "0" } else { "1 ms" }
+            );
+            self.hint(
+                entry.value.span,
+                codes::INVALID_VALUE,
+                (message, "Write `30s`, `1h30m`, `500ms`, or a number of seconds."),
+            );
         }
         parsed
     }
@@ -202,7 +214,8 @@ impl Reader<'_> {
             && name.len() <= limits::NAME_CHARS;
         if !valid {
             let message = format!("`{}` is no name for {what}", shorten(name));
-            let hint = format!("Small letters, digits and `_`, a letter first, at most {} characters.", limits::NAME_CHARS);
+            let hint =
+                format!("Small letters, digits and `_`, a letter first, at most {} characters.", limits::NAME_CHARS);
             self.hint(span, codes::INVALID_NAME, (message, hint));
         }
         valid

@@ -22,7 +22,16 @@ pub(crate) fn parse(source: &Source, text: &str, report: &mut Report) -> Option<
         report.add(&source.file, source.span(0, 0), codes::TOO_LARGE, message);
         return None;
     }
-    let mut builder = Builder { source, report, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, copied: 0, aliases: 0 };
+    let mut builder = Builder {
+        source,
+        report,
+        stack: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        nodes: 0,
+        copied: 0,
+        aliases: 0,
+    };
     match builder.run(Parser::new_from_str(text)) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -138,7 +147,8 @@ impl<'a> Builder<'a> {
             None => Ok(()),
             Some(tag) => {
                 let handle = if tag.is_yaml_core_schema() { "!!" } else { tag.handle.as_str() };
-                let message = format!("the YAML tag `{handle}{}`; flows have no tags", crate::reader::shorten(&tag.suffix));
+                let message =
+                    format!("the YAML tag `{handle}{}`; flows have no tags", crate::reader::shorten(&tag.suffix));
                 Err(self.refuse(span, codes::YAML_FEATURE, message))
             }
         }
@@ -209,7 +219,8 @@ impl<'a> Builder<'a> {
             *key = Some(Key { text: text.into_owned(), span: place, is_double });
             return Ok(());
         }
-        let kind = if style == ScalarStyle::Plain { self.resolve(&text, place) } else { Kind::String(text.into_owned()) };
+        let kind =
+            if style == ScalarStyle::Plain { self.resolve(&text, place) } else { Kind::String(text.into_owned()) };
         self.add(Node { kind, span: place }, anchor)
     }
 

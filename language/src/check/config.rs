@@ -84,7 +84,8 @@ impl Check<'_> {
                 None if top && self.spec.open_config => self.variable(&entry.key, entry.key_span, properties),
                 None if closed || top => {
                     let executor = &self.spec.name;
-                    let message = format!("`{executor}` has no config key `{}` here", crate::reader::shorten(&entry.key));
+                    let message =
+                        format!("`{executor}` has no config key `{}` here", crate::reader::shorten(&entry.key));
                     let hint = suggest::did_you_mean(&entry.key, properties.keys().map(String::as_str));
                     self.report.hint(&self.source.file, entry.key_span, codes::UNKNOWN_CONFIG, (message, hint));
                 }
@@ -108,7 +109,8 @@ impl Check<'_> {
     fn variable(&mut self, key: &str, span: crate::source::Span, properties: &serde_json::Map<String, Value>) {
         if let Some(known) = properties.keys().find(|known| suggest::is_slip(key, known)) {
             let message = format!("`{key}` is nearly the config key `{known}`");
-            let hint = format!("Did you mean `{known}`? A variable of the prompt needs a name that cannot be taken for it.");
+            let hint =
+                format!("Did you mean `{known}`? A variable of the prompt needs a name that cannot be taken for it.");
             self.report.hint(&self.source.file, span, codes::UNKNOWN_CONFIG, (message, hint));
         }
     }

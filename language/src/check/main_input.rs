@@ -200,8 +200,12 @@ fn ambiguous_members(
 ) {
     let names: Vec<&str> = members.iter().map(|member| flow.steps[*member].name.value.as_str()).collect();
     let field = &main.field;
-    let message =
-        format!("`{}` takes one `{field}`, and several members of a group could be it: {}", step.name.value, names.join(", "));
-    let hint = format!("Write `{field}: \"{{{{ steps.{}.output }}}}\"` or what else is meant under its `config`.", names[0]);
+    let message = format!(
+        "`{}` takes one `{field}`, and several members of a group could be it: {}",
+        step.name.value,
+        names.join(", ")
+    );
+    let hint =
+        format!("Write `{field}: \"{{{{ steps.{}.output }}}}\"` or what else is meant under its `config`.", names[0]);
     report.hint(&source.file, step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
 }

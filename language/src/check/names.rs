@@ -81,8 +81,13 @@ fn member<'a>(
             let last = facts.members.last().copied().unwrap_or_default();
             if index != last + 1 {
                 let between = &flow.steps[last + 1].name.value;
-                let message = format!("the members of the group `{name}` are not written together: `{between}` stands between them");
-                let hint = format!("Move this step up to line {}, below `{}`.", flow.steps[last].span.end.line, flow.steps[last].name.value);
+                let message = format!(
+                    "the members of the group `{name}` are not written together: `{between}` stands between them"
+                );
+                let hint = format!(
+                    "Move this step up to line {}, below `{}`.",
+                    flow.steps[last].span.end.line, flow.steps[last].name.value
+                );
                 report.hint(&source.file, group.span, codes::GROUP_APART, (message, hint));
             }
             facts.members.push(index);
@@ -116,7 +121,8 @@ fn settings<'a>(names: &mut Names<'a>, flow: &'a Flow, source: &Source, report: 
         if let Some(crate::plan::Join::AtLeast(count)) = group.join
             && count as usize > facts.members.len()
         {
-            let message = format!("the group `{}` has {} members; {count} can never succeed", facts.name, facts.members.len());
+            let message =
+                format!("the group `{}` has {} members; {count} can never succeed", facts.name, facts.members.len());
             report.add(&source.file, group.join_span, codes::JOIN_IMPOSSIBLE, message);
         }
     }

@@ -77,7 +77,12 @@ pub(super) fn own(
         }
         Target::Group(group) if names.group_of[index] == Some(group) => {
             let name = names.groups[group].name;
-            report.add(&source.file, span(), codes::OWN_GROUP, format!("a member of the group `{name}` waits for its own group"));
+            report.add(
+                &source.file,
+                span(),
+                codes::OWN_GROUP,
+                format!("a member of the group `{name}` waits for its own group"),
+            );
             true
         }
         _ => false,

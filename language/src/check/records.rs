@@ -14,7 +14,8 @@ impl Templates<'_, '_> {
     /// Resolves a look-up below `steps`.
     pub(super) fn step(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) -> Option<StepRead> {
         let Some(name) = read.path.first() else {
-            let message = if read.computed { "a step's name must be written out" } else { "`steps` cannot be used as a whole" };
+            let message =
+                if read.computed { "a step's name must be written out" } else { "`steps` cannot be used as a whole" };
             let hint = "Name the step (`steps.extract`): the run must know beforehand what to wait for.";
             self.hint(spot, codes::COMPUTED_STEP, (message, hint));
             return None;
@@ -74,11 +75,16 @@ impl Templates<'_, '_> {
         if let Err((field, known)) = outputs::field_schema(&self.schemas[step], path) {
             let facts = &self.subject.flow.steps[step];
             let (name, executor) = (&facts.name.value, &facts.executor.value);
-            let message = format!("the output of `{name}` ({executor}) has no field `{}`", crate::reader::shorten(&field));
-            let known: Vec<&str> = known.iter().map(String::as_str).chain(names::RECORD_FIELDS.iter().copied()).collect();
+            let message =
+                format!("the output of `{name}` ({executor}) has no field `{}`", crate::reader::shorten(&field));
+            let known: Vec<&str> =
+                known.iter().map(String::as_str).chain(names::RECORD_FIELDS.iter().copied()).collect();
             let hint = suggest::nearest(&field, known.iter().copied()).map_or_else(
                 || {
-                    let fields: Vec<String> = known[..known.len() - names::RECORD_FIELDS.len()].iter().map(|name| format!("`{name}`")).collect();
+                    let fields: Vec<String> = known[..known.len() - names::RECORD_FIELDS.len()]
+                        .iter()
+                        .map(|name| format!("`{name}`"))
+                        .collect();
                     format!("It has {}.", fields.join(", "))
                 },
                 |name| format!("Did you mean `{name}`?"),

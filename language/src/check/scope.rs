@@ -147,7 +147,8 @@ impl Templates<'_, '_> {
     ) -> Vec<StepRead> {
         self.words += found.reads.len() + found.words.len() + found.comparisons.len() + 1;
         if self.words > limits::TEMPLATE_WORDS && !self.report.is_full() {
-            let message = format!("the templates use more than {} names, filters and functions", limits::TEMPLATE_WORDS);
+            let message =
+                format!("the templates use more than {} names, filters and functions", limits::TEMPLATE_WORDS);
             self.report.add(&anchor.source.file, anchor.line(1), codes::TEMPLATE_TOO_COMPLEX, message);
         }
         if self.words > limits::TEMPLATE_WORDS || self.report.is_full() {
@@ -225,7 +226,11 @@ impl Templates<'_, '_> {
             "steps" if scope.steps => self.step(spot, read, scope),
             "steps" => {
                 let message = "steps cannot be read here: none has run yet";
-                self.hint(spot, codes::UNKNOWN_NAME, (message, "Use `inputs`, or read the step where the value is needed."));
+                self.hint(
+                    spot,
+                    codes::UNKNOWN_NAME,
+                    (message, "Use `inputs`, or read the step where the value is needed."),
+                );
                 None
             }
             "inputs" => {
@@ -241,7 +246,11 @@ impl Templates<'_, '_> {
                 None
             }
             "run" | "flow" => None,
-            root if names::BLOCK_NAMES.contains(&root) || self.subject.flow.callables.iter().any(|name| name == root) => None,
+            root if names::BLOCK_NAMES.contains(&root)
+                || self.subject.flow.callables.iter().any(|name| name == root) =>
+            {
+                None
+            }
             root => {
                 let known = names::SCOPE.iter().copied().chain(scope.extra.iter().map(String::as_str));
                 let hint = match suggest::nearest(root, known) {

@@ -27,7 +27,15 @@ pub(super) fn templates<'a>(
 ) -> BTreeMap<String, Value> {
     let flow = subject.flow;
     let schemas: Vec<Value> = steps.iter().map(|facts| facts.output.clone()).collect();
-    let mut templates = Templates { subject, names, schemas: &schemas, report, shown: BTreeSet::new(), parsed: BTreeMap::new(), words: 0 };
+    let mut templates = Templates {
+        subject,
+        names,
+        schemas: &schemas,
+        report,
+        shown: BTreeSet::new(),
+        parsed: BTreeMap::new(),
+        words: 0,
+    };
     for (index, variable) in flow.vars.iter().enumerate() {
         node(&mut templates, &variable.value, &Scope { vars: index, ..Scope::default() });
     }
@@ -112,7 +120,9 @@ fn config_reads(
 
 /// What a prompt sees besides the flow's scope: the step's config by key, its main input, and the instruction.
 fn prompt_names(config: &Node, spec: Option<&ExecutorSpec>) -> BTreeSet<String> {
-    let Some(spec) = spec.filter(|spec| spec.open_config || !spec.file_fields.is_empty()) else { return BTreeSet::new() };
+    let Some(spec) = spec.filter(|spec| spec.open_config || !spec.file_fields.is_empty()) else {
+        return BTreeSet::new();
+    };
     let keys = config.entries().iter().map(|entry| entry.key.clone());
     let main = spec.main_input.iter().map(|main| main.field.clone());
     keys.chain(main).chain(["instruction".to_owned()]).collect()

@@ -13,11 +13,32 @@ use crate::plan::Join;
 use crate::reader::{Fields, Reader, shorten};
 
 pub(crate) const FLOW_KEYS: &[&str] = &[
-    "name", "description", "labels", "search", "inputs", "outputs", "vars", "defaults", "steps", "groups", "fail_fast",
-    "timeout", "save", "endpoint",
+    "name",
+    "description",
+    "labels",
+    "search",
+    "inputs",
+    "outputs",
+    "vars",
+    "defaults",
+    "steps",
+    "groups",
+    "fail_fast",
+    "timeout",
+    "save",
+    "endpoint",
 ];
 const FLOW_LATER: &[&str] = &[
-    "extends", "remove", "imports", "functions", "macros", "on_error", "finally", "max_cost", "concurrency", "triggers",
+    "extends",
+    "remove",
+    "imports",
+    "functions",
+    "macros",
+    "on_error",
+    "finally",
+    "max_cost",
+    "concurrency",
+    "triggers",
 ];
 pub(crate) const DEFAULTS_KEYS: &[&str] = &["retry", "timeout", "model"];
 pub(crate) const GROUP_KEYS: &[&str] = &["join", "on_error", "max_parallel", "timeout"];
@@ -60,7 +81,11 @@ fn flow_name(reader: &mut Reader<'_>, entry: &Entry, folder: Option<&str>) -> Op
         && folder != name.value
     {
         let message = format!("the flow calls itself `{}`, but it is `{}` here", name.value, shorten(folder));
-        reader.hint(name.span, codes::NAME_DIFFERS, (message, "`name` is optional: leave it out, or make both the same."));
+        reader.hint(
+            name.span,
+            codes::NAME_DIFFERS,
+            (message, "`name` is optional: leave it out, or make both the same."),
+        );
     }
     Some(name)
 }

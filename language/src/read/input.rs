@@ -9,8 +9,24 @@ use crate::plan::InputKind;
 use crate::reader::{Fields, Reader};
 
 pub(crate) const INPUT_KEYS: &[&str] = &[
-    "type", "required", "default", "description", "examples", "values", "pattern", "minimum", "maximum", "min_length",
-    "max_length", "min_items", "max_items", "items", "properties", "accept", "max_bytes", "schema",
+    "type",
+    "required",
+    "default",
+    "description",
+    "examples",
+    "values",
+    "pattern",
+    "minimum",
+    "maximum",
+    "min_length",
+    "max_length",
+    "min_items",
+    "max_items",
+    "items",
+    "properties",
+    "accept",
+    "max_bytes",
+    "schema",
 ];
 
 const KINDS: &[(&str, InputKind)] = &[

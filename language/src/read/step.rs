@@ -11,15 +11,47 @@ use crate::plan::{Backoff, Jitter, OnSkip, OnUnknown, RunIf};
 use crate::reader::{Fields, Reader};
 
 pub(crate) const STEP_KEYS: &[&str] = &[
-    "name", "description", "executor", "config", "depends_on", "parallel_group", "condition", "run_if", "retry",
-    "timeout", "total_timeout", "first_token_timeout", "effect", "on_unknown", "on_error", "on_skip",
+    "name",
+    "description",
+    "executor",
+    "config",
+    "depends_on",
+    "parallel_group",
+    "condition",
+    "run_if",
+    "retry",
+    "timeout",
+    "total_timeout",
+    "first_token_timeout",
+    "effect",
+    "on_unknown",
+    "on_error",
+    "on_skip",
 ];
 const STEP_LATER: &[&str] = &[
-    "for_each", "as", "max_parallel", "max_items", "on_item_error", "repeat", "compensate", "cache", "concurrency",
-    "fallback", "max_cost", "before", "after",
+    "for_each",
+    "as",
+    "max_parallel",
+    "max_items",
+    "on_item_error",
+    "repeat",
+    "compensate",
+    "cache",
+    "concurrency",
+    "fallback",
+    "max_cost",
+    "before",
+    "after",
 ];
 pub(crate) const RETRY_KEYS: &[&str] = &[
-    "max_attempts", "backoff_strategy", "initial_delay", "factor", "max_delay", "jitter", "max_elapsed", "retry_on",
+    "max_attempts",
+    "backoff_strategy",
+    "initial_delay",
+    "factor",
+    "max_delay",
+    "jitter",
+    "max_elapsed",
+    "retry_on",
     "no_retry_on",
 ];
 
@@ -32,7 +64,8 @@ const RUN_IF: &[(&str, RunIf)] = &[
 ];
 const EFFECTS: &[(&str, Effect)] =
     &[("pure", Effect::Pure), ("idempotent", Effect::Idempotent), ("unsafe", Effect::Unsafe)];
-const ON_SKIP: &[(&str, OnSkip)] = &[("continue", OnSkip::Continue), ("cascade", OnSkip::Cascade), ("fail", OnSkip::Fail)];
+const ON_SKIP: &[(&str, OnSkip)] =
+    &[("continue", OnSkip::Continue), ("cascade", OnSkip::Cascade), ("fail", OnSkip::Fail)];
 const ON_UNKNOWN: &[(&str, OnUnknown)] =
     &[("attention", OnUnknown::Attention), ("retry", OnUnknown::Retry), ("fail", OnUnknown::Fail)];
 

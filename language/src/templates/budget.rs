@@ -26,7 +26,8 @@ pub(super) fn check(text: &str, is_expression: bool) -> Result<(), Fault> {
             }
             Token::Ident("elif") if at_open => branches += 1,
             Token::Ident("not" | "and" | "or" | "in" | "is" | "if" | "else") => bump(&mut chains),
-            Token::Ident(_) | Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {}
+            Token::Ident(_) | Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {
+            }
             Token::Comma => {
                 if let Some(top) = chains.last_mut() {
                     *top = 0;

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::catalogue::{
-    Catalogue, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField,
-};
+use crate::catalogue::{Catalogue, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
 
 fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
     ExecutorSpec {
@@ -54,7 +52,9 @@ pub(super) fn catalogue() -> Catalogue {
         marked: text_field(),
         ..spec(
             "document_extractor",
-            closed(json!({ "file": file, "pages": text, "tables": { "type": "boolean" }, "allow_empty": { "type": "boolean" } })),
+            closed(
+                json!({ "file": file, "pages": text, "tables": { "type": "boolean" }, "allow_empty": { "type": "boolean" } }),
+            ),
             closed(json!({
                 "text": text, "tables": { "type": "array" },
                 "pages": { "type": "array", "items": closed(json!({ "number": { "type": "integer" }, "text": text })) },
@@ -67,7 +67,9 @@ pub(super) fn catalogue() -> Catalogue {
         marked: text_field(),
         ..spec(
             "ocr_processor",
-            closed(json!({ "file": file, "languages": { "type": "array", "items": text }, "min_confidence": { "type": "number", "minimum": 0, "maximum": 1 } })),
+            closed(
+                json!({ "file": file, "languages": { "type": "array", "items": text }, "min_confidence": { "type": "number", "minimum": 0, "maximum": 1 } }),
+            ),
             closed(json!({ "text": text, "confidence": { "type": "number" } })),
         )
     };

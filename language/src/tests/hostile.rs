@@ -26,7 +26,10 @@ fn bytes_nodes_depth_and_aliases_have_budgets() {
     assert_eq!(codes(&format!("# {}", "x".repeat(300 * 1024))), ["F001"]);
     assert_eq!(codes(&format!("a: [{}]", "1,".repeat(limits::YAML_NODES))), ["F001"]);
     for open in ["[", "{a: ", "- ", "? "] {
-        assert!(matches!(codes(&open.repeat(50_000)).first().map(String::as_str), Some("F001" | "F002" | "F004")), "{open}");
+        assert!(
+            matches!(codes(&open.repeat(50_000)).first().map(String::as_str), Some("F001" | "F002" | "F004")),
+            "{open}"
+        );
     }
     assert_eq!(codes("a:"), ["F010", "F012"]);
 }
@@ -53,11 +56,15 @@ fn aliases_may_not_multiply_text() {
 #[test]
 fn many_warnings_hide_no_error() {
     let reads: String = (0..300).map(|n| format!("  o{n}: \"{{{{ steps.a.f{n} }}}}\"\n")).collect();
-    let yaml = format!("outputs:\n{}  bad: \"{{{{ steps.b }}}}\"\nsteps:\n  - {{name: a, executor: file_analyzer}}\n", &reads);
+    let yaml =
+        format!("outputs:\n{}  bad: \"{{{{ steps.b }}}}\"\nsteps:\n  - {{name: a, executor: file_analyzer}}\n", &reads);
     let found = compiled(&yaml);
     assert!(found.plan.is_none());
     assert!(found.problems.iter().any(|problem| problem.code == "F001" || problem.code == "F042"));
-    let yaml = format!("steps:\n  - name: a\n    executor: file_analyzer\n  - name: c\n    executor: api_request\n    config:\n      url: x\n      json:\n{}", reads.replace("  o", "        o"));
+    let yaml = format!(
+        "steps:\n  - name: a\n    executor: file_analyzer\n  - name: c\n    executor: api_request\n    config:\n      url: x\n      json:\n{}",
+        reads.replace("  o", "        o")
+    );
     let found = compiled(&yaml);
     assert_eq!((found.plan.is_some(), found.problems.len()), (true, limits::PROBLEMS));
     let found = compiled(&format!("{yaml}        bad: \"{{{{ steps.b }}}}\"\n"));
@@ -66,7 +73,9 @@ fn many_warnings_hide_no_error() {
 
 #[test]
 fn a_file_that_every_step_uses_is_read_once() {
-    let step = |n: usize| format!("  - {{name: s{n}, executor: llm_analyzer, depends_on: [], config: {{text: x, prompt_file: p.j2}}}}\n");
+    let step = |n: usize| {
+        format!("  - {{name: s{n}, executor: llm_analyzer, depends_on: [], config: {{text: x, prompt_file: p.j2}}}}\n")
+    };
     let yaml = format!("steps:\n{}", (0..500).map(step).collect::<String>());
     let files = [("p.j2".to_owned(), "{{ inputs.a }} and some text ".repeat(8_000))].into();
     let started = Instant::now();
@@ -121,7 +130,10 @@ fn files_that_nothing_uses_are_held_to_the_same_bounds() {
     let yaml = "steps:\n  - {name: a, executor: file_analyzer}\n".to_owned();
     let folder = crate::Folder { name: None, yaml, files };
     let problems = crate::compile(&folder, &super::catalogue::catalogue()).problems;
-    assert_eq!(problems.iter().map(|problem| (problem.code.as_str(), problem.file.as_str())).collect::<Vec<_>>(), [("F053", "notes.txt")]);
+    assert_eq!(
+        problems.iter().map(|problem| (problem.code.as_str(), problem.file.as_str())).collect::<Vec<_>>(),
+        [("F053", "notes.txt")]
+    );
 }
 
 #[test]
@@ -177,13 +189,59 @@ proptest! {
 }
 
 const YAML: &[&str] = &[
-    "steps", "name", "executor", "config", ": ", ":\n  ", "\n", "\n  ", "\n    ", "- ", "{", "}", "[", "]", ", ", "\"", "'", "|", ">", ">-\n",
-    "&a ", "*a", "!!str ", "? ", "---\n", "...\n", "#c\n", "a", "file_analyzer", "llm_analyzer", "depends_on", "[]", "{{ x }}", "\t", "é", "\u{2028}",
-    "true", "010", "~", "%", "@", "`", "\\", "<<", "groups", "inputs", "outputs", "condition",
+    "steps",
+    "name",
+    "executor",
+    "config",
+    ": ",
+    ":\n  ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "\"",
+    "'",
+    "|",
+    ">",
+    ">-\n",
+    "&a ",
+    "*a",
+    "!!str ",
+    "? ",
+    "---\n",
+    "...\n",
+    "#c\n",
+    "a",
+    "file_analyzer",
+    "llm_analyzer",
+    "depends_on",
+    "[]",
+    "{{ x }}",
+    "\t",
+    "é",
+    "\u{2028}",
+    "true",
+    "010",
+    "~",
+    "%",
+    "@",
+    "`",
+    "\\",
+    "<<",
+    "groups",
+    "inputs",
+    "outputs",
+    "condition",
 ];
 
 const TEMPLATE: &[&str] = &[
-    "{{", "}}", "{%", "%}", "{#", "#}", " ", "steps", ".", "a", "b", "[", "]", "(", ")", "|", "upper", "if", "else", "elif", "endif", "for", "in",
-    "endfor", "set", "=", "==", "'x'", "\"", "1", "-", "+", "~", ",", "not", "is", "defined", "include", "extends", "import", "as", "macro", "endmacro",
-    "call", "endcall", "block", "endblock", "raw", "endraw", "{", "}", ":", "**", "loop", "self", "inputs", "é", "\n", "with", "endwith", "filter", "do",
+    "{{", "}}", "{%", "%}", "{#", "#}", " ", "steps", ".", "a", "b", "[", "]", "(", ")", "|", "upper", "if", "else",
+    "elif", "endif", "for", "in", "endfor", "set", "=", "==", "'x'", "\"", "1", "-", "+", "~", ",", "not", "is",
+    "defined", "include", "extends", "import", "as", "macro", "endmacro", "call", "endcall", "block", "endblock",
+    "raw", "endraw", "{", "}", ":", "**", "loop", "self", "inputs", "é", "\n", "with", "endwith", "filter", "do",
 ];

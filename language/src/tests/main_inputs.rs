@@ -6,7 +6,8 @@ use super::{order, planned, problems};
 
 #[test]
 fn the_nearest_step_with_the_kind_comes_first_then_the_only_input() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 inputs: {document: file, note: string, count: integer}
 steps:
   - {name: check, executor: file_analyzer}
@@ -15,7 +16,8 @@ steps:
   - {name: ask, executor: llm_analyzer}
   - {name: aside, executor: llm_analyzer, depends_on: []}
   - {name: written, executor: llm_analyzer, config: {text: "{{ inputs.note }}"}}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         check
           file from inputs.document
@@ -41,7 +43,9 @@ steps:
 
 #[test]
 fn without_declared_inputs_the_call_gives_its_only_file_or_text() {
-    let plan = planned("steps:\n  - {name: a, executor: document_extractor}\n  - {name: b, executor: llm_analyzer, depends_on: []}\n");
+    let plan = planned(
+        "steps:\n  - {name: a, executor: document_extractor}\n  - {name: b, executor: llm_analyzer, depends_on: []}\n",
+    );
     assert_snapshot!(order(&plan), @r"
         a
           file from the only file
@@ -52,7 +56,8 @@ fn without_declared_inputs_the_call_gives_its_only_file_or_text() {
 
 #[test]
 fn a_list_takes_all_direct_dependencies_and_groups_as_members_but_not_what_is_only_watched() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - {name: a, executor: file_analyzer}
   - {name: b, executor: file_analyzer}
@@ -61,7 +66,8 @@ steps:
   - {name: e, executor: data_combiner, depends_on: [g, b], condition: steps.a.success}
   - {name: f, executor: data_transformer}
   - {name: g2, executor: data_combiner, config: {sources: ["{{ steps.a }}"]}}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         a
           file from the only file
@@ -164,14 +170,16 @@ steps:
 
 #[test]
 fn a_schema_of_its_own_replaces_the_text_of_an_llm_step() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - {name: a, executor: document_extractor}
   - name: b
     executor: llm_analyzer
     config: {schema: {type: object, properties: {total: {type: number}}, additionalProperties: false}}
   - {name: c, executor: llm_analyzer}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         a
           file from the only file

@@ -6,14 +6,16 @@ use super::{order, planned, problems};
 
 #[test]
 fn what_is_written_above_comes_before_unless_something_else_is_said() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - {name: first, executor: file_analyzer}
   - {name: second, executor: file_analyzer}
   - {name: at_once, executor: file_analyzer, depends_on: []}
   - {name: named, executor: file_analyzer, depends_on: first}
   - {name: reads, executor: api_request, config: {url: "{{ steps.first.file_type }}"}}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         first
           file from the only file
@@ -33,7 +35,8 @@ steps:
 
 #[test]
 fn members_start_after_what_stands_above_the_group_and_followers_wait_for_all_of_it() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - {name: before, executor: file_analyzer}
   - {name: one, executor: file_analyzer, parallel_group: both}
@@ -44,7 +47,8 @@ steps:
   - {name: whole, executor: api_request, depends_on: [], config: {url: x, json: "{{ steps.both }}"}}
   - {name: watches, executor: file_analyzer, depends_on: [], condition: steps.both.two.success}
   - {name: other, executor: file_analyzer, parallel_group: next}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         before
           file from the only file
@@ -115,7 +119,8 @@ steps:
 
 #[test]
 fn only_a_condition_that_reads_the_outcome_watches() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - {name: a, executor: document_extractor}
   - {name: by_success, executor: file_analyzer, condition: "{{ steps.a.success }}"}
@@ -126,7 +131,8 @@ steps:
   - {name: by_cost, executor: file_analyzer, condition: steps.a.cost < 5}
   - {name: in_config, executor: api_request, config: {url: "{{ steps.a.success }}"}}
   - {name: constant, executor: file_analyzer, condition: false}
-"#);
+"#,
+    );
     assert_snapshot!(order(&plan), @r"
         a
           file from the only file

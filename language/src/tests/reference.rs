@@ -55,7 +55,8 @@ fn every_example_compiles_or_is_refused_as_it_says() {
         let yaml = rest.split("```").next().unwrap();
         let problems = compiled(yaml).problems;
         let found: Vec<&str> = problems.iter().map(|problem| problem.code.as_str()).collect();
-        let expected: Vec<&str> = info.trim().strip_prefix("refused ").map(|codes| codes.split(' ').collect()).unwrap_or_default();
+        let expected: Vec<&str> =
+            info.trim().strip_prefix("refused ").map(|codes| codes.split(' ').collect()).unwrap_or_default();
         assert_eq!(found, expected, "example {index}:\n{yaml}\n{}", shown(&problems));
         count += 1;
     }

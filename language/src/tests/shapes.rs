@@ -137,7 +137,8 @@ fn a_name_must_agree_with_the_folder() {
 
 #[test]
 fn the_plan_has_every_setting_and_every_default() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 description: All of it.
 labels: {team: ops}
 search: [inputs.id]
@@ -173,7 +174,8 @@ steps:
     config: {url: "https://example.com", method: "{{ inputs.id }}"}
 groups:
   g: {join: {at_least: 1}, on_error: cancel_rest, max_parallel: 1, timeout: 30s}
-"#);
+"#,
+    );
     assert_eq!((plan.timeout_ms, plan.max_wait_ms, plan.cancel_on_disconnect), (Some(3_600_000), 5_000, true));
     assert_eq!((plan.model.as_deref(), plan.fail_fast, plan.search.len()), (Some("main/small"), true, 1));
     let [a, b, c, d] = plan.steps.as_slice() else { panic!() };
@@ -193,7 +195,9 @@ groups:
 
 #[test]
 fn a_retry_without_a_number_tries_three_times_and_none_at_all_once() {
-    let plan = planned("steps:\n  - {name: a, executor: file_analyzer}\n  - {name: b, executor: file_analyzer, retry: {jitter: none}}\n");
+    let plan = planned(
+        "steps:\n  - {name: a, executor: file_analyzer}\n  - {name: b, executor: file_analyzer, retry: {jitter: none}}\n",
+    );
     assert_eq!(plan.steps.iter().map(|step| step.retry.max_attempts).collect::<Vec<_>>(), [1, 3]);
 }
 

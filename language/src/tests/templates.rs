@@ -118,13 +118,15 @@ steps:
 
 #[test]
 fn names_that_a_template_binds_are_its_own() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 steps:
   - name: a
     executor: api_request
     config:
       url: "{% set x = inputs.a %}{{ x }}{% for item in inputs.list %}{{ item }}{{ loop.index }}{% endfor %}{% macro m(y) %}{{ y }}{% endmacro %}{{ m(1) }}{% with z = 1 %}{{ z }}{% endwith %}{{ dict(a=1).items() }}"
-"#);
+"#,
+    );
     assert_eq!(plan.steps.len(), 1);
 }
 
@@ -232,7 +234,11 @@ steps:
   - {name: d, executor: llm_analyzer, config: {prompt_file: "prompts/{{ inputs.x }}.j2"}}
 "#;
     let prompt = "{{ text }} {{ tone }} {{ instruction }}\nUnknown: {{ tine }} {{ steps.x }}\n{% include 'prompts/none.j2' %}{% include inputs.x %}{% include 'prompts/none.j2' ignore missing %}{% extends 'prompts/base.j2' %}";
-    let files = [("prompts/ask.j2", prompt), ("prompts/base.j2", "{% include 'prompts/ask.j2' %}\n{{ oops"), ("unused.j2", "{{ broken")];
+    let files = [
+        ("prompts/ask.j2", prompt),
+        ("prompts/base.j2", "{% include 'prompts/ask.j2' %}\n{{ oops"),
+        ("unused.j2", "{{ broken"),
+    ];
     let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
     let folder = Folder { name: None, yaml: yaml.to_owned(), files };
     assert_snapshot!(shown(&compile(&folder, &super::catalogue::catalogue()).problems), @r"
@@ -267,7 +273,8 @@ steps:
 
 #[test]
 fn outputs_know_the_schema_of_what_they_read() {
-    let plan = planned(r#"
+    let plan = planned(
+        r#"
 inputs: {file: file}
 steps:
   - {name: a, executor: document_extractor}
@@ -277,7 +284,8 @@ outputs:
   line: "Title: {{ steps.a.metadata.title }}"
   first: "{{ steps.a.pages[0] }}"
   done: true
-"#);
+"#,
+    );
     assert_snapshot!(plan.output_schema["properties"], @r#"
         {"text":{"type":"string"},"title":{"type":"string"},"line":{"type":"string"},"first":true,"done":{"const":true}}
         "#);
@@ -290,7 +298,12 @@ outputs:
 fn the_answer_without_outputs_is_that_of_the_last_step_or_group() {
     let plan = planned("steps:\n  - {name: a, executor: ocr_processor}\n");
     assert_eq!(plan.output_schema["properties"]["confidence"]["type"], "number");
-    let plan = planned("steps:\n  - {name: a, executor: ocr_processor, parallel_group: g}\n  - {name: b, executor: ocr_processor, parallel_group: g}\n");
+    let plan = planned(
+        "steps:\n  - {name: a, executor: ocr_processor, parallel_group: g}\n  - {name: b, executor: ocr_processor, parallel_group: g}\n",
+    );
     assert_eq!(plan.output_schema["properties"]["b"]["properties"]["text"]["type"], "string");
-    assert!(compiled("steps:\n  - {name: a, executor: ocr_processor, condition: inputs.x}\n").plan.unwrap().output_schema == true);
+    assert!(
+        compiled("steps:\n  - {name: a, executor: ocr_processor, condition: inputs.x}\n").plan.unwrap().output_schema
+            == true
+    );
 }
