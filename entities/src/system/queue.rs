@@ -71,12 +71,7 @@ impl SystemUnit {
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn extend_leases(
-        &self,
-        owner: &str,
-        runs: Vec<RunId>,
-        until: DateTimeUtc,
-    ) -> Result<u64, StoreError> {
+    pub async fn extend_leases(&self, owner: &str, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
         use run::Column;
         let extended = run::Entity::update_many()
             .col_expr(Column::LeaseUntil, Expr::value(until))

@@ -18,11 +18,11 @@ use service::{Actor, Parts, ServiceError, Settings, Weir};
 use tokio::sync::Semaphore;
 
 /// What the test executors share with the test.
-pub struct Probe {
+pub(crate) struct Probe {
     calls: Mutex<HashMap<String, u32>>,
     keys: Mutex<Vec<String>>,
     /// A blocked step takes one permit.
-    pub gate: Semaphore,
+    pub(crate) gate: Semaphore,
     reached: Semaphore,
 }
 
@@ -33,17 +33,17 @@ impl Default for Probe {
 }
 
 impl Probe {
-    pub fn calls(&self, step: &str) -> u32 {
+    pub(crate) fn calls(&self, step: &str) -> u32 {
         self.calls.lock().unwrap().get(step).copied().unwrap_or_default()
     }
 
     /// The outgoing keys of all calls, in order.
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         self.keys.lock().unwrap().clone()
     }
 
     /// Waits until so many blocked steps have begun.
-    pub async fn reached(&self, count: u32) {
+    pub(crate) async fn reached(&self, count: u32) {
         self.reached.acquire_many(count).await.unwrap().forget();
     }
 }
@@ -152,16 +152,16 @@ impl Executor for CallFlow {
 }
 
 /// A place for a store that outlives the services on it.
-pub struct Ground {
-    pub folder: tempfile::TempDir,
-    pub url: String,
-    pub probe: Arc<Probe>,
+pub(crate) struct Ground {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) url: String,
+    pub(crate) probe: Arc<Probe>,
 }
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 
 impl Ground {
-    pub async fn new(owner: Option<&str>) -> Self {
+    pub(crate) async fn new(owner: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match owner {
             None => format!("sqlite://{}/weir.db?mode=rwc", folder.path().display()),
@@ -179,7 +179,7 @@ impl Ground {
     }
 
     /// A service on this store, as a process would have one.
-    pub async fn open(&self) -> Weir {
+    pub(crate) async fn open(&self) -> Weir {
         let store =
             Store::connect(&self.url, &StoreOptions { tap: true, connections: 8, ..StoreOptions::default() }).await.unwrap();
         let probe = Arc::clone(&self.probe);
@@ -209,15 +209,15 @@ impl Ground {
 }
 
 /// A service with two tenants.
-pub struct Stage {
-    pub ground: Ground,
-    pub weir: Weir,
-    pub actor: Actor,
-    pub stranger: Actor,
+pub(crate) struct Stage {
+    pub(crate) ground: Ground,
+    pub(crate) weir: Weir,
+    pub(crate) actor: Actor,
+    pub(crate) stranger: Actor,
 }
 
 impl Stage {
-    pub async fn on(owner: Option<&str>) -> Self {
+    pub(crate) async fn on(owner: Option<&str>) -> Self {
         let ground = Ground::new(owner).await;
         let weir = ground.open().await;
         let one = service::tenants::create(&weir, "one", "ann@example.com").await.unwrap();
@@ -225,30 +225,30 @@ impl Stage {
         Self { ground, weir, actor: Actor::system(one.id, "test"), stranger: Actor::system(two.id, "test") }
     }
 
-    pub fn probe(&self) -> &Probe {
+    pub(crate) fn probe(&self) -> &Probe {
         &self.ground.probe
     }
 
-    pub fn tenant(&self) -> TenantId {
+    pub(crate) fn tenant(&self) -> TenantId {
         self.actor.tenant
     }
 
-    pub async fn put(&self, name: &str, yaml: &str) {
+    pub(crate) async fn put(&self, name: &str, yaml: &str) {
         put(&self.weir, &self.actor, name, yaml).await;
     }
 
-    pub async fn start(&self, flow: &str, answer: Answer) -> Result<Started, ServiceError> {
+    pub(crate) async fn start(&self, flow: &str, answer: Answer) -> Result<Started, ServiceError> {
         runs::start(&self.weir, &self.actor, wish(flow, json!({"value": 7}), answer)).await
     }
 
     /// Starts, and waits for the end.
-    pub async fn run(&self, flow: &str) -> Arc<SettledRun> {
+    pub(crate) async fn run(&self, flow: &str) -> Arc<SettledRun> {
         let started = self.start(flow, Answer::Wait).await.unwrap();
         settled(runs::wait(&self.weir, started, Duration::from_secs(20)).await.unwrap())
     }
 
     /// Moves the worker by hand until nothing more may be claimed.
-    pub async fn step(&self) -> usize {
+    pub(crate) async fn step(&self) -> usize {
         let mut all = 0;
         loop {
             match runs::worker::step(&self.weir).await.unwrap() {
@@ -258,17 +258,17 @@ impl Stage {
         }
     }
 
-    pub async fn status(&self, run: RunId) -> domain::RunStatus {
+    pub(crate) async fn status(&self, run: RunId) -> domain::RunStatus {
         runs::get(&self.weir, &self.actor, run).await.unwrap().summary.status
     }
 }
 
-pub async fn put(weir: &Weir, actor: &Actor, name: &str, yaml: &str) {
+pub(crate) async fn put(weir: &Weir, actor: &Actor, name: &str, yaml: &str) {
     let folder = Folder { name: Some(name.to_owned()), yaml: yaml.to_owned(), files: BTreeMap::new() };
     service::flows::put(weir, actor, name, folder, service::flows::PutOptions::default()).await.unwrap();
 }
 
-pub fn wish(flow: &str, body: Value, answer: Answer) -> StartRun {
+pub(crate) fn wish(flow: &str, body: Value, answer: Answer) -> StartRun {
     StartRun {
         flow: flow.to_owned(),
         version: None,
@@ -280,7 +280,7 @@ pub fn wish(flow: &str, body: Value, answer: Answer) -> StartRun {
     }
 }
 
-pub fn settled(waited: Waited) -> Arc<SettledRun> {
+pub(crate) fn settled(waited: Waited) -> Arc<SettledRun> {
     match waited {
         Waited::Settled(settled) => settled,
         Waited::Pending { run_id, status } => panic!("{run_id} is still {status}"),
@@ -288,7 +288,7 @@ pub fn settled(waited: Waited) -> Arc<SettledRun> {
 }
 
 /// Runs a test on every store there is.
-pub async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Stage) -> F) {
+pub(crate) async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Stage) -> F) {
     test(Stage::on(None).await).await;
     if let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL") {
         test(Stage::on(Some(&owner)).await).await;
@@ -296,4 +296,4 @@ pub async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Stage) -> F) {
 }
 
 /// One step that gives the call's value back.
-pub const ONE: &str = "steps:\n  - name: one\n    executor: think\n    config: {value: '{{ inputs.value }}'}\n";
+pub(crate) const ONE: &str = "steps:\n  - name: one\n    executor: think\n    config: {value: '{{ inputs.value }}'}\n";
