@@ -62,6 +62,9 @@ pub(crate) async fn put_simulated(weir: &Weir, actor: &Actor, name: &str) -> Res
 /// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
 pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), ServiceError> {
     authz::check(actor, Permission::ConnectionsWrite)?;
+    if check_name(name).is_err() {
+        return Err(ServiceError::not_found("connection", crate::text::column(name, 64)));
+    }
     let audit_row = entry(weir, actor, "connection.deleted", None, name);
     let name = name.to_owned();
     weir.store()
@@ -98,6 +101,9 @@ pub(crate) async fn open(weir: &Weir, tenant: TenantId, name: &str) -> Result<Op
 }
 
 async fn row(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<connection::Model>, ServiceError> {
+    if check_name(name).is_err() {
+        return Ok(None);
+    }
     let reader = weir.store().read(tenant).await?;
     Ok(reader.find::<connection::Entity>().filter(connection::Column::Name.eq(name)).one().await?)
 }

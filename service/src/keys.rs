@@ -148,7 +148,7 @@ pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<KeyView>, ServiceErr
 pub async fn create(weir: &Weir, actor: &Actor, input: KeyInput) -> Result<CreatedKey, ServiceError> {
     authz::check(actor, Permission::KeysWrite)?;
     let name = input.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 100 {
+    if name.is_empty() || name.chars().count() > 100 || !crate::text::can_be_stored(&name) {
         return Err(ServiceError::field("/name", "A key needs a name of at most 100 characters."));
     }
     check_scopes(actor, &input)?;

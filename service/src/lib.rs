@@ -25,6 +25,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sign_in;
 pub mod tenants;
+mod text;
 pub mod token;
 pub mod vault;
 pub mod weir;

@@ -90,6 +90,9 @@ pub async fn put(
 /// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
 pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), ServiceError> {
     authz::check(actor, Permission::SecretsWrite)?;
+    if check_name(name).is_err() {
+        return Err(ServiceError::not_found("secret", crate::text::column(name, 64)));
+    }
     let entry = audit::row(
         weir,
         actor,
@@ -116,6 +119,9 @@ pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), Servic
 
 /// A secret in clear, for a run of its tenant.
 pub(crate) async fn reveal(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<Zeroizing<String>>, ServiceError> {
+    if check_name(name).is_err() {
+        return Ok(None);
+    }
     let row =
         weir.store().read(tenant).await?.find::<secret::Entity>().filter(secret::Column::Name.eq(name)).one().await?;
     let Some(row) = row else { return Ok(None) };

@@ -28,7 +28,7 @@ pub async fn sign_in(
     client: &Client,
 ) -> Result<SignedIn, ServiceError> {
     let now = weir.now();
-    let email = email(email_text).unwrap_or_else(|_| email_text.trim().to_lowercase().chars().take(320).collect());
+    let email = email(email_text).unwrap_or_else(|_| crate::text::column(&email_text.trim().to_lowercase(), 254));
     let account = format!("account:{email}");
     let address = format!("address:{}", client.address.as_deref().unwrap_or("unknown"));
     refuse_blocked(weir, [&account, &address], now).await?;
@@ -106,7 +106,7 @@ pub(crate) fn email(text: &str) -> Result<String, ServiceError> {
     let text = text.trim().to_lowercase();
     let fits = text.len() <= 254
         && text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(char::is_whitespace)
+            !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
         });
     if fits { Ok(text) } else { Err(ServiceError::field("/email", "This is no e-mail address.")) }
 }

@@ -102,10 +102,14 @@ pub async fn patch(weir: &Weir, actor: &Actor, patch: TenantPatch) -> Result<Ten
             })
             .await?;
     }
-    get(weir, actor).await
+    // Whoever may change a setting may see what it is now, even with a key that may read nothing else.
+    Ok(view(row(weir, actor.tenant).await?, Some(actor.role)))
 }
 
 async fn check_model(weir: &Weir, tenant: TenantId, model: &str) -> Result<(), ServiceError> {
+    if model.chars().count() > 200 || !crate::text::can_be_stored(model) {
+        return Err(ServiceError::field("/default_model", "A model's name has at most 200 characters."));
+    }
     let parts = model.split_once('/').filter(|(connection, name)| !connection.is_empty() && !name.is_empty());
     let Some((connection, _)) = parts else {
         return Err(ServiceError::field("/default_model", "A model is written `connection/model`, such as `openai/gpt-4o-mini`."));
@@ -123,6 +127,9 @@ async fn check_model(weir: &Weir, tenant: TenantId, model: &str) -> Result<(), S
 /// # Errors
 /// [`ServiceError::NotFound`].
 pub async fn find(weir: &Weir, name: &str) -> Result<tenant::Model, ServiceError> {
+    if check_name(name).is_err() {
+        return Err(ServiceError::not_found("tenant", crate::text::column(name, 64)));
+    }
     let row = weir.store().system().await?.find_tenant_by_name(name).await?;
     row.ok_or_else(|| ServiceError::not_found("tenant", name))
 }

@@ -126,7 +126,7 @@ fn unzip(bytes: &[u8]) -> Result<(String, BTreeMap<String, String>), ServiceErro
         let Some(path) = path.strip_prefix(&root) else { continue };
         if path == "flow.yaml" {
             yaml = Some(text(path, &content)?);
-        } else if let Ok(content) = String::from_utf8(content) {
+        } else if let Ok(content) = text(path, &content) {
             files.insert(path.to_owned(), content);
         }
     }
@@ -148,7 +148,12 @@ fn root_of(entries: &BTreeMap<String, Vec<u8>>) -> Result<String, ServiceError> 
 }
 
 fn text(path: &str, bytes: &[u8]) -> Result<String, ServiceError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| ServiceError::BadRequest(format!("`{path}` is not UTF-8 text.")))
+    let text = String::from_utf8(bytes.to_vec());
+    let text = text.map_err(|_| ServiceError::BadRequest(format!("`{path}` is not UTF-8 text.")))?;
+    if text.contains('\0') {
+        return Err(ServiceError::BadRequest(format!("`{path}` holds a NUL character, so it is no text.")));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

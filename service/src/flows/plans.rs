@@ -56,6 +56,9 @@ pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted)
         Some(number) => (i32::try_from(number).unwrap_or(i32::MAX), None),
         None => {
             let channel = wanted.channel.as_deref().unwrap_or(STABLE);
+            if !crate::text::can_be_stored(channel) {
+                return Err(ServiceError::not_found("channel", crate::text::column(channel, 64)));
+            }
             (on_channel(&reader, &flow, channel, wanted.position).await?, Some(channel.to_owned()))
         }
     };
@@ -126,6 +129,9 @@ pub(super) fn folder_of(name: &str, yaml: &str, files: &entities::JsonText) -> F
 
 /// A flow that is not deleted, by name.
 pub(super) async fn find(scope: &impl Scope, name: &str) -> Result<flow::Model, ServiceError> {
+    if !language::is_flow_name(name) {
+        return Err(ServiceError::not_found("flow", crate::text::column(name, 64)));
+    }
     let row = scope.find::<flow::Entity>().filter(flow::Column::Name.eq(name)).one().await?;
     row.filter(|row| row.deleted_at.is_none()).ok_or_else(|| ServiceError::not_found("flow", name))
 }

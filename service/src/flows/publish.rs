@@ -65,7 +65,7 @@ pub async fn put(
     let content = Content {
         name: name.to_owned(),
         hash: hash(&folder),
-        description: plan.as_ref().and_then(|plan| plan.description.clone()),
+        description: plan.as_ref().and_then(|plan| plan.description.as_deref()).map(|text| text.replace('\0', "")),
         labels: plan.as_ref().map_or_else(|| JsonText(serde_json::json!({})), |plan| JsonText::of(&plan.labels)),
         files: JsonText::of(&folder.files),
         yaml: folder.yaml,

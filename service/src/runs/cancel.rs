@@ -20,7 +20,7 @@ const REASON: usize = 500;
 pub async fn cancel(weir: &Weir, actor: &Actor, id: RunId, reason: Option<&str>) -> Result<RunStatus, ServiceError> {
     let row = super::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsCancel, &row.flow_name)?;
-    let reason: String = reason.unwrap_or_default().chars().take(REASON).collect();
+    let reason = crate::text::column(reason.unwrap_or_default(), REASON);
     let entry = audit::Entry {
         action: "run.cancelled",
         target_kind: "run",

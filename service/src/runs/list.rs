@@ -46,6 +46,9 @@ pub async fn list(weir: &Weir, actor: &Actor, filter: &RunFilter) -> Result<Page
         several => query = query.filter(C::Status.is_in(several.iter().map(|status| status.as_str()))),
     }
     if let Some(name) = &filter.flow {
+        if !language::is_flow_name(name) {
+            return Ok(Page { data: Vec::new(), has_more: false, next_cursor: None });
+        }
         // By id, which is indexed; an unknown name has no runs.
         let flow = reader.find::<flow::Entity>().filter(flow::Column::Name.eq(name.as_str())).one().await?;
         query = query.filter(C::FlowId.eq(flow.map_or(uuid::Uuid::nil(), |flow| flow.id)));
