@@ -104,6 +104,16 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
         file: Option<&Path>,
     ) -> Result<Self, ConfigError> {
+        for variable in ["WEIR_TLS_CERT", "WEIR_TLS_KEY"] {
+            if environment(variable).is_some_and(|value| !value.is_empty()) {
+                let message = "this version does no TLS itself; put a proxy in front and set WEIR_PUBLIC_URL=https://...";
+                return Err(ConfigError::Value {
+                    variable,
+                    origin: "from the environment".to_owned(),
+                    message: message.to_owned(),
+                });
+            }
+        }
         let (path, written) = read_file(file)?;
         let mut values = Values::default();
         for key in KEYS {

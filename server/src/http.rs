@@ -59,6 +59,10 @@ async fn run(
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), StartError> {
     refuse_open_http(config)?;
+    let _alone = alone(config)?;
+    if config.redis_url.is_some() {
+        tracing::warn!("REDIS_URL is set, but nothing uses it yet: nodes hear of each other through PostgreSQL");
+    }
     let (listener, address) = listen(config.addr)?;
     let base_url = base_url(config, address);
     let owner_link = match whole && !service::tenants::any(&weir).await? {
@@ -131,6 +135,25 @@ fn state(config: &Config, weir: Weir, draining: &CancellationToken) -> State {
         trusted_proxies: config.trusted_proxies.clone(),
         draining: draining.clone(),
         openapi: Arc::new(api::openapi::of_routes()),
+    }
+}
+
+/// The embedded store belongs to one server: a second one would take its runs away. Held until the process ends, however
+/// it ends.
+fn alone(config: &Config) -> Result<Option<std::fs::File>, StartError> {
+    if !config.database_url.starts_with("sqlite") {
+        return Ok(None);
+    }
+    let path = config.data.join("serve.lock");
+    let fault = |source| StartError::Data { path: path.display().to_string(), source };
+    let file = std::fs::File::create(&path).map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Configuration(format!(
+            "another server already runs on {}; stop it, or give this one a data folder of its own (WEIR_DATA)",
+            config.data.display()
+        ))),
+        Err(std::fs::TryLockError::Error(source)) => Err(fault(source)),
     }
 }
 
