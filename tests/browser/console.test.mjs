@@ -60,26 +60,18 @@ for (const [name, how] of Object.entries({
         const answer = await page.goto(at(path))
         assert.equal(answer.status(), 200, path)
         await hydrated(page)
-        await shot(page, `${name}${path.replaceAll('/', '-').replace(/run_[a-zA-Z0-9-]+/, 'run') || '-overview'}`)
+        await shot(page, `${name}${path.replaceAll('/', '-').replace(/run_[a-zA-Z0-9]+/, 'run') || '-overview'}`)
         await assertAccessible(page)
         await assertNoSidewaysScroll(page)
       } catch (error) { found.push(error.message) }
     }
     await context.close()
-    assert.deepEqual(found, [])
+    assert.equal(found.length, 0, found.join('\n'))
     assertHealthy(troubles)
   })
 }
 
-async function succeeded(page) {
-  for (let tries = 0; tries < 60; tries += 1) {
-    if (await page.locator('main').getByText(/^Succeeded$/i).count()) return
-    assert.equal(await page.locator('main').getByText(/^(Failed|Timed out|Killed)$/i).count(), 0, `the run failed: ${await page.locator('main').innerText()}`)
-    await new Promise(resume => setTimeout(resume, 500))
-    await page.reload()
-  }
-  assert.fail('the run did not end within half a minute')
-}
+const words = async page => (await page.locator('main').innerText()).replace(/\s+/g, ' ')
 
 test('a document goes through a flow by the form', async () => {
   const { context, page, troubles } = await browser.person({ cookies })
@@ -92,7 +84,7 @@ test('a document goes through a flow by the form', async () => {
   await page.locator('main').getByText(/^Succeeded$/i).first().waitFor({ timeout: 30_000 })
   await shot(page, 'run-by-form')
   await page.goto(`${page.url()}/data`)
-  assert.ok((await page.locator('main').innerText()).replace(/\s+/g, ' ').includes(SENTENCE))
+  assert.ok((await words(page)).includes(SENTENCE), await words(page))
   assertHealthy(troubles)
   await context.close()
 })
@@ -103,9 +95,13 @@ test('a document goes through a flow by the form without scripts', async () => {
   await page.setInputFiles('main input[type=file]', REPORT)
   await page.getByRole('button', { name: /^Run/ }).click()
   await page.waitForURL('**/runs/run_*')
-  await succeeded(page)
   await page.goto(`${page.url()}/data`)
-  assert.ok((await page.locator('main').innerText()).replace(/\s+/g, ' ').includes(SENTENCE))
+  // Nobody is told anything without scripts: a person reloads.
+  for (let tries = 0; tries < 60 && !(await words(page)).includes(SENTENCE); tries += 1) {
+    await new Promise(resume => setTimeout(resume, 500))
+    await page.reload()
+  }
+  assert.ok((await words(page)).includes(SENTENCE), await words(page))
   await context.close()
 })
 
