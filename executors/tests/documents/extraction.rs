@@ -12,7 +12,8 @@ async fn every_sample_is_recognised_by_its_content() {
     for (name, known) in expected {
         let bytes = std::fs::read(crate::surroundings::fixtures().join("documents").join(&name)).unwrap();
         // Without its name: content alone decides. Markdown and CSV may use theirs.
-        let told = if matches!(known["media_type"].as_str(), Some("text/csv" | "text/markdown")) { name.as_str() } else { "" };
+        let told =
+            if matches!(known["media_type"].as_str(), Some("text/csv" | "text/markdown")) { name.as_str() } else { "" };
         let size = bytes.len();
         let found = bench.run_on("file_analyzer", told, bytes, json!({})).await.unwrap();
         for field in ["file_type", "media_type", "pages", "encoding", "language", "width", "height"] {
@@ -71,7 +72,8 @@ async fn what_cannot_be_read_says_why() {
 #[tokio::test]
 async fn pages_are_chosen_by_number_and_range() {
     let bench = Bench::new();
-    let read = async |pages: Value| bench.run("document_extractor", "documents/report.pdf", json!({"pages": pages})).await;
+    let read =
+        async |pages: Value| bench.run("document_extractor", "documents/report.pdf", json!({"pages": pages})).await;
     for (pages, numbers) in [(json!("2-"), json!([2, 3])), (json!(1), json!([1])), (json!("1,3"), json!([1, 3]))] {
         let output = read(pages).await.unwrap();
         let found: Vec<_> = output["pages"].as_array().unwrap().iter().map(|page| page["number"].clone()).collect();

@@ -32,7 +32,6 @@ async fn hostile_files_end_in_time_and_the_pool_lives_on() {
             let started = Instant::now();
             let result = bench.run_on(executor, &name, std::fs::read(&path).unwrap(), json!({})).await;
             let took = started.elapsed();
-            println!("{name} {executor} {took:?}");
             assert!(took < Duration::from_secs(30), "{executor} took {took:?} over {name}");
             if let Err(failure) = &result {
                 let blamed = matches!(failure.kind, FailureKind::Document | FailureKind::Input);
@@ -48,7 +47,11 @@ async fn hostile_files_end_in_time_and_the_pool_lives_on() {
             }
             let fate = FATES.iter().find(|(file, _)| *file == name);
             if let Some((_, code)) = fate.filter(|_| executor == "document_extractor") {
-                assert_eq!(result.as_ref().map_err(|failure| failure.code.as_str()).err(), Some(*code), "{name}: {result:?}");
+                assert_eq!(
+                    result.as_ref().map_err(|failure| failure.code.as_str()).err(),
+                    Some(*code),
+                    "{name}: {result:?}"
+                );
             }
         }
     }

@@ -38,7 +38,8 @@ async fn scans_are_read_with_at_least_95_words_of_100_right() {
             assert!(accuracy >= 0.95, "{name}, page {number}: {accuracy:.3}\n{text}");
             let (width, height) = (page["width"].as_u64().unwrap(), page["height"].as_u64().unwrap());
             for word in page["words"].as_array().unwrap() {
-                let place: Vec<u64> = word["box"].as_array().unwrap().iter().map(|side| side.as_u64().unwrap()).collect();
+                let place: Vec<u64> =
+                    word["box"].as_array().unwrap().iter().map(|side| side.as_u64().unwrap()).collect();
                 assert!(place[0] + place[2] <= width + 1 && place[1] + place[3] <= height + 1, "{word}");
                 assert!((0.0..=1.0).contains(&word["confidence"].as_f64().unwrap()));
             }

@@ -28,12 +28,7 @@ impl Bench {
         let pool = Pool::new(config);
         let egress = egress::Client::new(egress::Policy::parse("", None).unwrap()).unwrap();
         let tools = executors::Tools { egress, sandbox: Arc::new(pool.clone()) };
-        Self {
-            registry: executors::registry(&tools),
-            files: Arc::default(),
-            pool,
-            cancel: CancellationToken::new(),
-        }
+        Self { registry: executors::registry(&tools), files: Arc::default(), pool, cancel: CancellationToken::new() }
     }
 
     /// Runs an executor on a file of the fixtures' folder.
