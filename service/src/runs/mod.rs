@@ -25,9 +25,6 @@ mod steps;
 mod wait;
 pub mod worker;
 
-#[cfg(test)]
-mod tests;
-
 pub use bus::{Bus, Live};
 pub use cancel::cancel;
 pub use desk::Runs;
