@@ -117,8 +117,7 @@ fn bounded(grey: GrayImage) -> (GrayImage, f64) {
     }
     let size = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
     let bounded = GrayImage::from_raw(size(columns), size(means.len() / columns.max(1)), means);
-    #[expect(clippy::cast_precision_loss, reason = "between 2 and 64")]
-    bounded.map_or((grey, 1.0), |bounded| (bounded, 1.0 / side as f64))
+    bounded.map_or((grey, 1.0), |bounded| (bounded, 1.0 / f64::from(size(side))))
 }
 
 fn on_white(image: DynamicImage) -> GrayImage {
