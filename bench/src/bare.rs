@@ -9,7 +9,8 @@ async fn echo(body: web::Json<Value>) -> HttpResponse {
 /// Serves on a free port of loopback and prints it; ends with its parent, which holds its stdin.
 pub(crate) fn serve() -> std::io::Result<()> {
     actix_web::rt::System::new().block_on(async {
-        let server = HttpServer::new(|| App::new().route("/run", web::post().to(echo))).workers(2).bind("127.0.0.1:0")?;
+        let server =
+            HttpServer::new(|| App::new().route("/run", web::post().to(echo))).workers(2).bind("127.0.0.1:0")?;
         let address = server.addrs()[0];
         println!("listening on http://{address}");
         let running = server.run();

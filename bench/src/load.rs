@@ -44,7 +44,12 @@ impl Figures {
         self.sorted.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index below the length"
+    )]
     pub(crate) fn percentile_ms(&self, part: f64) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
         let index = (last as f64 * part).round() as usize;

@@ -50,8 +50,19 @@ fn measure(program: PathBuf, time: Duration) -> Result<(), String> {
         let weir = program::Weir::start(&program).await?;
         let idle = weir.resident_kib()?;
         let bare = program::Bare::start().await?;
-        println!("{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}", "conns", "bare handler", "bare commits", "durable runs", "bare/run", "commits/run");
-        println!("{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}", "", "per s   p50   p99 ms", "per s   p50   p99 ms", "per s   p50   p99 ms", "(cost in bare)", "(store's part)");
+        println!(
+            "{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}",
+            "conns", "bare handler", "bare commits", "durable runs", "bare/run", "commits/run"
+        );
+        println!(
+            "{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}",
+            "",
+            "per s   p50   p99 ms",
+            "per s   p50   p99 ms",
+            "per s   p50   p99 ms",
+            "(cost in bare)",
+            "(store's part)"
+        );
         for connections in CONNECTIONS {
             let handler = load::run(&bare.request(), connections, time).await?;
             let commits = commits::run(connections, time).await?;
@@ -65,7 +76,10 @@ fn measure(program: PathBuf, time: Duration) -> Result<(), String> {
                 commits.rate() / runs.rate(),
             );
         }
-        println!("cold start (spawn to first answer), ms: {}", starts.iter().map(|ms| format!("{ms:.0}")).collect::<Vec<_>>().join(" "));
+        println!(
+            "cold start (spawn to first answer), ms: {}",
+            starts.iter().map(|ms| format!("{ms:.0}")).collect::<Vec<_>>().join(" ")
+        );
         println!("idle resident memory: {:.1} MiB; after the load: {:.1} MiB", mib(idle), mib(weir.resident_kib()?));
         Ok(())
     })

@@ -36,8 +36,10 @@ impl Weir {
         let flow = folder.path().join("pass");
         std::fs::create_dir(&flow).map_err(|error| error.to_string())?;
         std::fs::write(flow.join("flow.yaml"), FLOW).map_err(|error| error.to_string())?;
-        call(program, folder.path(), &["flow", "import", "--tenant", "bench", &flow.to_string_lossy(), "--json"]).await?;
-        let made = call(program, folder.path(), &["key", "create", "--tenant", "bench", "--name", "bench", "--json"]).await?;
+        call(program, folder.path(), &["flow", "import", "--tenant", "bench", &flow.to_string_lossy(), "--json"])
+            .await?;
+        let made =
+            call(program, folder.path(), &["key", "create", "--tenant", "bench", "--name", "bench", "--json"]).await?;
         let made: serde_json::Value = serde_json::from_str(&made).map_err(|error| format!("{error}: {made}"))?;
         let key = made["key"].as_str().ok_or("`weir key create --json` has no key")?.to_owned();
         Ok(Self { child, address, key, _folder: folder })

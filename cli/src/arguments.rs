@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand};
 /// Multi-tenant AI workflows: a YAML file becomes a typed, durable, metered REST endpoint.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, disable_help_subcommand = true, propagate_version = true)]
-#[command(after_help = "Examples:\n  weir demo                          a server with a demo tenant, in ./weir-demo\n  weir check flows/invoice           check a flow\n  weir run flows/invoice --file document=scan.pdf\n  weir serve                         a server on ./data")]
+#[command(
+    after_help = "Examples:\n  weir demo                          a server with a demo tenant, in ./weir-demo\n  weir check flows/invoice           check a flow\n  weir run flows/invoice --file document=scan.pdf\n  weir serve                         a server on ./data"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -80,7 +80,13 @@ impl FailureKind {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Connect | Self::Dns | Self::Tls | Self::Timeout | Self::RateLimited | Self::Overloaded | Self::Provider
+            Self::Connect
+                | Self::Dns
+                | Self::Tls
+                | Self::Timeout
+                | Self::RateLimited
+                | Self::Overloaded
+                | Self::Provider
         )
     }
 
@@ -99,7 +105,9 @@ impl FailureKind {
             Self::Cancelled => 409,
             Self::Timeout => 504,
             Self::RateLimited | Self::Overloaded => 503,
-            Self::Connect | Self::Dns | Self::Tls | Self::Provider | Self::Rejected | Self::Schema | Self::Unknown => 502,
+            Self::Connect | Self::Dns | Self::Tls | Self::Provider | Self::Rejected | Self::Schema | Self::Unknown => {
+                502
+            }
             Self::Fail => 422,
             Self::Flow | Self::Limit | Self::Internal => 500,
         }

@@ -75,10 +75,7 @@ impl RunStatus {
 impl StepStatus {
     #[must_use]
     pub const fn is_settled(self) -> bool {
-        matches!(
-            self,
-            Self::Succeeded | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Skipped | Self::Cached
-        )
+        matches!(self, Self::Succeeded | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Skipped | Self::Cached)
     }
 
     /// The record's `success`: true only where there is an output to rely on.

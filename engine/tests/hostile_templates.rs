@@ -1,5 +1,6 @@
 //! Hostile templates, held against both ways of rendering: what is proved cheap ends quickly in this process, and
 //! everything ends within its limits in a sandbox child, with the pool alive afterwards.
+#![expect(clippy::expect_used, reason = "a suite fails loudly")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -180,7 +181,7 @@ async fn cheap_templates_end_quickly_here_and_say_the_same_in_a_child() {
             Ok(there) => assert_eq!(here, there, "{name}"),
             // A child has less memory than we have; it may give up earlier, never say something else.
             Err(error) => {
-                assert!(matches!(error, SandboxError::Memory | SandboxError::TooLarge { .. }), "{name}: {error:?}")
+                assert!(matches!(error, SandboxError::Memory | SandboxError::TooLarge { .. }), "{name}: {error:?}");
             }
         }
     }

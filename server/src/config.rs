@@ -27,18 +27,55 @@ const fn key(name: &'static str, variable: &'static str, default: &'static str, 
 pub const KEYS: &[Key] = &[
     key("addr", "WEIR_ADDR", "127.0.0.1:8080", "Where to listen. Port 0 takes a free one."),
     key("data", "WEIR_DATA", "./data", "The data folder: database, blobs and master key of the embedded store."),
-    Key { secret: true, ..key("database_url", "DATABASE_URL", "", "`sqlite://...` or `postgres://...`; SQLite in the data folder unless given.") },
-    Key { secret: true, ..key("migrate_url", "WEIR_MIGRATE_URL", "", "The same database as the owner of its tables; `database_url` unless given.") },
-    Key { secret: true, ..key("redis_url", "REDIS_URL", "", "Redis for the fan-out of events between nodes; none unless given.") },
+    Key {
+        secret: true,
+        ..key(
+            "database_url",
+            "DATABASE_URL",
+            "",
+            "`sqlite://...` or `postgres://...`; SQLite in the data folder unless given.",
+        )
+    },
+    Key {
+        secret: true,
+        ..key(
+            "migrate_url",
+            "WEIR_MIGRATE_URL",
+            "",
+            "The same database as the owner of its tables; `database_url` unless given.",
+        )
+    },
+    Key {
+        secret: true,
+        ..key("redis_url", "REDIS_URL", "", "Redis for the fan-out of events between nodes; none unless given.")
+    },
     key("blob_url", "BLOB_URL", "", "`file:///...`; a folder in the data folder unless given."),
-    Key { secret: true, ..key("master_key", "WEIR_MASTER_KEY", "", "64 hexadecimal digits; made on first start unless given.") },
+    Key {
+        secret: true,
+        ..key("master_key", "WEIR_MASTER_KEY", "", "64 hexadecimal digits; made on first start unless given.")
+    },
     key("master_key_file", "WEIR_MASTER_KEY_FILE", "", "A file with the master key, mode 0600."),
-    key("public_url", "WEIR_PUBLIC_URL", "", "How the outside reaches this server. `https://...` says that a proxy in front does TLS."),
-    key("trusted_proxies", "WEIR_TRUSTED_PROXIES", "", "Addresses of proxies whose `X-Forwarded-For` is believed, by comma."),
+    key(
+        "public_url",
+        "WEIR_PUBLIC_URL",
+        "",
+        "How the outside reaches this server. `https://...` says that a proxy in front does TLS.",
+    ),
+    key(
+        "trusted_proxies",
+        "WEIR_TRUSTED_PROXIES",
+        "",
+        "Addresses of proxies whose `X-Forwarded-For` is believed, by comma.",
+    ),
     key("egress_allow", "WEIR_EGRESS_ALLOW", "", "CIDRs in otherwise forbidden ranges that flows may reach, by comma."),
     key("egress_proxy", "WEIR_EGRESS_PROXY", "", "An HTTP proxy for everything that leaves."),
     key("paused", "WEIR_PAUSED", "false", "Starts without running anything, for incidents."),
-    key("requests_per_minute", "WEIR_REQUESTS_PER_MINUTE", "120000", "Requests of one key or session per minute; 0 for no limit."),
+    key(
+        "requests_per_minute",
+        "WEIR_REQUESTS_PER_MINUTE",
+        "120000",
+        "Requests of one key or session per minute; 0 for no limit.",
+    ),
     key("log", "WEIR_LOG", "info", "Filter of the log: `info`, `debug`, `server=debug,info` ..."),
     key("log_format", "WEIR_LOG_FORMAT", "auto", "`json`, `pretty`, or `auto`: pretty on a terminal."),
 ];
@@ -106,7 +143,8 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         for variable in ["WEIR_TLS_CERT", "WEIR_TLS_KEY"] {
             if environment(variable).is_some_and(|value| !value.is_empty()) {
-                let message = "this version does no TLS itself; put a proxy in front and set WEIR_PUBLIC_URL=https://...";
+                let message =
+                    "this version does no TLS itself; put a proxy in front and set WEIR_PUBLIC_URL=https://...";
                 return Err(ConfigError::Value {
                     variable,
                     origin: "from the environment".to_owned(),
@@ -258,9 +296,7 @@ fn read_file(file: Option<&Path>) -> Result<(PathBuf, BTreeMap<String, String>),
         }
         let text = match value {
             toml::Value::String(text) => text,
-            toml::Value::Array(items) => {
-                items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
-            }
+            toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(","),
             other => other.to_string(),
         };
         values.insert(name, text);

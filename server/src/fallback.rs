@@ -43,9 +43,10 @@ impl Routes {
             .iter()
             .filter(|(template, _)| {
                 template.len() == parts.len()
-                    && template.iter().zip(&parts).all(|(wanted, part)| {
-                        wanted == part || (wanted.starts_with('{') && !part.is_empty())
-                    })
+                    && template
+                        .iter()
+                        .zip(&parts)
+                        .all(|(wanted, part)| wanted == part || (wanted.starts_with('{') && !part.is_empty()))
             })
             .flat_map(|(_, methods)| methods.iter().copied())
             .collect();
@@ -62,7 +63,10 @@ impl Routes {
 pub(crate) async fn fallback(request: HttpRequest, routes: web::Data<Routes>) -> Result<HttpResponse, Fault> {
     let allowed = routes.methods(request.path());
     if allowed.is_empty() {
-        return Err(Fault::new(ErrorCode::NotFound, "There is nothing at this address. The operations are listed at /docs."));
+        return Err(Fault::new(
+            ErrorCode::NotFound,
+            "There is nothing at this address. The operations are listed at /docs.",
+        ));
     }
     let allow = allowed.join(", ");
     if request.method() == Method::OPTIONS {

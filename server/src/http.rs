@@ -86,7 +86,10 @@ async fn run(
             .wrap(from_fn(around));
         if !whole {
             return app.configure(|config| {
-                config.service(api::health::live).service(api::health::ready).default_service(web::to(fallback::fallback));
+                config
+                    .service(api::health::live)
+                    .service(api::health::ready)
+                    .default_service(web::to(fallback::fallback));
             });
         }
         let (app, _document) = app.into_utoipa_app().configure(api::configure).split_for_parts();
@@ -116,7 +119,8 @@ async fn run(
 
 /// Waits for SIGTERM, Ctrl-C, or the server's own end.
 async fn until_told(serving: tokio::task::JoinHandle<std::io::Result<()>>) -> Result<(), StartError> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(StartError::Server)?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(StartError::Server)?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use domain::{ErrorCode, Failure, FieldProblem, Problem};
 use service::ServiceError;
@@ -156,7 +156,10 @@ impl fmt::Display for Chain<'_> {
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fault").field("code", &self.problem.code).field("status", &self.problem.status).finish_non_exhaustive()
+        f.debug_struct("Fault")
+            .field("code", &self.problem.code)
+            .field("status", &self.problem.status)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,10 +27,8 @@ pub fn start(config: &Config) -> Result<(), StartError> {
         LogFormat::Pretty => true,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let started = if pretty {
         builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).compact().try_init()
     } else {

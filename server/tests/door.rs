@@ -1,4 +1,5 @@
 //! The assembled server on a port of its own: keys, flows, runs, and two tenants that see nothing of each other.
+#![expect(clippy::unwrap_used, reason = "a suite fails loudly")]
 
 use std::collections::BTreeMap;
 
@@ -130,13 +131,17 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     assert_eq!(code(world.send("GET", "/api/v1/runs?statsu=x", &key, None).await), expect(400, "unknown_parameter"));
     let flow = "/api/v1/flows/double";
     assert_eq!(code(world.send("PUT", flow, &reader, yaml(DOUBLE)).await), expect(403, "forbidden"));
-    assert_eq!(code(world.send("PUT", flow, &key, Some(("image/png", "x".to_owned()))).await), expect(415, "unsupported_media_type"));
+    assert_eq!(
+        code(world.send("PUT", flow, &key, Some(("image/png", "x".to_owned()))).await),
+        expect(415, "unsupported_media_type")
+    );
     let broken = DOUBLE.replace("data_transformer", "data_transfomer");
     assert_eq!(code(world.send("PUT", flow, &key, yaml(&broken)).await), expect(422, "invalid_flow"));
     world.send("PUT", flow, &key, yaml(DOUBLE)).await;
     let run = |inputs: Value| world.send("POST", "/api/v1/flows/double/run", &key, body(&inputs));
     assert_eq!(code(run(json!({})).await), expect(422, "invalid_input"));
-    let (status, answer) = world.send("POST", "/api/v1/keys", &key, body(&json!({"name": "k", "tenant_id": "x"}))).await;
+    let (status, answer) =
+        world.send("POST", "/api/v1/keys", &key, body(&json!({"name": "k", "tenant_id": "x"}))).await;
     assert_eq!((status, answer["errors"][0]["pointer"].as_str()), (400, Some("/tenant_id")), "{answer}");
 }
 

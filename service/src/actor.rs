@@ -23,10 +23,19 @@ pub struct Actor {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    User { id: UserId, name: String },
-    ApiKey { id: ApiKeyId, name: String, user_id: UserId },
+    User {
+        id: UserId,
+        name: String,
+    },
+    ApiKey {
+        id: ApiKeyId,
+        name: String,
+        user_id: UserId,
+    },
     /// The program itself: a worker, the command line on the store, the demo's seed.
-    System { name: &'static str },
+    System {
+        name: &'static str,
+    },
 }
 
 impl Actor {
@@ -102,7 +111,10 @@ impl Scope {
         });
         if !known {
             let all: Vec<&str> = domain::Permission::ALL.iter().map(|permission| permission.as_str()).collect();
-            return Err(format!("`{text}` is no scope. Scopes are `area:verb` or `area:verb:flow`: {}.", all.join(", ")));
+            return Err(format!(
+                "`{text}` is no scope. Scopes are `area:verb` or `area:verb:flow`: {}.",
+                all.join(", ")
+            ));
         }
         let flow = parts.next().filter(|flow| *flow != "*").map(ToOwned::to_owned);
         if flow.is_some() && !matches!(area, "flows" | "runs") {

@@ -126,7 +126,9 @@ async fn save(
             let find = unit.find::<connection::Entity>().filter(connection::Column::Name.eq(&name));
             let known = find.for_update().one().await?;
             if known.as_ref().is_some_and(|row| row.kind != kind) {
-                return Err(ServiceError::Conflict(format!("The connection `{name}` is of another kind; delete it first.")));
+                return Err(ServiceError::Conflict(format!(
+                    "The connection `{name}` is of another kind; delete it first."
+                )));
             }
             let is_new = known.is_none();
             let mut row = known.unwrap_or(connection::Model {
@@ -181,7 +183,8 @@ fn base_url(text: Option<&str>) -> Result<String, ServiceError> {
     let fault = |message: &str| ServiceError::field("/base_url", message);
     let text = text.map(str::trim).filter(|text| !text.is_empty());
     let text = text.ok_or_else(|| fault("A connection needs the address up to and including `/v1`."))?;
-    let url = url::Url::parse(text).map_err(|_| fault("This is no address. Write it like https://api.openai.com/v1."))?;
+    let url =
+        url::Url::parse(text).map_err(|_| fault("This is no address. Write it like https://api.openai.com/v1."))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
         return Err(fault("The address starts with https:// or http://."));
     }

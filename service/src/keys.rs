@@ -138,7 +138,13 @@ pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<KeyView>, ServiceErr
     let rows = reader.find::<api_key::Entity>().order_by_desc(api_key::Column::Id).limit(1_000).all().await?;
     let users = reader.find_users(rows.iter().map(|row| row.user_id).collect()).await?;
     let maker = |id| users.iter().find(|user| user.id == id).map_or_else(String::new, |user| user.email.clone());
-    Ok(rows.into_iter().map(|row| { let by = maker(row.user_id); view(row, by) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let by = maker(row.user_id);
+            view(row, by)
+        })
+        .collect())
 }
 
 /// Makes a key. The answer is the only time it is shown.

@@ -100,7 +100,9 @@ pub async fn sign_in_for(weir: &Weir, user: uuid::Uuid) -> Result<String, Servic
 pub async fn pending(weir: &Weir, token: &str) -> Result<PendingSetup, ServiceError> {
     let link = weir.store().system().await?.find_link(&token::hash(token)).await?;
     let link = link
-        .filter(|link| link.purpose == Purpose::FirstOwner.as_str() && link.used_at.is_none() && link.expires_at > weir.now())
+        .filter(|link| {
+            link.purpose == Purpose::FirstOwner.as_str() && link.used_at.is_none() && link.expires_at > weir.now()
+        })
         .ok_or(ServiceError::NotFound { what: "setup link", name: "of this address".to_owned() })?;
     Ok(PendingSetup { needs_tenant: link.tenant_id.is_none(), email: link.email })
 }

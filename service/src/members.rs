@@ -13,7 +13,8 @@ use crate::{Actor, ServiceError, Weir, authz};
 pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<MemberView>, ServiceError> {
     authz::check(actor, Permission::MembersRead)?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows = reader.find::<membership::Entity>().order_by_asc(membership::Column::CreatedAt).limit(1_000).all().await?;
+    let rows =
+        reader.find::<membership::Entity>().order_by_asc(membership::Column::CreatedAt).limit(1_000).all().await?;
     let users = reader.find_users(rows.iter().map(|row| row.user_id).collect()).await?;
     let found = rows.into_iter().filter_map(|row| {
         let user = users.iter().find(|user| user.id == row.user_id)?;

@@ -77,7 +77,12 @@ pub async fn overview(weir: &Weir, actor: &Actor) -> Result<Overview, ServiceErr
         active: active(&scope).await?,
         ran_in_console: started_by(&scope, "console").await?,
         called_by_api: started_by(&scope, "api").await?,
-        connected_a_model: scope.find::<connection::Entity>().filter(connection::Column::Kind.ne("simulated")).one().await?.is_some(),
+        connected_a_model: scope
+            .find::<connection::Entity>()
+            .filter(connection::Column::Kind.ne("simulated"))
+            .one()
+            .await?
+            .is_some(),
         made_a_key: scope.find::<api_key::Entity>().one().await?.is_some(),
         days,
     })
@@ -116,9 +121,9 @@ async fn counted(find: entities::Find<'_, run::Entity>) -> Result<Vec<(RunStatus
         })
         .tuples()
         .await?;
-    let known = rows.into_iter().filter_map(|(status, count)| {
-        Some((RunStatus::parse(&status)?, u64::try_from(count).unwrap_or_default()))
-    });
+    let known = rows
+        .into_iter()
+        .filter_map(|(status, count)| Some((RunStatus::parse(&status)?, u64::try_from(count).unwrap_or_default())));
     Ok(known.collect())
 }
 

@@ -38,7 +38,10 @@ impl Passwords {
     /// [`ServiceError::Invalid`] for a password outside the allowed lengths.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, ServiceError> {
         if password.chars().count() < SHORTEST {
-            return Err(ServiceError::field("/password", "A password needs at least 12 characters; a few words are best."));
+            return Err(ServiceError::field(
+                "/password",
+                "A password needs at least 12 characters; a few words are best.",
+            ));
         }
         if password.len() > LONGEST_BYTES {
             return Err(ServiceError::field("/password", "A password may have at most 1,024 bytes."));
@@ -73,14 +76,14 @@ impl Passwords {
 }
 
 fn argon2() -> Result<Argon2<'static>, ServiceError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| ServiceError::internal(error.to_string()))?;
+    let params =
+        Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| ServiceError::internal(error.to_string()))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
 fn hash_now(password: &str) -> Result<String, ServiceError> {
-    let hash = argon2()?
-        .hash_password(password.as_bytes())
-        .map_err(|error| ServiceError::internal(error.to_string()))?;
+    let hash =
+        argon2()?.hash_password(password.as_bytes()).map_err(|error| ServiceError::internal(error.to_string()))?;
     Ok(hash.to_string())
 }
 

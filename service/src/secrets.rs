@@ -19,7 +19,14 @@ const LONGEST: usize = 64 * 1024;
 /// [`ServiceError::Forbidden`].
 pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<SecretView>, ServiceError> {
     authz::check(actor, Permission::SecretsRead)?;
-    let rows = weir.store().read(actor.tenant).await?.find::<secret::Entity>().order_by_asc(secret::Column::Name).all().await?;
+    let rows = weir
+        .store()
+        .read(actor.tenant)
+        .await?
+        .find::<secret::Entity>()
+        .order_by_asc(secret::Column::Name)
+        .all()
+        .await?;
     Ok(rows.into_iter().map(view).collect())
 }
 
@@ -27,12 +34,7 @@ pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<SecretView>, Service
 ///
 /// # Errors
 /// [`ServiceError::Forbidden`], [`ServiceError::Invalid`] for a name that is none.
-pub async fn put(
-    weir: &Weir,
-    actor: &Actor,
-    name: &str,
-    value: Zeroizing<String>,
-) -> Result<SecretView, ServiceError> {
+pub async fn put(weir: &Weir, actor: &Actor, name: &str, value: Zeroizing<String>) -> Result<SecretView, ServiceError> {
     authz::check(actor, Permission::SecretsWrite)?;
     check_name(name)?;
     if value.is_empty() || value.len() > LONGEST {
@@ -118,7 +120,11 @@ pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), Servic
 }
 
 /// A secret in clear, for a run of its tenant.
-pub(crate) async fn reveal(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<Zeroizing<String>>, ServiceError> {
+pub(crate) async fn reveal(
+    weir: &Weir,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<Zeroizing<String>>, ServiceError> {
     if check_name(name).is_err() {
         return Ok(None);
     }
@@ -152,6 +158,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), ServiceError> {
     if fits {
         Ok(())
     } else {
-        Err(ServiceError::field("/name", "A name starts with a letter and has at most 64 letters, digits, `_` and `-`."))
+        Err(ServiceError::field(
+            "/name",
+            "A name starts with a letter and has at most 64 letters, digits, `_` and `-`.",
+        ))
     }
 }

@@ -3,9 +3,9 @@
 //! Invariant: the cookie's token is stored as a hash only; whether a session is good is asked at every request.
 
 use chrono::Duration;
+use domain::wire::TenantView;
 use domain::{Role, TenantId, UserId};
 use entities::session;
-use domain::wire::TenantView;
 
 use crate::{Actor, ServiceError, Subject, Weir, tenants, token};
 
@@ -96,7 +96,9 @@ pub async fn open(weir: &Weir, token: &str) -> Result<Option<OpenSession>, Servi
     if now - row.last_seen_at > TOUCH_AFTER {
         let (id, until) = (row.id, (now + IDLE).min(row.created_at + WHOLE));
         weir.store()
-            .write_system(move |unit| async move { unit.touch_session(id, now, until).await.map_err(ServiceError::from) })
+            .write_system(
+                move |unit| async move { unit.touch_session(id, now, until).await.map_err(ServiceError::from) },
+            )
             .await?;
     }
     let tenants = memberships

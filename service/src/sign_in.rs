@@ -106,7 +106,10 @@ pub(crate) fn email(text: &str) -> Result<String, ServiceError> {
     let text = text.trim().to_lowercase();
     let fits = text.len() <= 254
         && text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+            !name.is_empty()
+                && !host.is_empty()
+                && !host.contains('@')
+                && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
         });
     if fits { Ok(text) } else { Err(ServiceError::field("/email", "This is no e-mail address.")) }
 }

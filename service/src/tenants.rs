@@ -112,12 +112,18 @@ async fn check_model(weir: &Weir, tenant: TenantId, model: &str) -> Result<(), S
     }
     let parts = model.split_once('/').filter(|(connection, name)| !connection.is_empty() && !name.is_empty());
     let Some((connection, _)) = parts else {
-        return Err(ServiceError::field("/default_model", "A model is written `connection/model`, such as `openai/gpt-4o-mini`."));
+        return Err(ServiceError::field(
+            "/default_model",
+            "A model is written `connection/model`, such as `openai/gpt-4o-mini`.",
+        ));
     };
     let reader = weir.store().read(tenant).await?;
     let find = reader.find::<entities::connection::Entity>();
     if find.filter(entities::connection::Column::Name.eq(connection)).one().await?.is_none() {
-        return Err(ServiceError::field("/default_model", format!("There is no connection `{connection}`. Add it first.")));
+        return Err(ServiceError::field(
+            "/default_model",
+            format!("There is no connection `{connection}`. Add it first."),
+        ));
     }
     Ok(())
 }

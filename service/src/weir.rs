@@ -9,6 +9,7 @@ use domain::TenantId;
 use engine::ports::Clock;
 use entities::Store;
 
+use crate::ServiceError;
 use crate::flows::Plans;
 use crate::ids::Ids;
 use crate::keys::KnownKeys;
@@ -16,7 +17,6 @@ use crate::password::Passwords;
 use crate::runs::{Bus, Runs};
 use crate::settings::Settings;
 use crate::vault::{TenantKey, Vault};
-use crate::ServiceError;
 
 /// What a process is put together from.
 pub struct Parts {

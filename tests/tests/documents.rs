@@ -168,6 +168,8 @@ async fn the_same_documents_go_through_the_same_flow_without_a_server() {
         assert_eq!(answer["status"], "succeeded", "{answer:#}");
         assert!(answer["outputs"]["text"].as_str().is_some_and(|text| text.contains(words)), "{name}: {answer:#}");
     }
-    let failed = program.call(&["run", &flow, "--file", &format!("document={}", fixture("blank.png").display()), "--json"]).await;
+    let failed = program
+        .call(&["run", &flow, "--file", &format!("document={}", fixture("blank.png").display()), "--json"])
+        .await;
     assert!(failed.code == 0 || failed.code == 9, "{failed}");
 }

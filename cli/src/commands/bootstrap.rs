@@ -33,12 +33,17 @@ pub(crate) async fn migrate(overrides: &Overrides, check: bool, output: Output) 
     let config = super::configuration(overrides)?;
     let missing = server::pending_migrations(&config).await.map_err(start_failure)?;
     if check {
-        let text = if missing.is_empty() { "nothing to migrate".to_owned() } else { format!("to migrate: {}", missing.join(", ")) };
+        let text = if missing.is_empty() {
+            "nothing to migrate".to_owned()
+        } else {
+            format!("to migrate: {}", missing.join(", "))
+        };
         output.answer(&json!({"pending": missing}), &text);
         return Ok(if missing.is_empty() { Exit::Ok } else { Exit::Failure });
     }
     server::migrate(&config).await.map_err(start_failure)?;
-    let text = if missing.is_empty() { "nothing to migrate".to_owned() } else { format!("migrated: {}", missing.join(", ")) };
+    let text =
+        if missing.is_empty() { "nothing to migrate".to_owned() } else { format!("migrated: {}", missing.join(", ")) };
     output.answer(&json!({"migrated": missing}), &text);
     Ok(Exit::Ok)
 }
@@ -51,7 +56,10 @@ pub(crate) async fn tenant(overrides: &Overrides, command: TenantCommand, output
             let link = format!("{}{}", config.base_url(), created.owner_path);
             output.answer(
                 &json!({"tenant": {"id": created.id, "name": created.name}, "owner_link": link}),
-                &format!("tenant {} ({})\n{owner} becomes its owner by this link (good once, for a day):\n  {link}", created.name, created.id),
+                &format!(
+                    "tenant {} ({})\n{owner} becomes its owner by this link (good once, for a day):\n  {link}",
+                    created.name, created.id
+                ),
             );
         }
         TenantCommand::Set { name, default_model } => {
@@ -101,7 +109,11 @@ pub(super) struct ConnectionsFile {
     pub(super) connections: BTreeMap<String, ConnectionInput>,
 }
 
-pub(crate) async fn connection(overrides: &Overrides, command: ConnectionCommand, output: Output) -> Result<Exit, Failure> {
+pub(crate) async fn connection(
+    overrides: &Overrides,
+    command: ConnectionCommand,
+    output: Output,
+) -> Result<Exit, Failure> {
     let ConnectionCommand::Set { tenant, file } = command;
     let written = read_connections(&file)?;
     let (_, weir) = open(overrides).await?;
@@ -127,5 +139,6 @@ pub(super) fn read_connections(file: &Path) -> Result<ConnectionsFile, Failure> 
         .map_err(|error| Failure::new(Exit::NotFound, format!("{}: {error}", file.display())))?;
     let value = language::yaml_to_json(&text)
         .map_err(|problem| Failure::new(Exit::Validation, format!("{}: {problem}", file.display())))?;
-    serde_json::from_value(value).map_err(|error| Failure::new(Exit::Validation, format!("{}: {error}", file.display())))
+    serde_json::from_value(value)
+        .map_err(|error| Failure::new(Exit::Validation, format!("{}: {error}", file.display())))
 }

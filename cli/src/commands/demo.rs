@@ -25,7 +25,9 @@ pub(crate) async fn demo(overrides: &Overrides, reset: bool, output: Output) -> 
     flags.entry("data").or_insert_with(|| FOLDER.to_owned());
     // The demo is complete in its folder: a production store in the environment is none of its business.
     let environment = |name: &str| match name {
-        "WEIR_ADDR" | "WEIR_LOG" | "WEIR_LOG_FORMAT" | "WEIR_EGRESS_ALLOW" | "WEIR_EGRESS_PROXY" => std::env::var(name).ok(),
+        "WEIR_ADDR" | "WEIR_LOG" | "WEIR_LOG_FORMAT" | "WEIR_EGRESS_ALLOW" | "WEIR_EGRESS_PROXY" => {
+            std::env::var(name).ok()
+        }
         _ => None,
     };
     let mut config = server::Config::load(&flags, environment, overrides.config.as_deref())

@@ -32,7 +32,11 @@ mod double_option {
     //! Tells an absent field from a null one.
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[expect(clippy::option_option, clippy::ref_option, reason = "absent, null and a value are three things in a merge patch")]
+    #[expect(
+        clippy::option_option,
+        clippy::ref_option,
+        reason = "absent, null and a value are three things in a merge patch"
+    )]
     pub(super) fn serialize<S: Serializer>(value: &Option<Option<String>>, serializer: S) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(serializer)
     }

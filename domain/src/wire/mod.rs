@@ -10,6 +10,4 @@ pub use identity::{
     ConnectionInput, ConnectionView, CreatedKey, KeyInput, KeyView, MemberView, SecretView, TenantPatch, TenantView,
 };
 pub use page::Page;
-pub use run::{
-    AttemptView, EventView, RunAccepted, RunAnswer, RunDetail, RunSummary, StepView, Usage, UsageTotals,
-};
+pub use run::{AttemptView, EventView, RunAccepted, RunAnswer, RunDetail, RunSummary, StepView, Usage, UsageTotals};

@@ -77,9 +77,12 @@ fn is_pdf(bytes: &[u8]) -> bool {
     bytes.iter().take(1024).enumerate().any(|(at, byte)| *byte == b'%' && bytes[at..].starts_with(b"%PDF-"))
 }
 
+/// Whether an archive has an entry of this name.
+type Contains<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
+
 fn zipped(bytes: &[u8]) -> Kind {
     // A damaged archive still shows its entries' names, so that it can be told what is damaged.
-    let has: Box<dyn Fn(&[u8]) -> bool> = match zip::ZipArchive::new(Cursor::new(bytes)) {
+    let has: Contains<'_> = match zip::ZipArchive::new(Cursor::new(bytes)) {
         Ok(archive) => Box::new(move |name| archive.file_names_raw().any(|entry| entry == name)),
         Err(_) => Box::new(|name| bytes.windows(name.len()).any(|window| window == name)),
     };

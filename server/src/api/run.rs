@@ -119,7 +119,9 @@ fn without_error(status: RunStatus) -> Failure {
         RunStatus::Cancelled | RunStatus::Killed => {
             Failure::new(FailureKind::Cancelled, "cancelled", "The run was cancelled before it ended.")
         }
-        RunStatus::TimedOut => Failure::new(FailureKind::Timeout, "timeout", "The run took longer than its flow allows."),
+        RunStatus::TimedOut => {
+            Failure::new(FailureKind::Timeout, "timeout", "The run took longer than its flow allows.")
+        }
         _ => Failure::new(FailureKind::Internal, "internal", "The run failed."),
     }
 }
@@ -144,7 +146,10 @@ struct Preference {
 impl Preference {
     fn of(request: &HttpRequest) -> Self {
         let accept = text(request, "accept").unwrap_or_default();
-        Self { stream: accept.contains("text/event-stream"), ..Self::read(&text(request, "prefer").unwrap_or_default()) }
+        Self {
+            stream: accept.contains("text/event-stream"),
+            ..Self::read(&text(request, "prefer").unwrap_or_default())
+        }
     }
 
     fn read(prefer: &str) -> Self {

@@ -54,9 +54,10 @@ impl ListParams {
         }
         let parent = match &self.parent {
             None => None,
-            Some(text) => Some(text.parse::<RunId>().map_err(|error| {
-                Fault::new(ErrorCode::BadRequest, format!("`parent` is no run's id: {error}."))
-            })?),
+            Some(text) => Some(
+                text.parse::<RunId>()
+                    .map_err(|error| Fault::new(ErrorCode::BadRequest, format!("`parent` is no run's id: {error}.")))?,
+            ),
         };
         Ok(RunFilter {
             status,
@@ -133,10 +134,16 @@ pub(crate) async fn events(
     state: Shared,
 ) -> Result<HttpResponse, Fault> {
     params.read()?;
-    let after = match request.headers().get("last-event-id").map(|value| value.to_str().ok().and_then(|text| text.trim().parse().ok())) {
+    let after = match request
+        .headers()
+        .get("last-event-id")
+        .map(|value| value.to_str().ok().and_then(|text| text.trim().parse().ok()))
+    {
         None => 0,
         Some(Some(position)) => position,
-        Some(None) => return Err(Fault::new(ErrorCode::BadRequest, "`Last-Event-ID` is the position of an event: a number.")),
+        Some(None) => {
+            return Err(Fault::new(ErrorCode::BadRequest, "`Last-Event-ID` is the position of an event: a number."));
+        }
     };
     let events = runs::events(&state.weir, &caller.0, id(&run)?, after).await?;
     Ok(sse::response(events, &state.draining, None))

@@ -58,7 +58,9 @@ fn answer(outputs: &Value) -> Value {
 /// In a form a file is its bytes.
 fn multipart(inputs: &Value) -> Value {
     let mut schema = inputs.clone();
-    for property in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten().map(|(_, value)| value) {
+    for property in
+        schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten().map(|(_, value)| value)
+    {
         if property.get("format").and_then(Value::as_str) == Some("weir-file") {
             *property = json!({ "type": "string", "format": "binary", "description": property.get("description") });
         }

@@ -123,7 +123,8 @@ async fn follow_link(
         Ok(signed_in) => see(request, "/", &[host.session(signed_in.token)]),
         Err(service::ServiceError::NotFound { .. }) => {
             tracing::info!(path = %path.split('/').nth(1).unwrap_or_default(), "a sign-in link that is not good was followed");
-            let text = "This sign-in link was used already or is over. Sign in with your password, or ask for another link.";
+            let text =
+                "This sign-in link was used already or is over. Sign in with your password, or ask for another link.";
             let notice = app::data::Notice { good: false, text: text.to_owned() };
             see(request, "/sign-in", &[host.notice(&notice)])
         }

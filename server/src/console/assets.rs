@@ -66,7 +66,8 @@ fn answer(request: &HttpRequest, asset: &Asset, caching: &'static str) -> HttpRe
         return response.finish();
     }
     let accepted = header(header::ACCEPT_ENCODING).unwrap_or_default();
-    let accepts = |coding: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == coding));
+    let accepts =
+        |coding: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|name| name.trim() == coding));
     let (coding, bytes) = match (asset.brotli, asset.gzip) {
         (Some(brotli), _) if accepts("br") => ("br", brotli),
         (_, Some(gzip)) if accepts("gzip") => ("gzip", gzip),

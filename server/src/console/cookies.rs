@@ -63,7 +63,8 @@ pub(super) struct Said {
 }
 
 pub(super) fn read(host: &Host, request: &actix_web::HttpRequest) -> Said {
-    let value = |name: &str| request.cookie(name).map(|cookie| cookie.value().to_owned()).filter(|text| !text.is_empty());
+    let value =
+        |name: &str| request.cookie(name).map(|cookie| cookie.value().to_owned()).filter(|text| !text.is_empty());
     Said {
         session: value(host.session_cookie()),
         visitor: value(VISITOR).filter(|mark| mark.len() <= 100),

@@ -5,14 +5,10 @@
 use std::sync::Arc;
 
 use actix_web::web;
-use app::data::{
-    Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SetupView,
-};
+use app::data::{Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SetupView};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use domain::wire::{
-    ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView, VersionSummary,
-};
+use domain::wire::{ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView, VersionSummary};
 use domain::{RunId, RunStatus};
 use service::runs;
 use service::{Actor, ServiceError};
@@ -83,7 +79,8 @@ impl ConsoleData for ServiceData {
         let recent = self.done(runs::list(&self.host.weir, &actor, &newest).await)?;
         let names = self.done(service::flows::names(&self.host.weir, &actor).await)?;
         let preferred = ["document_analysis", "ocr_analysis"];
-        let suggested = preferred.iter().find(|wanted| names.iter().any(|name| name == *wanted)).map(ToString::to_string);
+        let suggested =
+            preferred.iter().find(|wanted| names.iter().any(|name| name == *wanted)).map(ToString::to_string);
         Ok(OverviewView {
             runs: figures.runs,
             success_rate: figures.success_rate,
@@ -131,8 +128,7 @@ impl ConsoleData for ServiceData {
         };
         let page = self.done(runs::list(&self.host.weir, &actor, &wanted).await)?;
         let flows = self.done(service::flows::names(&self.host.weir, &actor).await)?;
-        let counts =
-            service::overview::status_counts(&self.host.weir, &actor, filter.flow.as_deref(), since).await;
+        let counts = service::overview::status_counts(&self.host.weir, &actor, filter.flow.as_deref(), since).await;
         Ok(RunsView { page, flows, counts: self.done(counts)? })
     }
 

@@ -20,9 +20,15 @@ use super::{Host, run_form};
 
 /// What became of a form.
 pub(super) enum Outcome {
-    See { to: String, cookies: Vec<Cookie<'static>> },
+    See {
+        to: String,
+        cookies: Vec<Cookie<'static>>,
+    },
     /// The page again, with what does not fit.
-    Again { status: StatusCode, form: FormState },
+    Again {
+        status: StatusCode,
+        form: FormState,
+    },
     /// The page that shows a new key, once.
     Key(CreatedKey),
     /// There is no such form, or it may not act at all.
@@ -122,7 +128,9 @@ pub(super) fn prove(visitor: &Visitor, token: &str) -> Result<(), ServiceError> 
     if visitor.proves(token) {
         return Ok(());
     }
-    Err(ServiceError::Forbidden("The page was open for too long. Go back, reload it and send the form again.".to_owned()))
+    Err(ServiceError::Forbidden(
+        "The page was open for too long. Go back, reload it and send the form again.".to_owned(),
+    ))
 }
 
 async fn sign_in(host: &Host, visitor: &Visitor, request: &mut ServiceRequest) -> Result<Outcome, ServiceError> {
@@ -188,12 +196,20 @@ async fn new_key(
 ) -> Result<Outcome, ServiceError> {
     let form = read(visitor, request, |form: &forms::NewKey| &form.csrf).await?;
     let actor = visitor.actor(tenant)?;
-    let values = [("name", form.name.as_str()), ("access", &form.access), ("mode", &form.mode), ("expires_in_days", &form.expires_in_days)];
+    let values = [
+        ("name", form.name.as_str()),
+        ("access", &form.access),
+        ("mode", &form.mode),
+        ("expires_in_days", &form.expires_in_days),
+    ];
     let Some(scopes) = forms::NewKey::scopes(&form.access) else {
         return Ok(Outcome::again(ServiceError::field("access", "Choose what the key may do."), &values));
     };
     let Ok(days) = form.expires_in_days.parse::<u32>() else {
-        return Ok(Outcome::again(ServiceError::field("expires_in_days", "Give a number of days, 0 for never."), &values));
+        return Ok(Outcome::again(
+            ServiceError::field("expires_in_days", "Give a number of days, 0 for never."),
+            &values,
+        ));
     };
     let input = KeyInput {
         name: form.name.clone(),
@@ -218,7 +234,11 @@ async fn revoke_key(
     let actor = visitor.actor(tenant)?;
     let id = key.parse().map_err(|_| ServiceError::not_found("key", key))?;
     service::keys::revoke(&host.weir, &actor, id).await?;
-    Ok(Outcome::noticed(host, forms::path::section(tenant, "keys"), "The key is revoked. Calls with it are refused from now on."))
+    Ok(Outcome::noticed(
+        host,
+        forms::path::section(tenant, "keys"),
+        "The key is revoked. Calls with it are refused from now on.",
+    ))
 }
 
 async fn connection(
@@ -232,11 +252,14 @@ async fn connection(
     let actor = visitor.actor(tenant)?;
     let name = name.unwrap_or(&form.name);
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let input = ConnectionInput { kind: form.kind.clone(), base_url: given(&form.base_url), api_key: given(&form.api_key) };
+    let input =
+        ConnectionInput { kind: form.kind.clone(), base_url: given(&form.base_url), api_key: given(&form.api_key) };
     match service::connections::put(&host.weir, &actor, name, input).await {
-        Ok(_) => {
-            Ok(Outcome::noticed(host, forms::path::section(tenant, "connections"), &format!("Connection `{name}` is saved.")))
-        }
+        Ok(_) => Ok(Outcome::noticed(
+            host,
+            forms::path::section(tenant, "connections"),
+            &format!("Connection `{name}` is saved."),
+        )),
         Err(error) => Ok(Outcome::again(error, &[("name", name), ("kind", &form.kind), ("base_url", &form.base_url)])),
     }
 }

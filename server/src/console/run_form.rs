@@ -46,7 +46,9 @@ pub(super) async fn start(
     let form = request.extract::<Multipart>().await.map_err(|error| unreadable(&error))?;
     let filled = match fill(host, visitor, &actor, form).await {
         Ok(filled) => filled,
-        Err(error @ (ServiceError::TooLarge(_) | ServiceError::Invalid { .. })) => return Ok(Outcome::again(error, &[])),
+        Err(error @ (ServiceError::TooLarge(_) | ServiceError::Invalid { .. })) => {
+            return Ok(Outcome::again(error, &[]));
+        }
         Err(error) => return Err(error),
     };
     let typed = filled.texts.clone();
@@ -102,7 +104,8 @@ async fn fill(host: &Host, visitor: &Visitor, actor: &Actor, mut form: Multipart
         }
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(ToOwned::to_owned);
-        let media_type = field.content_type().map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
+        let media_type =
+            field.content_type().map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
         let limit = if file_name.is_some() { blobs::FILE_BYTES } else { TEXT_BYTES };
         let bytes = read(&mut field, limit).await?;
         if name == CSRF {

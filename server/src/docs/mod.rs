@@ -13,7 +13,8 @@ use crate::fallback;
 use crate::problem::Fault;
 use crate::state::Shared;
 
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const CONTENT_POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config

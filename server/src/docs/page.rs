@@ -32,7 +32,10 @@ pub(super) fn reference(document: &Value) -> String {
     body.push_str("<nav aria-label=\"Operations\"><ul>");
     for (_, operations) in &by_tag {
         for operation in operations {
-            write(&mut body, format_args!("<li><a href=\"#{}\">{}</a></li>", operation.anchor(), escaped(operation.summary())));
+            write(
+                &mut body,
+                format_args!("<li><a href=\"#{}\">{}</a></li>", operation.anchor(), escaped(operation.summary())),
+            );
         }
     }
     body.push_str("</ul></nav>");
@@ -65,12 +68,15 @@ impl Operation<'_> {
 
     fn write(&self, out: &mut String, document: &Value) {
         let anchor = self.anchor();
-        write(out, format_args!(
-            "<article id=\"{anchor}\"><h3><span class=\"verb\">{}</span><code>{}</code></h3><p>{}.</p>",
-            self.method.to_uppercase(),
-            escaped(self.path),
-            escaped(self.summary()),
-        ));
+        write(
+            out,
+            format_args!(
+                "<article id=\"{anchor}\"><h3><span class=\"verb\">{}</span><code>{}</code></h3><p>{}.</p>",
+                self.method.to_uppercase(),
+                escaped(self.path),
+                escaped(self.summary()),
+            ),
+        );
         if let Some(description) = self.operation["description"].as_str().filter(|text| !text.is_empty()) {
             write(out, format_args!("<p class=\"quiet\">{}</p>", inline(description)));
         }
@@ -98,7 +104,14 @@ impl Operation<'_> {
         for parameter in parameters {
             let text = |name: &str| escaped(parameter[name].as_str().unwrap_or_default());
             let meaning = inline(parameter["description"].as_str().unwrap_or_default());
-            write(out, format_args!("<tr><td><code>{}</code></td><td>{}</td><td>{meaning}</td></tr>", text("name"), text("in")));
+            write(
+                out,
+                format_args!(
+                    "<tr><td><code>{}</code></td><td>{}</td><td>{meaning}</td></tr>",
+                    text("name"),
+                    text("in")
+                ),
+            );
         }
         out.push_str("</tbody></table>");
     }
@@ -129,7 +142,8 @@ fn resolved(schema: &Value, document: &Value, depth: u32) -> Value {
 
 /// A whole page around a body.
 pub(super) fn page(title: &str, body: &str) -> String {
-    let pages = written::PAGES.iter().map(|page| format!("<a href=\"/docs/{}\">{}</a>", page.slug, escaped(page.title)));
+    let pages =
+        written::PAGES.iter().map(|page| format!("<a href=\"/docs/{}\">{}</a>", page.slug, escaped(page.title)));
     let navigation = std::iter::once("<a href=\"/docs\">REST interface</a>".to_owned()).chain(pages);
     let navigation = navigation.collect::<Vec<_>>().join(" · ");
     format!(

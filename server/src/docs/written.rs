@@ -37,10 +37,12 @@ fn rendered(text: &str) -> String {
     for (index, event) in events.iter().enumerate() {
         if let Event::Start(Tag::Heading { .. }) = event {
             let words = events[index + 1..].iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
-            let words: String = words.filter_map(|event| match event {
-                Event::Text(text) | Event::Code(text) => Some(&**text),
-                _ => None,
-            }).collect();
+            let words: String = words
+                .filter_map(|event| match event {
+                    Event::Text(text) | Event::Code(text) => Some(&**text),
+                    _ => None,
+                })
+                .collect();
             headings.push((index, slug(&words)));
         }
     }
@@ -69,7 +71,11 @@ fn with_row_ids(html: &str) -> String {
 }
 
 fn slug(words: &str) -> String {
-    let letters = words.to_lowercase().chars().map(|letter| if letter.is_alphanumeric() || letter == '_' { letter } else { '-' }).collect::<String>();
+    let letters = words
+        .to_lowercase()
+        .chars()
+        .map(|letter| if letter.is_alphanumeric() || letter == '_' { letter } else { '-' })
+        .collect::<String>();
     letters.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
@@ -98,7 +104,11 @@ mod tests {
     fn every_code_at_the_door_has_its_place_on_the_page_of_errors() {
         let (_, body) = page("errors").unwrap();
         for code in domain::ErrorCode::ALL {
-            assert!(body.contains(&format!("id=\"{}\"", code.as_str())), "{} is not explained in docs/errors.md", code.as_str());
+            assert!(
+                body.contains(&format!("id=\"{}\"", code.as_str())),
+                "{} is not explained in docs/errors.md",
+                code.as_str()
+            );
         }
     }
 }

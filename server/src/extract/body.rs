@@ -53,9 +53,7 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let media_type = media_type(request);
         let payload = payload.take();
-        Box::pin(async move {
-            Ok(Self { content: collect(payload, JSON_BYTES).await, media_type, read: PhantomData })
-        })
+        Box::pin(async move { Ok(Self { content: collect(payload, JSON_BYTES).await, media_type, read: PhantomData }) })
     }
 }
 
@@ -78,7 +76,8 @@ pub(crate) fn unsupported(given: &str, wanted: &str) -> Fault {
 pub(crate) async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Fault> {
     let mut content = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("The body broke off: {error}.")))?;
+        let chunk =
+            chunk.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("The body broke off: {error}.")))?;
         if content.len() + chunk.len() > limit {
             return Err(Fault::new(ErrorCode::TooLarge, format!("The body has more than {limit} bytes.")));
         }
@@ -107,8 +106,11 @@ pub(crate) fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Fault> {
             None => {
                 let place = text.find(" at line").map_or(text.as_str(), |end| &text[..end]);
                 let pointer = quoted(place).first().map(|field| format!("/{field}")).unwrap_or_default();
-                Fault::new(ErrorCode::InvalidInput, format!("The body does not fit: {place}."))
-                    .field(&pointer, place.to_owned(), None)
+                Fault::new(ErrorCode::InvalidInput, format!("The body does not fit: {place}.")).field(
+                    &pointer,
+                    place.to_owned(),
+                    None,
+                )
             }
         }
     })
@@ -134,7 +136,9 @@ mod tests {
     fn an_unknown_field_is_named_with_the_nearest_known_one() {
         let fault = parse::<domain::wire::KeyInput>(br#"{"nmae": "x"}"#).unwrap_err();
         assert_eq!(fault.to_string(), "unknown_parameter: There is no field `nmae` here. Did you mean `name`?");
-        assert!(parse::<domain::wire::KeyInput>(br#"{"name": 7}"#).unwrap_err().to_string().starts_with("invalid_input"));
+        assert!(
+            parse::<domain::wire::KeyInput>(br#"{"name": 7}"#).unwrap_err().to_string().starts_with("invalid_input")
+        );
         assert!(parse::<domain::wire::KeyInput>(b"{").unwrap_err().to_string().starts_with("bad_request"));
     }
 }

@@ -54,7 +54,11 @@ async fn authenticated(request: &HttpRequest) -> Result<Option<Actor>, Fault> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let client = client_of(request, state);
     let request_id = request.extensions().get::<RequestIdText>().map(|id| id.0.clone()).unwrap_or_default();
-    let bearer = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let bearer = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = bearer.map(|(_, token)| token.trim()).unwrap_or_default();
     let actor = match service::keys::authenticate(&state.weir, token, &client, &request_id).await {
         Ok(actor) => actor,

@@ -26,7 +26,9 @@ impl FlowBody {
     pub(crate) fn read(self, name: &str) -> Result<Folder, Fault> {
         let form = match self.media_type.as_str() {
             // curl's default for `--data-binary` says nothing about the content.
-            "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" | "text/plain" | "" => FolderForm::Yaml,
+            "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" | "text/plain" | "" => {
+                FolderForm::Yaml
+            }
             "application/json" => FolderForm::Json,
             "application/zip" | "application/x-zip-compressed" => FolderForm::Zip,
             other => return Err(unsupported(other, TAKEN)),

@@ -150,7 +150,10 @@ impl UploadBody {
             match part {
                 Part::File { file, .. } if found.is_none() => found = Some(file),
                 Part::File { .. } => {
-                    return Err(Fault::new(ErrorCode::BadRequest, "An upload holds one file; send the others by themselves."));
+                    return Err(Fault::new(
+                        ErrorCode::BadRequest,
+                        "An upload holds one file; send the others by themselves.",
+                    ));
                 }
                 Part::Text { name, .. } => {
                     let detail = format!("There is no field `{name}` here; an upload has one part `file`.");

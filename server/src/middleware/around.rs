@@ -95,7 +95,8 @@ fn into_problem(response: actix_web::HttpResponse, error: &actix_web::Error) -> 
         500.. => ErrorCode::Internal,
         _ => ErrorCode::BadRequest,
     };
-    let detail = if code == ErrorCode::Internal { "Something went wrong on our side.".to_owned() } else { error.to_string() };
+    let detail =
+        if code == ErrorCode::Internal { "Something went wrong on our side.".to_owned() } else { error.to_string() };
     Fault::new(code, detail).error_response()
 }
 
@@ -105,7 +106,8 @@ fn request_id(headers: &HeaderMap) -> String {
         .get(&REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|text| {
-            (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            (8..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         })
         .map_or_else(|| service::Ids.request().to_string(), ToOwned::to_owned)
 }

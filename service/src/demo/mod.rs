@@ -91,10 +91,8 @@ async fn people(weir: &Weir) -> Result<(TenantId, uuid::Uuid), ServiceError> {
     let team = [(OWNER, Role::Owner), ("maria@demo.test", Role::Developer), ("jonas@demo.test", Role::Viewer)];
     let users: Vec<_> = team.iter().map(|(email, role)| (tenants::new_user(weir, email), *role)).collect();
     let owner = users[0].0.id;
-    let rows: Vec<_> = users
-        .into_iter()
-        .map(|(user, role)| (tenants::new_membership(weir, id, &user, role), user))
-        .collect();
+    let rows: Vec<_> =
+        users.into_iter().map(|(user, role)| (tenants::new_membership(weir, id, &user, role), user)).collect();
     weir.store()
         .write_system(move |unit| async move {
             unit.insert(tenant).await?;

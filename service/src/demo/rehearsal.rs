@@ -94,7 +94,11 @@ impl Script {
 }
 
 fn overloaded() -> Failure {
-    Failure::new(FailureKind::Overloaded, "provider_overloaded", "The provider is overloaded (503). It may answer later.")
+    Failure::new(
+        FailureKind::Overloaded,
+        "provider_overloaded",
+        "The provider is overloaded (503). It may answer later.",
+    )
 }
 
 /// A real executor's part, played.

@@ -41,7 +41,10 @@ pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<(FlowDetail, 
             summary,
             yaml,
             input_schema: compiled.plan.as_ref().map_or_else(object, |plan| plan.input_schema.clone()),
-            output_schema: compiled.plan.as_ref().map_or_else(|| serde_json::json!({}), |plan| plan.output_schema.clone()),
+            output_schema: compiled
+                .plan
+                .as_ref()
+                .map_or_else(|| serde_json::json!({}), |plan| plan.output_schema.clone()),
             files: texts.into_iter().map(|(path, text)| (path, text.len() as u64)).collect(),
             nodes,
             edges,

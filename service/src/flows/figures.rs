@@ -53,10 +53,8 @@ pub(super) async fn of(scope: &impl Scope, flow: uuid::Uuid, now: DateTime<Utc>)
 fn figures(rows: &[Row], now: DateTime<Utc>) -> Figures {
     let since = now - Duration::days(DAYS);
     let status = |row: &Row| RunStatus::parse(&row.status);
-    let settled: Vec<&Row> = rows
-        .iter()
-        .filter(|row| row.created_at >= since && status(row).is_some_and(RunStatus::is_terminal))
-        .collect();
+    let settled: Vec<&Row> =
+        rows.iter().filter(|row| row.created_at >= since && status(row).is_some_and(RunStatus::is_terminal)).collect();
     let good = settled.iter().filter(|row| status(row) == Some(RunStatus::Succeeded)).count();
     let mut durations: Vec<i64> = settled.iter().filter_map(|row| row.duration_ms).collect();
     durations.sort_unstable();
@@ -66,7 +64,10 @@ fn figures(rows: &[Row], now: DateTime<Utc>) -> Figures {
         recent: rows.iter().filter_map(status).take(DOTS).collect(),
         success_rate: (!settled.is_empty()).then(|| good as f64 / settled.len() as f64),
         p95_ms: percentile(&durations, 95),
-        cost_per_run: i64::try_from(costs.len()).ok().filter(|count| *count > 0).map(|count| NanoUsd(costs.iter().sum::<i64>() / count)),
+        cost_per_run: i64::try_from(costs.len())
+            .ok()
+            .filter(|count| *count > 0)
+            .map(|count| NanoUsd(costs.iter().sum::<i64>() / count)),
     }
 }
 

@@ -105,7 +105,9 @@ fn unzip(bytes: &[u8]) -> Result<(String, BTreeMap<String, String>), ServiceErro
             continue;
         }
         let Some(path) = entry.enclosed_name() else {
-            return Err(ServiceError::BadRequest("The zip has an entry whose path leads out of its folder.".to_owned()));
+            return Err(ServiceError::BadRequest(
+                "The zip has an entry whose path leads out of its folder.".to_owned(),
+            ));
         };
         let path = path.to_string_lossy().replace('\\', "/");
         // The declared size is the sender's word; what counts is what comes out.

@@ -104,8 +104,10 @@ pub fn compile(weir: &Weir, folder: &Folder) -> Result<(Plan, Vec<language::Prob
     match compiled.plan {
         Some(plan) => Ok((plan, compiled.problems)),
         None => {
-            let errors = compiled.problems.iter().filter(|problem| problem.severity == language::Severity::Error).count();
-            let detail = format!("The flow has {errors} problem{}; nothing was saved.", if errors == 1 { "" } else { "s" });
+            let errors =
+                compiled.problems.iter().filter(|problem| problem.severity == language::Severity::Error).count();
+            let detail =
+                format!("The flow has {errors} problem{}; nothing was saved.", if errors == 1 { "" } else { "s" });
             Err(ServiceError::InvalidFlow { detail, problems: compiled.problems })
         }
     }

@@ -59,7 +59,11 @@ pub async fn put(
     check_name(name)?;
     let compiled = language::compile(&folder, weir.catalogue());
     let plan = match (compiled.plan, options.draft) {
-        (None, false) => return Err(plans::compile(weir, &folder).err().unwrap_or_else(|| ServiceError::internal("a flow that did not check now does"))),
+        (None, false) => {
+            return Err(plans::compile(weir, &folder)
+                .err()
+                .unwrap_or_else(|| ServiceError::internal("a flow that did not check now does")));
+        }
         (plan, _) => plan,
     };
     let content = Content {
@@ -168,9 +172,10 @@ fn refuse_changed(options: &PutOptions, stable: Option<&version::Model>, created
     if holds {
         return Ok(());
     }
-    let now = stable.map_or_else(|| "nothing is published".to_owned(), |version| {
-        format!("version {} with the hash {} is published", version.number, version.hash)
-    });
+    let now = stable.map_or_else(
+        || "nothing is published".to_owned(),
+        |version| format!("version {} with the hash {} is published", version.number, version.hash),
+    );
     Err(ServiceError::PreconditionFailed(format!("The flow was changed in the meantime: {now}. Read it again.")))
 }
 

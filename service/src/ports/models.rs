@@ -40,14 +40,16 @@ impl TenantModels {
 impl Models for TenantModels {
     async fn resolve(&self, model: Option<&str>) -> Result<ModelEndpoint, Failure> {
         let wanted = self.wanted(model).await?;
-        let Some((connection, name)) = wanted.split_once('/').filter(|(left, right)| !left.is_empty() && !right.is_empty())
+        let Some((connection, name)) =
+            wanted.split_once('/').filter(|(left, right)| !left.is_empty() && !right.is_empty())
         else {
             let message = format!("`{wanted}` is no model. Models are written `connection/model`.");
             return Err(Failure::new(FailureKind::Flow, "unknown_model", message));
         };
         let opened = crate::connections::open(&self.weir, self.tenant, connection).await;
         let opened = opened.map_err(|error| unavailable(&error))?.ok_or_else(|| {
-            let message = format!("There is no connection `{connection}` for the model `{wanted}`. Add it under Connections.");
+            let message =
+                format!("There is no connection `{connection}` for the model `{wanted}`. Add it under Connections.");
             Failure::new(FailureKind::Flow, "unknown_connection", message)
         })?;
         let price = match opened.kind {

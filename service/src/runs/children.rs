@@ -101,7 +101,8 @@ impl Children for RunChildren {
             loop {
                 match tokio::time::timeout_at(deadline, live.recv()).await {
                     Ok(Ok(Live::Settled(over))) => return Ok(over.settled.clone()),
-                    Ok(Ok(Live::Changed | Live::Abandoned) | Err(RecvError::Lagged(_) | RecvError::Closed)) | Err(_) => break,
+                    Ok(Ok(Live::Changed | Live::Abandoned) | Err(RecvError::Lagged(_) | RecvError::Closed))
+                    | Err(_) => break,
                     Ok(Ok(Live::Events(_) | Live::Delta { .. } | Live::Progress { .. })) => {}
                 }
             }
@@ -180,7 +181,8 @@ async fn read_inputs(
         other => ours(other),
     })?;
     language::inputs::parse(&resolved.plan, body, &std::collections::BTreeMap::new()).map_err(|problems| {
-        let said: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect();
+        let said: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect();
         let message = format!("The inputs do not fit the flow `{}`: {}.", resolved.name, said.join("; "));
         Failure::new(FailureKind::Flow, "child_inputs", message)
     })

@@ -53,6 +53,9 @@ pub(super) struct Crew {
     pub(super) tasks: TaskTracker,
     /// Ends every run at once and leaves it for recovery.
     pub(super) stop: CancellationToken,
+    /// One place: runs that went down with several workers are tried one at a time, so that the culprit is told from
+    /// those that were only there.
+    pub(super) lane: Arc<Semaphore>,
 }
 
 /// A run that this process executes.
@@ -60,6 +63,8 @@ pub(super) struct LocalRun {
     pub(super) tenant: TenantId,
     pub(super) flow: String,
     pub(super) control: Control,
+    /// Held by a suspect until it settles a step.
+    lane: Mutex<Option<OwnedSemaphorePermit>>,
     /// Who asked for its end, for the journal.
     cancelled_by: Mutex<Option<String>>,
     texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
@@ -71,6 +76,7 @@ impl LocalRun {
             tenant,
             flow,
             control: Control { cancel: CancellationToken::new(), stop: stop.child_token() },
+            lane: Mutex::default(),
             cancelled_by: Mutex::default(),
             texts: Mutex::default(),
         }
@@ -84,6 +90,15 @@ impl LocalRun {
         }
         drop(known);
         self.control.cancel.cancel();
+    }
+
+    pub(super) fn hold_lane(&self, place: OwnedSemaphorePermit) {
+        *self.lane.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+
+    /// A run that settled a step is no suspect any more.
+    pub(super) fn leave_lane(&self) {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(super) fn cancelled_by(&self) -> Option<String> {

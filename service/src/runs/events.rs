@@ -29,9 +29,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub enum WatchItem {
     Event(EventView),
     /// Text of a running attempt. Has no position.
-    Delta { step: Arc<str>, attempt: u32, text: Arc<str> },
+    Delta {
+        step: Arc<str>,
+        attempt: u32,
+        text: Arc<str>,
+    },
     /// How far along a running attempt is. Has no position.
-    Progress { step: Arc<str>, attempt: u32, done: u64, total: Option<u64>, unit: Arc<str> },
+    Progress {
+        step: Arc<str>,
+        attempt: u32,
+        done: u64,
+        total: Option<u64>,
+        unit: Arc<str>,
+    },
 }
 
 /// Watches a run: the events after `after`, then live ones, until the run is settled. After a resume the running steps'

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
-use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
 use engine::ports::PortError;
+use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
 use entities::{JsonText, Scope, StoreError, event, run};
 use futures_util::FutureExt;
 use language::Plan;
@@ -26,8 +26,10 @@ use super::wait::SettledRun;
 use crate::ports::{TenantModels, TenantSecrets};
 use crate::{ServiceError, Weir};
 
-/// Claims without a settled step in between after which a run is not tried again.
-const TRIES: i32 = 3;
+/// Workers that may go down with a run, no step settled in between, before it is tried one at a time.
+const IN_COMPANY: i32 = 2;
+/// Workers that may go down with it after that, before a person is asked.
+const ALONE: i32 = 3;
 /// How long a run rests after a fault of ours.
 const REST: chrono::Duration = chrono::Duration::seconds(2);
 
@@ -93,14 +95,18 @@ async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
 async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     let row = job.row.clone();
     let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
-    if row.claims > TRIES {
-        finish(&weir, &row, End::Park(killer(row.claims - 1))).await;
+    let deaths = row.claims - 1;
+    if deaths >= IN_COMPANY + ALONE {
+        finish(&weir, &row, End::Park(killer(deaths))).await;
         return;
     }
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
     weir.runs().enter(run_id, Arc::clone(&local));
     if row.cancel_requested_at.is_some() {
         local.cancel(row.cancel_reason.clone());
+    }
+    if deaths >= IN_COMPANY {
+        line_up(&weir, &crew, &local, &row).await;
     }
     let history = match history(&weir, tenant, &row, written && row.event_position > 0).await {
         Ok(history) => history,
@@ -133,7 +139,11 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         }
         Ok(Err(DriveError::History(fault))) => {
             tracing::error!(fault, run = %run_id, "a journal does not fit its plan");
-            End::Park(Failure::new(FailureKind::Internal, "journal_misfit", "The run's journal does not fit its version."))
+            End::Park(Failure::new(
+                FailureKind::Internal,
+                "journal_misfit",
+                "The run's journal does not fit its version.",
+            ))
         }
         Err(_panic) => {
             tracing::error!(run = %run_id, "a run made its worker panic");
@@ -144,6 +154,34 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         finish(&weir, &row, end).await;
     } else {
         weir.runs().bus().tell(run_id, Live::Abandoned);
+    }
+}
+
+/// Waits for the lane. What goes down while it only waits there is not counted against it.
+async fn line_up(weir: &Weir, crew: &Crew, local: &LocalRun, row: &run::Model) {
+    put_claims(weir, row, row.claims - 1).await;
+    tokio::select! {
+        place = Arc::clone(&crew.lane).acquire_owned() => {
+            if let Ok(place) = place {
+                local.hold_lane(place);
+            }
+        }
+        // Whoever stops or ends the run need not wait for its turn.
+        () = local.control.stop.cancelled() => {}
+        () = local.control.cancel.cancelled() => {}
+    }
+    put_claims(weir, row, row.claims).await;
+}
+
+async fn put_claims(weir: &Weir, row: &run::Model, claims: i32) {
+    let (id, token) = (row.id, row.fencing_token);
+    let kept = weir.store().write(TenantId::from_uuid(row.tenant_id), move |unit| async move {
+        let mine = sea_orm::Condition::all().add(run::Column::Id.eq(id)).add(run::Column::FencingToken.eq(token));
+        unit.update::<run::Entity>().set(run::Column::Claims, claims).filter(mine).exec().await
+    });
+    if let Err(error) = kept.await {
+        let error: StoreError = error;
+        tracing::warn!(%error, run = %RunId::from_uuid(row.id), "a suspect's claims could not be counted");
     }
 }
 
@@ -170,8 +208,7 @@ pub(super) fn surroundings(
     row: &run::Model,
 ) -> Surroundings {
     let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
-    let blobs =
-        RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
+    let blobs = RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
     let children =
         RunChildren { weir: weir.clone(), crew: Arc::clone(crew), parent: row.clone(), journal: Arc::clone(journal) };
     Surroundings {

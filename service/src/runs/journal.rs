@@ -133,6 +133,7 @@ impl Journal for RunJournal {
             // What follows a settled step has not killed anybody yet.
             state.records.run.claims = 0;
         }
+        let progressed = changes.progressed;
         let write = Append {
             row: state.records.run.clone(),
             before,
@@ -151,6 +152,9 @@ impl Journal for RunJournal {
         }
         state.written = true;
         drop(state);
+        if progressed {
+            self.local.leave_lane();
+        }
         for entry in entries {
             if let Event::StepSettled { step, .. } | Event::AttemptFailed { step, .. } = &entry.event {
                 self.local.forget_text(step);
@@ -187,8 +191,23 @@ impl Append {
         {
             use step::Column as C;
             let changing = [
-                C::Status, C::Success, C::Skipped, C::Cached, C::SkipReason, C::Attempts, C::Error, C::Config, C::ConfigBlob,
-                C::Output, C::OutputBlob, C::StartedAt, C::EndedAt, C::DurationMs, C::Usage, C::CostNanoUsd, C::ChildRunId,
+                C::Status,
+                C::Success,
+                C::Skipped,
+                C::Cached,
+                C::SkipReason,
+                C::Attempts,
+                C::Error,
+                C::Config,
+                C::ConfigBlob,
+                C::Output,
+                C::OutputBlob,
+                C::StartedAt,
+                C::EndedAt,
+                C::DurationMs,
+                C::Usage,
+                C::CostNanoUsd,
+                C::ChildRunId,
             ];
             unit.upsert_all(self.steps, &[C::TenantId, C::RunId, C::Name], &changing).await?;
         }
@@ -274,7 +293,9 @@ pub(super) fn view_of(entry: &Entry) -> EventView {
         // Said beside the data already, or nobody's business: which parts of a config are secrets.
         fields.retain(|name, _| !matches!(name.as_str(), "type" | "step" | "secrets"));
         for name in ["output", "outputs"] {
-            if let Some(inline) = fields.get_mut(name).and_then(|stored| stored.get_mut("inline")).map(serde_json::Value::take) {
+            if let Some(inline) =
+                fields.get_mut(name).and_then(|stored| stored.get_mut("inline")).map(serde_json::Value::take)
+            {
                 fields.insert(name.to_owned(), inline);
             }
         }

@@ -66,9 +66,9 @@ pub async fn list(weir: &Weir, actor: &Actor, filter: &RunFilter) -> Result<Page
         query = query.filter(C::ParentRunId.eq(parent.uuid()));
     }
     if let Some(cursor) = &filter.cursor {
-        let last: RunId = cursor.parse().map_err(|_| {
-            ServiceError::BadRequest("The cursor is none of ours. Start again without one.".to_owned())
-        })?;
+        let last: RunId = cursor
+            .parse()
+            .map_err(|_| ServiceError::BadRequest("The cursor is none of ours. Start again without one.".to_owned()))?;
         query = query.filter(C::Id.lt(last.uuid()));
     }
     let rows = query.all().await?;

@@ -69,7 +69,9 @@ impl Records {
                 changes.started = true;
                 changes.steps.extend(self.steps.keys().cloned());
             }
-            Event::ConditionSettled { step, .. } => self.on_step(step, changes, |row| row.status = word(StepStatus::Ready)),
+            Event::ConditionSettled { step, .. } => {
+                self.on_step(step, changes, |row| row.status = word(StepStatus::Ready))
+            }
             Event::StepConfigured { step, config, .. } => self.on_step(step, changes, |row| {
                 row.status = word(StepStatus::Ready);
                 // A large config stays in the journal alone.
@@ -109,7 +111,8 @@ impl Records {
                 changes.progressed = true;
             }
             Event::StepNeedsAttention { step, failure, .. } => {
-                let ending = Ending { status: StepStatus::NeedsAttention, error: Some(JsonText::of(failure)), at: entry.at };
+                let ending =
+                    Ending { status: StepStatus::NeedsAttention, error: Some(JsonText::of(failure)), at: entry.at };
                 self.attempt_ended(step, ending, None, changes);
                 self.on_step(step, changes, |row| {
                     row.status = word(StepStatus::NeedsAttention);

@@ -150,7 +150,8 @@ async fn once(
     };
     for _ in 0..3 {
         let (row, key_row) = (job.row.clone(), key_row.clone());
-        let kept = weir.store().write(fresh.tenant, move |unit| async move { claim_key(&unit, row, key_row, now).await });
+        let kept =
+            weir.store().write(fresh.tenant, move |unit| async move { claim_key(&unit, row, key_row, now).await });
         match kept.await {
             Ok(Kept::New) => {
                 weir.runs().bus().tell_tenant(fresh.tenant, fresh.run_id);
@@ -196,7 +197,11 @@ async fn claim_key(
         }
         unit.delete::<idempotency_key::Entity>().filter(same()).exec().await?;
     }
-    if row.lease_owner.is_some() { unit.insert(row).await? } else { enqueue(unit, row).await? };
+    if row.lease_owner.is_some() {
+        unit.insert(row).await?
+    } else {
+        enqueue(unit, row).await?
+    };
     unit.insert(key).await?;
     Ok(Kept::New)
 }
@@ -384,7 +389,8 @@ fn canonical(value: &Value) -> Vec<u8> {
                 serde_json::json!({ "name": value["name"], "sha256": value["sha256"] })
             }
             Value::Object(fields) => {
-                let ordered: BTreeMap<&String, Value> = fields.iter().map(|(name, field)| (name, sorted(field))).collect();
+                let ordered: BTreeMap<&String, Value> =
+                    fields.iter().map(|(name, field)| (name, sorted(field))).collect();
                 Value::Object(ordered.into_iter().map(|(name, field)| (name.clone(), field)).collect())
             }
             Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
@@ -402,9 +408,7 @@ mod tests {
 
     #[test]
     fn the_order_of_fields_and_the_upload_of_a_file_do_not_matter() {
-        let file = |id: &str| {
-            json!({"file_id": id, "name": "a.pdf", "media_type": "application/pdf", "size_bytes": 3, "sha256": "ab"})
-        };
+        let file = |id: &str| json!({"file_id": id, "name": "a.pdf", "media_type": "application/pdf", "size_bytes": 3, "sha256": "ab"});
         let [one, two] = [1_u128, 2].map(|number| domain::FileId::from_uuid(uuid::Uuid::from_u128(number)).to_string());
         let first = json!({"a": 1, "document": file(&one)});
         let second = json!({"document": file(&two), "a": 1});
@@ -417,10 +421,7 @@ mod tests {
         let body = json!({"a": [{"file_id": "file_1"}], "b/c": {"d~": {"file_id": "file_2", "name": "x"}}});
         let mut found = Vec::new();
         find_files(&body, &mut String::new(), &mut found);
-        assert_eq!(found, [
-            ("/a/0".to_owned(), "file_1".to_owned()),
-            ("/b~1c/d~0".to_owned(), "file_2".to_owned())
-        ]);
+        assert_eq!(found, [("/a/0".to_owned(), "file_1".to_owned()), ("/b~1c/d~0".to_owned(), "file_2".to_owned())]);
         assert!(found.iter().all(|(pointer, _)| body.pointer(pointer).is_some()));
     }
 }

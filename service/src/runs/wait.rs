@@ -38,7 +38,10 @@ pub struct SettledRun {
 pub enum Waited {
     Settled(Arc<SettledRun>),
     /// Still going, suspended, or in need of a person.
-    Pending { run_id: RunId, status: RunStatus },
+    Pending {
+        run_id: RunId,
+        status: RunStatus,
+    },
 }
 
 /// Waits for a run that the caller started itself.

@@ -90,6 +90,7 @@ pub(super) fn crew(options: &WorkerOptions) -> Arc<Crew> {
         places: Arc::new(Semaphore::new(options.concurrency.min(Semaphore::MAX_PERMITS))),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
+        lane: Arc::new(Semaphore::new(1)),
     })
 }
 
@@ -189,7 +190,8 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
         if mine.is_empty() {
             continue;
         }
-        let (owner, until) = (crew.owner.clone(), weir.now() + chrono::Duration::from_std(crew.lease).unwrap_or_default());
+        let (owner, until) =
+            (crew.owner.clone(), weir.now() + chrono::Duration::from_std(crew.lease).unwrap_or_default());
         let runs = mine.iter().map(|(_, run)| *run).collect();
         let held = weir.store().write_system(move |unit| async move { unit.extend_leases(&owner, runs, until).await });
         if let Err(error) = held.await {

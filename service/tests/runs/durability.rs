@@ -80,11 +80,11 @@ async fn a_holder_whose_lease_was_taken_writes_nothing_more() {
         let usurp = async {
             stage.probe().reached(1).await;
             // Somebody whose clock is far ahead takes the run while its holder is in the second step.
-            let now = stage.weir.clock().now() + chrono::Duration::hours(1);
+            let now = stage.weir.now() + chrono::Duration::hours(1);
             let claim = Claim {
                 owner: "usurper".to_owned(),
                 now,
-                lease_until: stage.weir.clock().now() + chrono::Duration::hours(2),
+                lease_until: stage.weir.now() + chrono::Duration::hours(2),
                 limit: 10,
             };
             let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
@@ -104,30 +104,54 @@ async fn a_holder_whose_lease_was_taken_writes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_run_that_kills_three_workers_waits_for_a_person() {
+async fn a_run_that_kills_every_worker_waits_for_a_person() {
     everywhere(|stage| async move {
         stage.put("held", HELD).await;
         let id = stage.start("held", Answer::Later).await.unwrap().run_id;
-        for round in 1..=4_i64 {
+        // Two workers may go down for another run's sake; then it is tried three times alone.
+        for round in 1..=5_i64 {
             // Each claim is by a worker that dies without a word.
-            let now = stage.weir.clock().now() - chrono::Duration::seconds(10 - round);
-            let claim = Claim { owner: format!("dying-{round}"), now: stage.weir.clock().now(), lease_until: now, limit: 1 };
-            if round <= 3 {
-                let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
-                assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 1);
-            }
+            let now = stage.weir.now();
+            let until = now - chrono::Duration::seconds(10 - round);
+            let claim = Claim { owner: format!("dying-{round}"), now, lease_until: until, limit: 1 };
+            let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
+            assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 1);
         }
         assert_eq!(stage.step().await, 1);
         let run = runs::get(&stage.weir, &stage.actor, id).await.unwrap();
         assert_eq!(run.summary.status, RunStatus::NeedsAttention);
         let error = run.summary.error.unwrap();
         assert_eq!(error.code, "worker_killed");
-        assert!(error.message.starts_with("3 workers"), "{}", error.message);
+        assert!(error.message.starts_with("5 workers"), "{}", error.message);
         assert_eq!(stage.step().await, 0, "it is not claimed again by itself");
         // A person can end it.
         runs::cancel(&stage.weir, &stage.actor, id, None).await.unwrap();
         stage.step().await;
         assert_eq!(stage.status(id).await, RunStatus::Cancelled);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_only_there_when_workers_died_is_tried_again_and_ends() {
+    everywhere(|stage| async move {
+        stage.put("two", "steps:\n  - {name: a, executor: act, config: {value: 1}}\n").await;
+        let mut made = Vec::new();
+        for _ in 0..5 {
+            made.push(stage.start("two", Answer::Later).await.unwrap().run_id);
+        }
+        for round in 1..=4_i64 {
+            let now = stage.weir.now();
+            let until = now - chrono::Duration::seconds(10 - round);
+            let claim = Claim { owner: format!("dying-{round}"), now, lease_until: until, limit: 10 };
+            let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
+            assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 5);
+        }
+        stage.step().await;
+        for id in made {
+            assert_eq!(stage.status(id).await, RunStatus::Succeeded);
+        }
+        assert_eq!(stage.probe().calls("a"), 5);
     })
     .await;
 }

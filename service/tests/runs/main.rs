@@ -2,6 +2,6 @@
 //! create databases and roles.
 
 mod durability;
-mod starting;
 mod stage;
+mod starting;
 mod watching;

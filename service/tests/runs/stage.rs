@@ -141,9 +141,11 @@ impl Executor for CallFlow {
             key: call.key.clone(),
         };
         let run = call.children.start(request).await?;
-        let settled = call.children.wait(run).await.map_err(|error| {
-            Failed::from(Failure::new(FailureKind::Internal, "internal", error.to_string()))
-        })?;
+        let settled = call
+            .children
+            .wait(run)
+            .await
+            .map_err(|error| Failed::from(Failure::new(FailureKind::Internal, "internal", error.to_string())))?;
         match settled.error {
             Some(error) => Err(error.into()),
             None => Ok(Done::free(settled.outputs)),
@@ -180,8 +182,9 @@ impl Ground {
 
     /// A service on this store, as a process would have one.
     pub(crate) async fn open(&self) -> Weir {
-        let store =
-            Store::connect(&self.url, &StoreOptions { tap: true, connections: 8, ..StoreOptions::default() }).await.unwrap();
+        let store = Store::connect(&self.url, &StoreOptions { tap: true, connections: 8, ..StoreOptions::default() })
+            .await
+            .unwrap();
         let probe = Arc::clone(&self.probe);
         let act = Act { spec: spec("act", Effect::Idempotent), probe: Arc::clone(&probe) };
         let think = Act { spec: spec("think", Effect::Pure), probe };

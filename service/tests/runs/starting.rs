@@ -190,7 +190,10 @@ async fn a_waiting_and_a_running_run_can_be_cancelled_and_a_finished_one_not() {
     everywhere(|stage| async move {
         stage.put("block", "steps:\n  - {name: one, executor: act, config: {mode: block}}\n").await;
         let queued = stage.start("block", Answer::Later).await.unwrap().run_id;
-        assert_eq!(runs::cancel(&stage.weir, &stage.actor, queued, Some("wrong file")).await.unwrap(), RunStatus::Queued);
+        assert_eq!(
+            runs::cancel(&stage.weir, &stage.actor, queued, Some("wrong file")).await.unwrap(),
+            RunStatus::Queued
+        );
         stage.step().await;
         assert_eq!(stage.status(queued).await, RunStatus::Cancelled);
         assert_eq!(stage.probe().calls("one"), 0, "it was never begun");
@@ -239,7 +242,10 @@ async fn a_child_has_its_own_run_and_its_parents_marks() {
     everywhere(|stage| async move {
         stage.put("child", ONE).await;
         stage
-            .put("parent", "steps:\n  - {name: down, executor: call_flow, config: {flow: child, value: '{{ inputs.value }}'}}\n")
+            .put(
+                "parent",
+                "steps:\n  - {name: down, executor: call_flow, config: {flow: child, value: '{{ inputs.value }}'}}\n",
+            )
             .await;
         let id = stage.start("parent", Answer::Later).await.unwrap().run_id;
         stage.step().await;

@@ -54,17 +54,17 @@ impl Targets {
     /// Makes one of each kind, all of them with the canary in them.
     pub(crate) async fn fill(key: &ApiKey) -> Self {
         let flow = format!("{CANARY}_flow");
-        let yaml = format!("description: {CANARY}\nsteps:\n  - name: a\n    executor: data_transformer\n    config: {{data: \"{CANARY} text\"}}\n");
+        let yaml = format!(
+            "description: {CANARY}\nsteps:\n  - name: a\n    executor: data_transformer\n    config: {{data: \"{CANARY} text\"}}\n"
+        );
         key.put_flow(&flow, &yaml).await.expect_success();
         let run = key.run(&flow, &json!({})).await.expect_success().json()["run_id"].clone();
         let made = key.post("/api/v1/keys", &json!({"name": CANARY})).await.expect_success().json();
         key.put("/api/v1/secrets/ZEBRAFINCH", &json!({"value": "zebrafinch_secret"})).await.expect_success();
         let connection = json!({"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "zebrafinch_secret"});
         key.put(&format!("/api/v1/connections/{CANARY}"), &connection).await.expect_success();
-        let form = reqwest::multipart::Form::new().part(
-            "file",
-            reqwest::multipart::Part::text(format!("{CANARY} text")).file_name(format!("{CANARY}.txt")),
-        );
+        let form = reqwest::multipart::Form::new()
+            .part("file", reqwest::multipart::Part::text(format!("{CANARY} text")).file_name(format!("{CANARY}.txt")));
         let file = key.send(key.request(Method::POST, "/api/v1/files").multipart(form)).await.expect_success().json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned();
         let file = text(&file["file_id"]);
@@ -108,7 +108,9 @@ impl Targets {
         let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).expect("a method of the document");
         let request = key.request(method, &path);
         match rows::row(&route.name()).map(|row| row.body) {
-            Some(rows::Body::Json(body)) => request.json(&serde_json::from_str::<Value>(body).expect("a row's body is JSON")),
+            Some(rows::Body::Json(body)) => {
+                request.json(&serde_json::from_str::<Value>(body).expect("a row's body is JSON"))
+            }
             Some(rows::Body::Yaml(body)) => request.header("content-type", "application/yaml").body(body),
             Some(rows::Body::File) => request.multipart(
                 reqwest::multipart::Form::new()

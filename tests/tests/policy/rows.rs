@@ -38,9 +38,24 @@ const fn creating(name: &'static str, need: Need, body: Body) -> Row {
 
 /// Every scope there is.
 pub(crate) const PERMISSIONS: &[&str] = &[
-    "flows:read", "flows:write", "runs:start", "runs:read", "runs:cancel", "keys:read", "keys:write", "secrets:read",
-    "secrets:write", "connections:read", "connections:write", "files:write", "files:read", "members:read",
-    "members:write", "tenant:read", "tenant:write", "audit:read",
+    "flows:read",
+    "flows:write",
+    "runs:start",
+    "runs:read",
+    "runs:cancel",
+    "keys:read",
+    "keys:write",
+    "secrets:read",
+    "secrets:write",
+    "connections:read",
+    "connections:write",
+    "files:write",
+    "files:read",
+    "members:read",
+    "members:write",
+    "tenant:read",
+    "tenant:write",
+    "audit:read",
 ];
 
 const FLOW: &str = "steps:\n  - name: a\n    executor: data_transformer\n    config: {data: 1}\n";
@@ -63,7 +78,11 @@ const ROWS: &[Row] = &[
     row_of("GET /api/v1/runs/{run}/events", Need::Permission("runs:read"), Body::Nothing),
     row_of("POST /api/v1/runs/{run}/cancel", Need::Permission("runs:cancel"), Body::Json("{}")),
     row_of("GET /api/v1/keys", Need::Permission("keys:read"), Body::Nothing),
-    row_of("POST /api/v1/keys", Need::Permission("keys:write"), Body::Json(r#"{"name": "made", "scopes": ["keys:write"]}"#)),
+    row_of(
+        "POST /api/v1/keys",
+        Need::Permission("keys:write"),
+        Body::Json(r#"{"name": "made", "scopes": ["keys:write"]}"#),
+    ),
     row_of("DELETE /api/v1/keys/{key}", Need::Permission("keys:write"), Body::Nothing),
     row_of("POST /api/v1/files", Need::Permission("files:write"), Body::File),
     row_of("GET /api/v1/files/{file}", Need::Permission("files:read"), Body::Nothing),
