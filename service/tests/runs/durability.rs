@@ -10,7 +10,7 @@ use service::runs::{self, Answer, WorkerOptions};
 use service::{Actor, Weir};
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Ground, Stage, everywhere, put, wish};
+use crate::stage::{Ground, everywhere, put, wish};
 
 /// Two steps: the second is held by the test.
 const HELD: &str = "steps:\n  - {name: first, executor: act, config: {value: 1}}\n  - {name: second, executor: act, config: {mode: block}}\n";

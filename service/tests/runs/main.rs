@@ -1,5 +1,6 @@
 //! The durable half of the engine, on SQLite always and on PostgreSQL when `WEIR_TEST_POSTGRES_OWNER_URL` names a role that may
 //! create databases and roles.
+#![expect(clippy::unwrap_used, reason = "a suite's actors say what went wrong by panicking")]
 
 mod durability;
 mod stage;
