@@ -10,7 +10,7 @@ mod commits;
 mod load;
 mod program;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("bare") => bare::serve().map_err(|error| error.to_string()),
-        Some(program) => measure(PathBuf::from(program), seconds(&arguments)),
+        Some(program) => measure(Path::new(program), seconds(&arguments)),
         None => Err("usage: bench PROGRAM [--seconds N]".to_owned()),
     };
     match outcome {
@@ -39,15 +39,15 @@ fn seconds(arguments: &[String]) -> Duration {
     Duration::from_secs(given.unwrap_or(4_u64).clamp(1, 60))
 }
 
-fn measure(program: PathBuf, time: Duration) -> Result<(), String> {
+fn measure(program: &Path, time: Duration) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let starts = program::cold_starts(&program, 5).await?;
-        let weir = program::Weir::start(&program).await?;
+        let starts = program::cold_starts(program, 5).await?;
+        let weir = program::Weir::start(program).await?;
         let idle = weir.resident_kib()?;
         let bare = program::Bare::start().await?;
         println!(

@@ -1,5 +1,5 @@
 //! What a command says: data to stdout, notes to stderr, as text for people or as one JSON object.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is the program's voice")]
+#![expect(clippy::print_stderr, reason = "this module is the program's voice")]
 
 use std::io::{IsTerminal as _, Write as _};
 

@@ -1,5 +1,6 @@
 //! The store's promises, on SQLite always and on PostgreSQL when `WEIR_TEST_POSTGRES_OWNER_URL` names a role that may create
 //! databases and roles.
+#![expect(clippy::unwrap_used, reason = "a suite fails loudly")]
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Suite: what was acknowledged survives `kill -9` of the server, and nothing that was recorded is done again.
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::{ApiKey, Receiver, World, on_both_stores};
+use tests::{ApiKey, Receiver, on_both_stores};
 
 /// Two calls to the outside with a retry and a parallel group between them.
 fn delivery(receiver: &Receiver) -> String {

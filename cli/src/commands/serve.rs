@@ -49,6 +49,7 @@ pub(crate) async fn work(overrides: &Overrides, output: Output) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 pub(crate) fn start_failure(error: server::StartError) -> Failure {
     let exit = if error.is_configuration() { Exit::Usage } else { Exit::Unavailable };
     Failure::new(exit, error.to_string())

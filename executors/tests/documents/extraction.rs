@@ -33,7 +33,8 @@ async fn every_document_gives_its_known_content() {
         let output = output.unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
         let whole = flat(output["text"].as_str().unwrap());
         for (number, sentences) in sentences {
-            let page = output["pages"].as_array().unwrap().iter().find(|page| page["number"].to_string() == *number);
+            let page =
+                output["pages"].as_array().unwrap().iter().find(|page| page["number"].as_u64() == number.parse().ok());
             let text = flat(page.unwrap_or_else(|| panic!("{name} has page {number}"))["text"].as_str().unwrap());
             for sentence in sentences.as_array().unwrap() {
                 let sentence = sentence.as_str().unwrap();

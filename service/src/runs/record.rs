@@ -70,7 +70,7 @@ impl Records {
                 changes.steps.extend(self.steps.keys().cloned());
             }
             Event::ConditionSettled { step, .. } => {
-                self.on_step(step, changes, |row| row.status = word(StepStatus::Ready))
+                self.on_step(step, changes, |row| row.status = word(StepStatus::Ready));
             }
             Event::StepConfigured { step, config, .. } => self.on_step(step, changes, |row| {
                 row.status = word(StepStatus::Ready);

@@ -198,10 +198,10 @@ async fn claim_key(
         unit.delete::<idempotency_key::Entity>().filter(same()).exec().await?;
     }
     if row.lease_owner.is_some() {
-        unit.insert(row).await?
+        unit.insert(row).await?;
     } else {
-        enqueue(unit, row).await?
-    };
+        enqueue(unit, row).await?;
+    }
     unit.insert(key).await?;
     Ok(Kept::New)
 }

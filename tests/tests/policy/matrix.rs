@@ -1,4 +1,5 @@
 //! The routes of the running program and the things of one tenant to aim them at.
+#![expect(clippy::expect_used, reason = "a suite fails loudly")]
 use super::rows;
 use crate::CANARY;
 use reqwest::{Method, RequestBuilder};
