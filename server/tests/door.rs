@@ -65,15 +65,15 @@ impl World {
     }
 }
 
-const DOUBLE: &str = "
+const ECHO: &str = "
 inputs:
   number: {type: integer, required: true}
 outputs:
-  double: \"{{ steps.double.output }}\"
+  echo: \"{{ steps.echo.output }}\"
 steps:
-  - name: double
+  - name: echo
     executor: data_transformer
-    config: {data: \"{{ inputs.number * 2 }}\"}
+    config: {data: \"{{ inputs.number }}\"}
 ";
 
 fn yaml(text: &str) -> Option<(&'static str, String)> {
@@ -88,33 +88,33 @@ fn body(value: &Value) -> Option<(&'static str, String)> {
 async fn a_flow_is_published_and_answers_only_its_own_tenant() {
     let world = World::start().await;
     let (acme, globex) = (world.key("acme", &[]).await, world.key("globex", &[]).await);
-    let (status, saved) = world.send("PUT", "/api/v1/flows/double", &acme, yaml(DOUBLE)).await;
+    let (status, saved) = world.send("PUT", "/api/v1/flows/echo", &acme, yaml(ECHO)).await;
     assert_eq!((status, &saved["version"]), (201, &json!(1)), "{saved}");
-    let (status, again) = world.send("PUT", "/api/v1/flows/double", &acme, yaml(DOUBLE)).await;
+    let (status, again) = world.send("PUT", "/api/v1/flows/echo", &acme, yaml(ECHO)).await;
     assert_eq!((status, &again["version"]), (200, &json!(1)), "the same content is the same version");
 
     let run = |key: &str| {
         let (key, inputs) = (key.to_owned(), body(&json!({"number": 21})));
         let world = &world;
-        async move { world.send("POST", "/api/v1/flows/double/run", &key, inputs).await }
+        async move { world.send("POST", "/api/v1/flows/echo/run", &key, inputs).await }
     };
     let (status, answer) = run(&acme).await;
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["outputs"], json!({"double": 42}));
+    assert_eq!(answer["outputs"], json!({"echo": 21}));
     let path = format!("/api/v1/runs/{}", answer["run_id"].as_str().unwrap());
     assert_eq!(world.send("GET", &path, &acme, None).await.0, 200);
     let (status, steps) = world.send("GET", &format!("{path}/steps"), &acme, None).await;
     assert_eq!((status, &steps["data"][0]["status"]), (200, &json!("succeeded")));
 
-    for path in ["/api/v1/flows/double", &path, &format!("{path}/steps"), &format!("{path}/events")] {
+    for path in ["/api/v1/flows/echo", &path, &format!("{path}/steps"), &format!("{path}/events")] {
         assert_eq!(world.send("GET", path, &globex, None).await.0, 404, "{path}");
     }
     assert_eq!(run(&globex).await.0, 404);
     assert_eq!(world.send("GET", "/api/v1/runs", &globex, None).await.1["data"], json!([]));
     let (_, document) = world.send("GET", "/api/v1/openapi.json", &globex, None).await;
-    assert!(document["paths"]["/api/v1/flows/double/run"].is_null());
+    assert!(document["paths"]["/api/v1/flows/echo/run"].is_null());
     let (_, document) = world.send("GET", "/api/v1/openapi.json", &acme, None).await;
-    assert!(document["paths"]["/api/v1/flows/double/run"]["post"].is_object());
+    assert!(document["paths"]["/api/v1/flows/echo/run"]["post"].is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,16 +129,16 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     assert_eq!(code(world.send("GET", "/api/v1/nothing", &key, None).await), expect(404, "not_found"));
     assert_eq!(code(world.send("PATCH", "/api/v1/flows", &key, None).await), expect(405, "method_not_allowed"));
     assert_eq!(code(world.send("GET", "/api/v1/runs?statsu=x", &key, None).await), expect(400, "unknown_parameter"));
-    let flow = "/api/v1/flows/double";
-    assert_eq!(code(world.send("PUT", flow, &reader, yaml(DOUBLE)).await), expect(403, "forbidden"));
+    let flow = "/api/v1/flows/echo";
+    assert_eq!(code(world.send("PUT", flow, &reader, yaml(ECHO)).await), expect(403, "forbidden"));
     assert_eq!(
         code(world.send("PUT", flow, &key, Some(("image/png", "x".to_owned()))).await),
         expect(415, "unsupported_media_type")
     );
-    let broken = DOUBLE.replace("data_transformer", "data_transfomer");
+    let broken = ECHO.replace("data_transformer", "data_transfomer");
     assert_eq!(code(world.send("PUT", flow, &key, yaml(&broken)).await), expect(422, "invalid_flow"));
-    world.send("PUT", flow, &key, yaml(DOUBLE)).await;
-    let run = |inputs: Value| world.send("POST", "/api/v1/flows/double/run", &key, body(&inputs));
+    world.send("PUT", flow, &key, yaml(ECHO)).await;
+    let run = |inputs: Value| world.send("POST", "/api/v1/flows/echo/run", &key, body(&inputs));
     assert_eq!(code(run(json!({})).await), expect(422, "invalid_input"));
     let (status, answer) =
         world.send("POST", "/api/v1/keys", &key, body(&json!({"name": "k", "tenant_id": "x"}))).await;
@@ -149,11 +149,11 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
 async fn an_idempotency_key_starts_one_run() {
     let world = World::start().await;
     let key = world.key("acme", &[]).await;
-    world.send("PUT", "/api/v1/flows/double", &key, yaml(DOUBLE)).await;
+    world.send("PUT", "/api/v1/flows/echo", &key, yaml(ECHO)).await;
     let call = |number: u32| {
         world
             .client
-            .post(format!("{}/api/v1/flows/double/run", world.url))
+            .post(format!("{}/api/v1/flows/echo/run", world.url))
             .bearer_auth(&key)
             .header("idempotency-key", "one")
             .json(&json!({"number": number}))

@@ -101,6 +101,7 @@ pub async fn patch(weir: &Weir, actor: &Actor, patch: TenantPatch) -> Result<Ten
                 Ok::<_, ServiceError>(())
             })
             .await?;
+        weir.plans().changed();
     }
     // Whoever may change a setting may see what it is now, even with a key that may read nothing else.
     Ok(view(row(weir, actor.tenant).await?, Some(actor.role)))

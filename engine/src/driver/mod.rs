@@ -100,10 +100,14 @@ impl Driver {
     }
 
     async fn run(mut self, control: Control) -> Result<Outcome, DriveError> {
-        if self.state.end.is_none() {
+        let mut cancelling = self.state.cancelled_by.is_some();
+        if self.state.started_at.is_none() && control.cancel.is_cancelled() {
+            // Cancelled while it was queued: nothing of it has begun, so nothing begins.
+            cancelling = true;
+            self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+        } else if self.state.end.is_none() {
             self.feed(Signal::Started).await?;
         }
-        let mut cancelling = self.state.cancelled_by.is_some();
         while self.state.end.is_none() {
             if self.tasks.is_empty()
                 && let Some(outcome) = self.suspend().await?

@@ -13,7 +13,8 @@ use crate::{Actor, ServiceError, Weir, authz};
 pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), ServiceError> {
     authz::check_flow(actor, Permission::FlowsWrite, name)?;
     let (weir2, actor2, name, now) = (weir.clone(), actor.clone(), name.to_owned(), weir.now());
-    weir.store()
+    let deleted = weir
+        .store()
         .write(actor.tenant, move |unit| async move {
             let row = plans::find(&unit, &name).await?;
             for channel_name in plans::channels(&unit, &row).await?.into_keys() {
@@ -47,5 +48,7 @@ pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), Servic
             audit::write(&unit, audit::row(&weir2, &actor2, entry)).await?;
             Ok(())
         })
-        .await
+        .await;
+    weir.plans().changed();
+    deleted
 }

@@ -1,9 +1,12 @@
 //! From a flow's name to the plan that runs: which version is meant, and its plan, compiled once.
 //!
-//! Invariant: a version is immutable, so its plan is kept as long as there is room.
+//! Invariant: a version is immutable, so its plan is kept as long as there is room; what `stable` means is kept for
+//! [`KNOWN_FOR`] at most, and forgotten at once when this process changes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use domain::{FlowId, TenantId, VersionId};
 use entities::{Scope, channel, flow, tenant, version};
@@ -13,12 +16,32 @@ use sea_orm::ColumnTrait;
 use super::STABLE;
 use crate::{ServiceError, Weir};
 
-/// Compiled plans by version.
-pub struct Plans(moka::future::Cache<VersionId, Arc<Plan>>);
+/// How long a publish by another process may go unnoticed.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
+
+/// Compiled plans by version, and what `stable` of each flow means now.
+pub struct Plans {
+    by_version: moka::sync::Cache<VersionId, Arc<Plan>>,
+    stable: moka::sync::Cache<(TenantId, String), Resolved>,
+    /// Grows with every change; an answer that was read before one is not kept.
+    changes: AtomicU64,
+}
 
 impl Default for Plans {
     fn default() -> Self {
-        Self(moka::future::Cache::new(2_000))
+        Self {
+            by_version: moka::sync::Cache::new(2_000),
+            stable: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(KNOWN_FOR).build(),
+            changes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Plans {
+    /// A flow or a tenant's setting was changed. A publish moves the whole tenant's history, so nothing is kept.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.stable.invalidate_all();
     }
 }
 
@@ -48,6 +71,22 @@ pub struct Resolved {
 /// # Errors
 /// [`ServiceError::NotFound`] for a flow, version or channel that is not there.
 pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Result<Resolved, ServiceError> {
+    if *wanted != Wanted::default() {
+        return read(weir, tenant, name, wanted).await;
+    }
+    let key = (tenant, name.to_owned());
+    if let Some(known) = weir.plans().stable.get(&key) {
+        return Ok(known);
+    }
+    let changes = weir.plans().changes.load(Ordering::SeqCst);
+    let resolved = read(weir, tenant, name, wanted).await?;
+    if weir.plans().changes.load(Ordering::SeqCst) == changes {
+        weir.plans().stable.insert(key, resolved.clone());
+    }
+    Ok(resolved)
+}
+
+async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Result<Resolved, ServiceError> {
     let reader = weir.store().read(tenant).await?;
     let tenant_row = reader.find::<tenant::Entity>().one().await?;
     let tenant_row = tenant_row.ok_or_else(|| ServiceError::not_found("tenant", tenant))?;
@@ -70,7 +109,7 @@ pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted)
         flow_id: FlowId::from_uuid(flow.id),
         version_id: VersionId::from_uuid(row.id),
         number: u32::try_from(row.number).unwrap_or(0),
-        plan: of_row(weir, &flow.name, &row).await?,
+        plan: of_row(weir, &flow.name, &row)?,
         name: flow.name,
         channel,
         channel_position: wanted.position.unwrap_or(tenant_row.channel_position),
@@ -83,7 +122,7 @@ pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted)
 /// # Errors
 /// [`ServiceError::NotFound`].
 pub async fn plan(weir: &Weir, tenant: TenantId, id: VersionId) -> Result<Arc<Plan>, ServiceError> {
-    if let Some(plan) = weir.plans().0.get(&id).await {
+    if let Some(plan) = weir.plans().by_version.get(&id) {
         return Ok(plan);
     }
     let reader = weir.store().read(tenant).await?;
@@ -92,7 +131,7 @@ pub async fn plan(weir: &Weir, tenant: TenantId, id: VersionId) -> Result<Arc<Pl
     let flow = reader.find::<flow::Entity>().filter(flow::Column::Id.eq(row.flow_id)).one().await?;
     drop(reader);
     let flow = flow.ok_or_else(|| ServiceError::not_found("flow", id))?;
-    of_row(weir, &flow.name, &row).await
+    of_row(weir, &flow.name, &row)
 }
 
 /// Compiles a folder. The problems are the language's own, errors and warnings.
@@ -113,14 +152,14 @@ pub fn compile(weir: &Weir, folder: &Folder) -> Result<(Plan, Vec<language::Prob
     }
 }
 
-pub(super) async fn of_row(weir: &Weir, name: &str, row: &version::Model) -> Result<Arc<Plan>, ServiceError> {
+pub(super) fn of_row(weir: &Weir, name: &str, row: &version::Model) -> Result<Arc<Plan>, ServiceError> {
     let id = VersionId::from_uuid(row.id);
-    if let Some(plan) = weir.plans().0.get(&id).await {
+    if let Some(plan) = weir.plans().by_version.get(&id) {
         return Ok(plan);
     }
     let (plan, _) = compile(weir, &folder_of(name, &row.yaml, &row.files))?;
     let plan = Arc::new(plan);
-    weir.plans().0.insert(id, Arc::clone(&plan)).await;
+    weir.plans().by_version.insert(id, Arc::clone(&plan));
     Ok(plan)
 }
 

@@ -78,7 +78,8 @@ pub async fn put(
     };
     let problems = compiled.problems;
     let (weir2, actor2, draft_problems) = (weir.clone(), actor.clone(), problems.clone());
-    weir.store()
+    let saved = weir
+        .store()
         .write(actor.tenant, move |unit| async move {
             let (flow, created) = flow_row(&weir2, &unit, &actor2, &content).await?;
             let stable = on_stable(&unit, &flow).await?;
@@ -105,7 +106,9 @@ pub async fn put(
                 problems,
             })
         })
-        .await
+        .await;
+    weir.plans().changed();
+    saved
 }
 
 /// Content that differs only in line ends or trailing white space is the same content.
