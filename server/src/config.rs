@@ -47,7 +47,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         secret: true,
-        ..key("redis_url", "REDIS_URL", "", "Redis for the fan-out of events between nodes; none unless given.")
+        ..key("redis_url", "REDIS_URL", "", "Nothing uses it yet: nodes hear of each other through PostgreSQL.")
     },
     key("blob_url", "BLOB_URL", "", "`file:///...`; a folder in the data folder unless given."),
     Key {

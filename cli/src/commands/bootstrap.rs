@@ -57,7 +57,7 @@ pub(crate) async fn tenant(overrides: &Overrides, command: TenantCommand, output
             output.answer(
                 &json!({"tenant": {"id": created.id, "name": created.name}, "owner_link": link}),
                 &format!(
-                    "tenant {} ({})\n{owner} becomes its owner by this link (good once, for a day):\n  {link}",
+                    "tenant {} ({})\n{owner} becomes its owner by this link (good once, for a week):\n  {link}",
                     created.name, created.id
                 ),
             );

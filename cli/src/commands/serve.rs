@@ -20,7 +20,7 @@ pub(crate) async fn serve(overrides: &Overrides, workers: bool, output: Output) 
         output.line(&format!("listening on {}", ready.url));
         if let Some(link) = ready.owner_link {
             output.note(&format!(
-                "This store is new. Open this link to make its first owner (good once, for a day):\n  {link}"
+                "This store is new. Open this link to make its first owner (good once, for a week):\n  {link}"
             ));
         }
     };
