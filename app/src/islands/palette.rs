@@ -49,7 +49,7 @@ pub(crate) fn Palette(places: Vec<(String, String)>, flows: String) -> impl Into
         event.prevent_default();
     };
     view! {
-        <button type="button" class="rail-link search scripted" aria-label="Go to" on:click=move |_| by_button()>
+        <button type="button" class="rail-link search scripted" on:click=move |_| by_button()>
             {crate::icon::Icon::Search.view()}
             <span>"Go to"</span>
             <kbd>"Ctrl K"</kbd>

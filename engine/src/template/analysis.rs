@@ -53,6 +53,8 @@ pub(super) struct Analysis {
     pub(super) weight: Weight,
     /// Byte offsets where `.output` is missing: behind a whole step or group that is used as a value.
     outputs_at: Vec<usize>,
+    /// Operations so far that walk over all of their data.
+    walks: usize,
 }
 
 /// Whether a name is a group's, and whether that group has a member of this name.
@@ -103,7 +105,8 @@ impl Analysis {
             Seen::Stmt(stmt) => self.take_stmt(stmt),
             Seen::Expr { expr, accessed } => {
                 self.take_expr(expr, *accessed, groups);
-                if !expr_is_cheap(expr) {
+                self.walks += usize::from(walks_its_data(expr));
+                if !expr_is_cheap(expr) || self.walks > MOST_WALKS {
                     self.weight = Weight::Costly;
                 }
             }
@@ -182,6 +185,18 @@ fn access<'n, 's>(expr: &'n Expr<'s>) -> Option<(&'n Expr<'s>, std::borrow::Cow<
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// How many operations that walk over their data a cheap template may hold: fuel counts each as one, however long it takes.
+const MOST_WALKS: usize = 16;
+
+fn walks_its_data(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Slice(_) | Expr::Call(_) => true,
+        Expr::Filter(filter) => !matches!(filter.name, "d" | "default" | "abs" | "round" | "int" | "float" | "bool"),
+        Expr::BinOp(node) => !matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr),
+        _ => false,
     }
 }
 
@@ -300,6 +315,8 @@ fn filter_is_cheap(filter: &Filter<'_>) -> bool {
         // Named filters and tests as arguments could be anything.
         "map" => matches!(filter.args.first(), Some(CallArg::Kwarg("attribute", _))) && plain(&filter.args),
         "selectattr" | "rejectattr" => filter.args.len() == 1 && plain(&filter.args),
+        // An indent multiplies the result by whatever it says.
+        "tojson" => filter.args.is_empty(),
         name => CHEAP_FILTERS.binary_search(&name).is_ok(),
     }
 }
@@ -324,6 +341,23 @@ mod tests {
 
     fn rewritten(source: &str) -> String {
         analysed(source).rewrite(source)
+    }
+
+    #[test]
+    fn many_walks_over_the_data_are_costly_however_plain_each_is() {
+        let weight = |one: &str, times: usize| analysed(&vec![one; times].join(" ~ ")).weight;
+        for one in [
+            "inputs.t[::-1]|length",
+            "(inputs.l == inputs.m)",
+            "('zz' in inputs.l)",
+            "inputs.t|title",
+            "inputs.t.split('x')",
+        ] {
+            assert_eq!(weight(one, 2), Weight::Cheap, "{one}");
+            assert_eq!(weight(one, 100), Weight::Costly, "{one}");
+        }
+        assert_eq!(analysed("inputs.l|tojson").weight, Weight::Cheap);
+        assert_eq!(analysed("inputs.l|tojson(indent=2000000000)").weight, Weight::Costly);
     }
 
     #[test]

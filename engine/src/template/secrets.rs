@@ -141,16 +141,27 @@ pub fn fill(config: &mut Json, uses: &[SecretUse], reveal: impl Fn(&str) -> Stri
     }
 }
 
-/// Replaces every appearance of a secret's value in a text. Values of less than four characters cannot be told from
-/// ordinary text and are left alone.
+/// Replaces every appearance of a secret's value in a text, in upper or lower case too (a host name comes back in lower
+/// case). Values of less than four characters cannot be told from ordinary text and are left alone.
 #[must_use]
 pub fn mask(text: &str, values: &[String]) -> Option<String> {
     let mut masked: Option<String> = None;
     for value in values.iter().filter(|value| value.chars().count() >= 4) {
         let current = masked.as_deref().unwrap_or(text);
-        if current.contains(value.as_str()) {
-            masked = Some(current.replace(value.as_str(), MASK));
+        // ASCII alone is folded, so that places in both texts are the same.
+        let (folded, wanted) = (current.to_ascii_lowercase(), value.to_ascii_lowercase());
+        let mut found = folded.match_indices(&wanted).map(|(at, _)| at).peekable();
+        if found.peek().is_none() {
+            continue;
         }
+        let (mut clean, mut done) = (String::with_capacity(current.len()), 0);
+        for at in found {
+            clean.push_str(&current[done..at]);
+            clean.push_str(MASK);
+            done = at + value.len();
+        }
+        clean.push_str(&current[done..]);
+        masked = Some(clean);
     }
     masked
 }
@@ -162,6 +173,16 @@ mod tests {
     use super::*;
 
     const NONCE: &str = "00ff00ff";
+
+    #[test]
+    fn a_secret_is_masked_in_any_case_and_wherever_it_stands() {
+        let values = ["CANARY-s3cr3t".to_owned()];
+        assert_eq!(
+            mask("`canary-s3cr3t.invalid`, CANARY-S3CR3T ü", &values).unwrap(),
+            format!("`{MASK}.invalid`, {MASK} ü")
+        );
+        assert_eq!(mask("nothing here", &values), None);
+    }
 
     fn marker(name: &str) -> String {
         format!("{EDGE}{NONCE}:{name}{EDGE}")

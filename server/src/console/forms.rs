@@ -147,7 +147,9 @@ async fn sign_in(host: &Host, visitor: &Visitor, request: &mut ServiceRequest) -
 
 /// A path of ours: never another host's, never one that a browser could read as such.
 fn local(next: &str) -> Option<&str> {
-    let fine = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    let fine = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(|letter: char| letter == '\\' || letter.is_control());
     fine.then_some(next)
 }
 
@@ -324,7 +326,17 @@ mod tests {
     #[test]
     fn one_returns_to_a_path_of_ours_or_nowhere() {
         assert_eq!(local("/t/acme/runs?status=failed"), Some("/t/acme/runs?status=failed"));
-        for foreign in ["https://evil.test", "//evil.test", "/\\evil.test", "evil", "", "/\t/evil.test"] {
+        for foreign in [
+            "https://evil.test",
+            "//evil.test",
+            "/\\evil.test",
+            "evil",
+            "",
+            "/\t/evil.test",
+            "/\u{1}x",
+            "/a\0b",
+            "/\u{7f}",
+        ] {
             assert_eq!(local(foreign), None, "{foreign}");
         }
     }

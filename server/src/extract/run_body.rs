@@ -21,6 +21,8 @@ use super::body::{JSON_BYTES, collect, is_json, media_type, parse, unsupported};
 use crate::problem::Fault;
 
 const PARTS: usize = 100;
+/// All files of one call together, in bytes: they are held in memory until the inputs are known to fit.
+const CALL_BYTES: usize = 2 * FILE_BYTES;
 /// Where all inputs can be given as JSON beside the files.
 const INPUTS_PART: &str = "inputs";
 
@@ -72,6 +74,13 @@ impl RunBody {
                 Part::File { name, file } => {
                     once(received.iter().any(|(known, _): &(String, Received)| *known == name), &name)?;
                     received.push((name, file));
+                    if received.iter().map(|(_, file)| file.bytes.len()).sum::<usize>() > CALL_BYTES {
+                        let most = CALL_BYTES / 1024 / 1024;
+                        let detail = format!(
+                            "The files of one call have at most {most} MiB together. Upload them one by one first."
+                        );
+                        return Err(Fault::new(ErrorCode::TooLarge, detail));
+                    }
                 }
             }
         }
