@@ -33,6 +33,10 @@ fn costly() -> Vec<(&'static str, String)> {
         ("URL encoding over and over", through("urlencode", 60)),
         ("escaping over and over", through("escape", 60)),
         ("lists of letters of lists", through("list", 200)),
+        ("upper case over and over", through("upper", 100)),
+        ("a text turned over and over", format!("{{{{ inputs.text{}|length }}}}", "[::-1]".repeat(100))),
+        ("lists compared over and over", format!("{{{{ {} }}}}", ["(inputs.a == inputs.a)"; 100].join(" ~ "))),
+        owned("JSON indented without end", "{{ inputs.a|tojson(indent=2000000000) }}"),
         ("list doubling by plus", doublings(40, "a + a")),
         ("list doubling by chain", doublings(40, "(a|chain(a))|list")),
         ("list doubling by zip", doublings(40, "(a|zip(a))|list")),
@@ -70,7 +74,6 @@ fn cheap() -> Vec<(&'static str, String)> {
     vec![
         ("JSON of JSON, a little", through("tojson", 3)),
         ("URL encoding, a little", through("urlencode", 3)),
-        ("upper case over and over", through("upper", 100)),
         ("upper case for ever", through("upper", 20_000)),
         owned("a giant power", "{{ 10 ** 99999 }}"),
         owned("rounding to nowhere", "{{ inputs.n|round(2000000000) }}"),

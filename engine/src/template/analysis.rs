@@ -195,7 +195,14 @@ fn walks_its_data(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::Slice(_) | Expr::Call(_) => true,
         Expr::Filter(filter) => !matches!(filter.name, "d" | "default" | "abs" | "round" | "int" | "float" | "bool"),
-        Expr::BinOp(node) => !matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr),
+        Expr::BinOp(node) => match node.op {
+            BinOpKind::In | BinOpKind::Concat => true,
+            // A comparison with a literal ends with the literal.
+            BinOpKind::Eq | BinOpKind::Ne | BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte => {
+                !is_plain_literal(&node.left) && !is_plain_literal(&node.right)
+            }
+            _ => false,
+        },
         _ => false,
     }
 }
