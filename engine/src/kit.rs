@@ -89,6 +89,7 @@ pub(crate) fn spec(name: &str) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        control: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::check::{Analysis, input_schema, input_value_schema, is_required, outp
 use crate::flow::{Flow, GroupOnError, OnDisconnect, Retry, Step, StepOnError};
 use crate::limits;
 use crate::node::object;
-use crate::plan::{GroupPlan, InputPlan, Join, OnError, OnSkip, Plan, RetryPolicy, RunIf, StepPlan};
+use crate::plan::{GroupPlan, InputPlan, Join, OnError, OnSkip, Phase, Plan, RetryPolicy, RunIf, Save, StepPlan};
 use crate::templates;
 
 pub(crate) fn plan(analysis: Analysis<'_>, name: Option<String>, files: BTreeMap<String, String>) -> Plan {
@@ -30,10 +30,14 @@ pub(crate) fn plan(analysis: Analysis<'_>, name: Option<String>, files: BTreeMap
         outputs: flow.outputs.as_ref().map(|outputs| named(outputs)),
         vars: named(&flow.vars),
         macros: BTreeMap::new(),
+        functions: BTreeMap::new(),
         files,
         steps: steps.map(|((step, facts), group)| self::step(flow, step, facts, group)).collect(),
         groups,
         fail_fast: flow.fail_fast,
+        max_cost: None,
+        concurrency: None,
+        save: Save::All,
         timeout_ms: flow.timeout,
         model: flow.defaults.model.clone(),
         search: flow.search.iter().map(|field| field.value.clone()).collect(),
@@ -70,6 +74,7 @@ fn groups(analysis: &Analysis<'_>) -> Vec<GroupPlan> {
             cancel_rest_on_error: settings.and_then(|group| group.on_error) == Some(GroupOnError::CancelRest),
             max_parallel: settings.and_then(|group| group.max_parallel),
             timeout_ms: settings.and_then(|group| group.timeout),
+            max_cost: None,
         }
     };
     analysis.names.groups.iter().map(group).collect()
@@ -83,6 +88,7 @@ fn step(flow: &Flow, step: &Step, facts: crate::check::StepFacts<'_>, group: Opt
     }
     StepPlan {
         name: step.name.value.clone(),
+        phase: Phase::Main,
         line: step.span.start.line,
         description: step.description.clone(),
         executor: step.executor.value.clone(),
@@ -104,8 +110,15 @@ fn step(flow: &Flow, step: &Step, facts: crate::check::StepFacts<'_>, group: Opt
             Some(StepOnError::Continue) => OnError::Continue,
             Some(StepOnError::Value(value)) => OnError::Value(value.to_json()),
         },
+        fallbacks: Vec::new(),
         on_skip: step.on_skip.unwrap_or(OnSkip::Default),
         on_unknown: step.on_unknown.unwrap_or_default(),
+        for_each: None,
+        repeat: None,
+        compensation: None,
+        cache: None,
+        resources: None,
+        concurrency: None,
     }
 }
 

@@ -107,6 +107,19 @@ pub struct ExecutorSpec {
     /// evaluates them itself (`data_transformer.filter`, with `item` in scope).
     #[serde(default)]
     pub raw_fields: Vec<String>,
+    /// The engine itself does these: they suspend the run instead of executing.
+    #[serde(default)]
+    pub control: Option<Control>,
+}
+
+/// Steps that wait instead of executing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// `{for | until | signal, timeout}`.
+    Wait,
+    /// `{roles, form, expires_in, on_expiry, message}`.
+    Approval,
 }
 
 /// All executors, by name.

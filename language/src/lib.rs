@@ -30,7 +30,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use catalogue::{Catalogue, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
+pub use catalogue::{Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
 pub use flow::Flow;
 pub use graph::graph;
 pub use plan::Plan;

@@ -32,13 +32,27 @@ pub struct Plan {
     pub outputs: Option<Map<String, Value>>,
     /// Templates, evaluated once at the run's start in written order.
     pub vars: Map<String, Value>,
-    /// Jinja macros of the flow, put before every template (next issue; empty for now).
+    /// Jinja macros by name; those of an imported library as `library.name`. Templates call them by that name.
+    #[serde(default)]
     pub macros: BTreeMap<String, String>,
+    /// Functions by name; those of an imported library as `library.name`. Templates call them by that name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, FunctionPlan>,
     /// Text files of the folder that templates may load (`prompts/x.j2`), by path.
     pub files: BTreeMap<String, String>,
+    /// The steps of `steps` first, then compensations, then those of `on_error`, then those of `finally`
+    /// (see [`StepPlan::phase`]).
     pub steps: Vec<StepPlan>,
     pub groups: Vec<GroupPlan>,
     pub fail_fast: bool,
+    /// What the run may cost with all its children.
+    #[serde(default)]
+    pub max_cost: Option<MaxCost>,
+    /// How many runs of this flow may execute at the same time.
+    #[serde(default)]
+    pub concurrency: Option<ConcurrencyPlan>,
+    #[serde(default)]
+    pub save: Save,
     pub timeout_ms: Option<u64>,
     /// `defaults.model`.
     pub model: Option<String>,
@@ -81,7 +95,10 @@ pub enum InputKind {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPlan {
+    /// A compensation is called `<step>:compensate`, which nobody can write.
     pub name: String,
+    #[serde(default)]
+    pub phase: Phase,
     /// 1-based line of the step in its file.
     pub line: u32,
     pub description: Option<String>,
@@ -105,10 +122,193 @@ pub struct StepPlan {
     /// `None` where only the run can tell (a child flow named by a template): treated as unsafe.
     pub effect: Option<Effect>,
     pub on_error: OnError,
+    /// Tried in this order before `on_error` has its say (`on_error: {fallback: [...]}`).
+    #[serde(default)]
+    pub fallbacks: Vec<FallbackPlan>,
     pub on_skip: OnSkip,
     /// What happens when nobody knows whether an unsafe attempt had its effect.
     #[serde(default)]
     pub on_unknown: OnUnknown,
+    /// Makes one step many items.
+    #[serde(default)]
+    pub for_each: Option<ForEachPlan>,
+    /// Runs the step (each item of it) again until a condition holds.
+    #[serde(default)]
+    pub repeat: Option<RepeatPlan>,
+    /// The step in this plan that undoes this one when the run fails.
+    #[serde(default)]
+    pub compensation: Option<StepIndex>,
+    #[serde(default)]
+    pub cache: Option<CachePlan>,
+    /// What the step takes from a pool of the tenant while an attempt executes.
+    #[serde(default)]
+    pub resources: Option<ResourcePlan>,
+    /// How many attempts of this step may execute at the same time, over all runs.
+    #[serde(default)]
+    pub concurrency: Option<ConcurrencyPlan>,
+}
+
+/// When a step has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    #[default]
+    Main,
+    /// After a failure, in reverse order of completion of the steps they undo.
+    Compensation { of: StepIndex },
+    /// After the compensations, with `error` and `failed_step` in scope.
+    OnError,
+    /// At the very end, also after a cancel and a timeout; `error` and `failed_step` are null after a success.
+    Finally,
+}
+
+/// Another way to do a step when the one before failed. Its attempts count anew, under a key of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FallbackPlan {
+    pub line: u32,
+    pub executor: String,
+    pub config: Map<String, Value>,
+    pub config_lines: BTreeMap<String, u32>,
+    pub main_input: Option<MainInputPlan>,
+    /// `None`: any failure.
+    pub class: Option<FailureClass>,
+    pub retry: RetryPolicy,
+    pub effect: Option<Effect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    ContentPolicy,
+    ContextWindow,
+    RateLimited,
+    /// Whatever none of the others stands for.
+    Other,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForEachPlan {
+    /// The list: a literal array, or a string that is one expression in braces.
+    pub list: Value,
+    pub line: u32,
+    /// `as: page` puts `page.value` and `page.index` into scope; `None`: `item` is the value itself.
+    pub name: Option<String>,
+    pub max_parallel: Option<u32>,
+    pub max_items: u32,
+    pub on_item_error: OnItemError,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnItemError {
+    /// One failed item fails the step; the others are cancelled.
+    #[default]
+    Fail,
+    /// `{results, errors}`: null at failed places.
+    Collect,
+    /// `{results, indexes}`: the successes alone.
+    Drop,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepeatPlan {
+    /// Sees `output` and `iteration` (counts from 1).
+    pub until: Expression,
+    pub max_iterations: u32,
+    pub interval_ms: u64,
+    pub max_duration_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachePlan {
+    pub mode: CacheMode,
+    /// `None`: as long as the store keeps it.
+    pub ttl_ms: Option<u64>,
+    pub scope: CacheScope,
+    pub tags: Vec<String>,
+    /// Also for LLM steps with a temperature above 0.
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheMode {
+    #[default]
+    On,
+    Off,
+    ReadOnly,
+    WriteOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheScope {
+    #[default]
+    Flow,
+    Tenant,
+    Run,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcePlan {
+    pub pool: String,
+    pub units: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcurrencyPlan {
+    pub limit: u32,
+    /// A template over the inputs; places are counted by its value.
+    pub key: Option<String>,
+    pub on_limit: OnLimit,
+    pub max_wait_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLimit {
+    #[default]
+    Queue,
+    Reject,
+    Skip,
+    ReplaceOldest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaxCost {
+    pub nano_usd: i64,
+    pub on_exceeded: OnExceeded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExceeded {
+    #[default]
+    Fail,
+    /// The step goes on with its next fallback.
+    Fallback,
+    /// A person with the right to do so lets it go on.
+    Approve,
+}
+
+/// What of a run is stored. `none` only for synchronous flows without waits, unsafe steps or compensation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Save {
+    #[default]
+    All,
+    Failed,
+    None,
+}
+
+/// Python that templates may call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionPlan {
+    pub description: Option<String>,
+    /// The source, `def <name>(...)` on its top level.
+    pub implementation: String,
+    /// 1-based line of the source's first line in its file.
+    pub line: u32,
 }
 
 /// A boolean or list expression without its braces.
@@ -183,6 +383,9 @@ pub struct GroupPlan {
     pub cancel_rest_on_error: bool,
     pub max_parallel: Option<u32>,
     pub timeout_ms: Option<u64>,
+    /// What the members may cost together.
+    #[serde(default)]
+    pub max_cost: Option<MaxCost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,6 +414,8 @@ pub enum OnError {
     Continue,
     /// Succeeds with this value (a template).
     Value(Value),
+    /// A person repairs and resumes.
+    Attention,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

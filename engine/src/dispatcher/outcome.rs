@@ -169,7 +169,9 @@ impl Turn<'_> {
                 self.command(Command::RenderFallback { step });
             }
             OnError::Continue => self.settle_failed(step, failure, usage, status, true),
-            OnError::Fail | OnError::Value(_) => self.settle_failed(step, failure, usage, status, false),
+            OnError::Fail | OnError::Value(_) | OnError::Attention => {
+                self.settle_failed(step, failure, usage, status, false)
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Failure, FailureKind, RunStatus, StepStatus};
 use language::plan::{
-    Expression, GroupPlan, Join, Need, NeedKind, OnError, OnSkip, OnUnknown, RetryPolicy, RunIf, StepPlan, Target,
+    Expression, GroupPlan, Join, Need, NeedKind, OnError, OnSkip, OnUnknown, Phase, RetryPolicy, RunIf, Save, StepPlan,
+    Target,
 };
 use language::{Effect, Plan};
 use serde_json::{Map, Value, json};
@@ -45,6 +46,7 @@ impl Dice {
 fn step_plan(name: String, line: u32) -> StepPlan {
     StepPlan {
         name,
+        phase: Phase::Main,
         line,
         description: None,
         executor: "act".to_owned(),
@@ -62,8 +64,15 @@ fn step_plan(name: String, line: u32) -> StepPlan {
         first_token_timeout_ms: None,
         effect: Some(Effect::Pure),
         on_error: OnError::Fail,
+        fallbacks: Vec::new(),
         on_skip: OnSkip::Default,
         on_unknown: OnUnknown::Attention,
+        for_each: None,
+        repeat: None,
+        compensation: None,
+        cache: None,
+        resources: None,
+        concurrency: None,
     }
 }
 
@@ -78,10 +87,14 @@ fn plan(steps: Vec<StepPlan>, groups: Vec<GroupPlan>, fail_fast: bool) -> Plan {
         outputs: None,
         vars: Map::new(),
         macros: BTreeMap::new(),
+        functions: BTreeMap::new(),
         files: BTreeMap::new(),
         steps,
         groups,
         fail_fast,
+        max_cost: None,
+        concurrency: None,
+        save: Save::All,
         timeout_ms: None,
         model: None,
         search: Vec::new(),
@@ -114,6 +127,7 @@ fn random_plan(dice: &mut Dice, racy: bool) -> Plan {
                     cancel_rest_on_error: racy && dice.chance(30),
                     max_parallel: dice.chance(40).then(|| 1 + u32::try_from(dice.below(2)).unwrap_or_default()),
                     timeout_ms: None,
+                    max_cost: None,
                 });
                 Some(groups.len() - 1)
             }

@@ -260,7 +260,7 @@ fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups
         prompts,
         fallback: match &step.on_error {
             OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
-            OnError::Fail | OnError::Continue => None,
+            OnError::Fail | OnError::Continue | OnError::Attention => None,
         },
         listed_steps,
         executor,

@@ -94,6 +94,7 @@ impl DataTransformer {
         let mut spec = ExecutorSpec {
             main_input: Some(main_input),
             raw_fields: ["jmespath", "filter", "sort", "map", "group_by"].map(String::from).to_vec(),
+            control: None,
             ..spec::plain::<Config, spec::Anything>(
                 "data_transformer",
                 "Selects, filters, sorts, reshapes and groups data.",

@@ -20,6 +20,7 @@ fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        control: None,
     }
 }
 
