@@ -34,46 +34,116 @@ pub enum SecretPart {
     Secret(String),
 }
 
-/// Steps are named, not numbered: a journal must be readable without its plan.
+/// Steps are named, not numbered: a journal must be readable without its plan. `item` is there for one item of a
+/// `for_each` step, counted from 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// The first entry of an epoch. `vars` are evaluated here, once.
+    /// The first entry of a run. `vars` are evaluated here, once.
     RunStarted {
         epoch: u32,
         vars: Value,
+    },
+    /// A run that had ended goes on: what succeeded stays, the rest begins again.
+    RunRestarted {
+        epoch: u32,
+        by: String,
     },
     /// The condition was evaluated: once, when the step became ready.
     ConditionSettled {
         step: String,
         holds: bool,
     },
+    /// The list of a `for_each` step was evaluated: once, so that its items keep their numbers.
+    ItemsListed {
+        step: String,
+        count: u32,
+        items: Stored,
+    },
     /// The config was rendered: once, reused by every attempt. Strings with secrets are masked in `config`.
     StepConfigured {
         step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         config: Value,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<SecretUse>,
     },
-    /// An attempt begins; durable before any effect that is not pure.
+    /// An attempt begins; durable before any effect that is not pure. Attempts count on over fallbacks and iterations.
     AttemptStarted {
         step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         attempt: u32,
     },
     /// A child run belongs to the running attempt.
     ChildStarted {
         step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         attempt: u32,
         run_id: RunId,
     },
     /// An attempt ended without settling the step: another follows at `retry_at`.
     AttemptFailed {
         step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         attempt: u32,
         failure: Failure,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
         retry_at: DateTime<Utc>,
+    },
+    /// One way to do the step failed for good, and the next of its fallbacks is tried. Entry 0 is the step's own way.
+    FallbackStarted {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        entry: u32,
+        failure: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// An iteration of a `repeat` step succeeded; whether it was the last is not known yet.
+    IterationEnded {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        iteration: u32,
+        output: Stored,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// Another iteration begins at `at`.
+    IterationDue {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        iteration: u32,
+        at: DateTime<Utc>,
+    },
+    /// A step waits for a time, a signal or a person.
+    StepWaiting {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        waiting: Waiting,
+    },
+    /// An item of a `for_each` step reached a settled status.
+    ItemSettled {
+        step: String,
+        item: u32,
+        status: StepStatus,
+        attempts: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Stored>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<SkipReason>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// A step reached a settled status. For a skipped step `reason` says why.
     StepSettled {
@@ -94,15 +164,39 @@ pub enum Event {
         /// Whether `on_error` took the failure on.
         #[serde(default, skip_serializing_if = "is_false")]
         taken_on: bool,
+        /// The run whose output this is, in a replay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reused_from: Option<RunId>,
     },
-    /// A step parks because nobody knows what became of its last call.
+    /// A step parks because nobody knows what became of its last call, or because its author wants a person to look.
     StepNeedsAttention {
         step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
         attempt: u32,
         failure: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// Something came from outside: a signal, a decision, a person's act. `delivery` is its id in the run's inbox.
+    OutsideReceived {
+        delivery: String,
+        by: String,
+        #[serde(flatten)]
+        what: Outside,
     },
     CancelRequested {
         by: String,
+    },
+    /// What the steps came to; compensations, `on_error` and `finally` follow.
+    HandlersStarted {
+        status: RunStatus,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outputs: Option<Stored>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed_step: Option<String>,
     },
     /// The run reached a terminal status of this epoch.
     RunSettled {
@@ -113,7 +207,88 @@ pub enum Event {
         error: Option<Failure>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed_step: Option<String>,
+        /// Failures of compensations and handlers, beside the first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handler_errors: Vec<HandlerError>,
     },
+}
+
+/// A handler that failed itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandlerError {
+    pub step: String,
+    pub error: Failure,
+}
+
+/// What a waiting step waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// When it is over by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// The name of the signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalAsked>,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalAsked {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Who may decide; empty: everybody with the right to approve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// JSON Schema of what is to be filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Value>,
+}
+
+/// What comes from outside into a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Outside {
+    /// For whichever step waits for this name, now or later.
+    Signal {
+        name: String,
+        #[serde(default)]
+        payload: Value,
+    },
+    /// A person's answer to an approval.
+    Decision {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        approved: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+        #[serde(default)]
+        form: Value,
+    },
+    /// What becomes of a step that needs attention.
+    Resolve {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        resolution: Resolution,
+    },
+    /// The end, at once, without handlers.
+    Kill { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Resolution {
+    /// It was done, with this output.
+    Complete {
+        #[serde(default)]
+        output: Value,
+    },
+    /// Do it again, under the same key.
+    Retry,
+    Fail,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if hands out references")]
@@ -142,6 +317,10 @@ pub enum SkipReason {
     RunIf,
     FailFast,
     GroupJoined,
+    /// Another item failed, and `on_item_error` says that this fails the step.
+    ItemFailed,
+    /// A handler that had no reason to run.
+    NotNeeded,
     Cancelled,
 }
 
@@ -155,6 +334,8 @@ impl SkipReason {
             Self::RunIf => "run_if",
             Self::FailFast => "fail_fast",
             Self::GroupJoined => "group_joined",
+            Self::ItemFailed => "item_failed",
+            Self::NotNeeded => "not_needed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -165,14 +346,43 @@ impl Event {
     #[must_use]
     pub fn step(&self) -> Option<&str> {
         match self {
-            Self::RunStarted { .. } | Self::CancelRequested { .. } | Self::RunSettled { .. } => None,
+            Self::RunStarted { .. }
+            | Self::RunRestarted { .. }
+            | Self::CancelRequested { .. }
+            | Self::OutsideReceived { .. }
+            | Self::HandlersStarted { .. }
+            | Self::RunSettled { .. } => None,
             Self::ConditionSettled { step, .. }
+            | Self::ItemsListed { step, .. }
             | Self::StepConfigured { step, .. }
             | Self::AttemptStarted { step, .. }
             | Self::ChildStarted { step, .. }
             | Self::AttemptFailed { step, .. }
+            | Self::FallbackStarted { step, .. }
+            | Self::IterationEnded { step, .. }
+            | Self::IterationDue { step, .. }
+            | Self::StepWaiting { step, .. }
+            | Self::ItemSettled { step, .. }
             | Self::StepSettled { step, .. }
             | Self::StepNeedsAttention { step, .. } => Some(step),
+        }
+    }
+
+    /// The item of the step, where the event is about one.
+    #[must_use]
+    pub const fn item(&self) -> Option<u32> {
+        match self {
+            Self::StepConfigured { item, .. }
+            | Self::AttemptStarted { item, .. }
+            | Self::ChildStarted { item, .. }
+            | Self::AttemptFailed { item, .. }
+            | Self::FallbackStarted { item, .. }
+            | Self::IterationEnded { item, .. }
+            | Self::IterationDue { item, .. }
+            | Self::StepWaiting { item, .. }
+            | Self::StepNeedsAttention { item, .. } => *item,
+            Self::ItemSettled { item, .. } => Some(*item),
+            _ => None,
         }
     }
 
@@ -181,14 +391,23 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run_started",
+            Self::RunRestarted { .. } => "run_restarted",
             Self::ConditionSettled { .. } => "condition_settled",
+            Self::ItemsListed { .. } => "items_listed",
             Self::StepConfigured { .. } => "step_configured",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::ChildStarted { .. } => "child_started",
             Self::AttemptFailed { .. } => "attempt_failed",
+            Self::FallbackStarted { .. } => "fallback_started",
+            Self::IterationEnded { .. } => "iteration_ended",
+            Self::IterationDue { .. } => "iteration_due",
+            Self::StepWaiting { .. } => "step_waiting",
+            Self::ItemSettled { .. } => "item_settled",
             Self::StepSettled { .. } => "step_settled",
             Self::StepNeedsAttention { .. } => "step_needs_attention",
+            Self::OutsideReceived { .. } => "outside_received",
             Self::CancelRequested { .. } => "cancel_requested",
+            Self::HandlersStarted { .. } => "handlers_started",
             Self::RunSettled { .. } => "run_settled",
         }
     }
@@ -201,6 +420,8 @@ pub struct Settled {
     pub outputs: Value,
     pub error: Option<Failure>,
     pub failed_step: Option<String>,
+    #[serde(default)]
+    pub handler_errors: Vec<HandlerError>,
     /// Attempt number of the failed step.
     pub failed_attempt: Option<u32>,
     /// Units of every attempt of this run and its children.

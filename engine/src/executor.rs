@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::wire::Usage;
-use domain::{Failure, RunId, TenantId};
+use domain::{Failure, NanoUsd, RunId, TenantId};
 use language::ExecutorSpec;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -24,6 +24,13 @@ pub trait Executor: Send + Sync {
     /// Runs one attempt. `config` is rendered, has its main input filled in, matches the spec's schema and holds secrets
     /// in clear; it must not be logged.
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed>;
+
+    /// The most that an attempt with this config can cost; `None` if some price is not known. Asked only where the
+    /// catalogue says that it costs tokens and the run has a cap.
+    async fn most_it_costs(&self, call: &Call, config: &Value) -> Option<NanoUsd> {
+        let _ = (call, config);
+        None
+    }
 }
 
 /// A successful attempt.
@@ -59,6 +66,8 @@ pub struct Call {
     pub run: RunId,
     /// The step's name, and how it reads in words when there is no description (`Analyze sentiment`).
     pub step: String,
+    /// Of a `for_each` step, counted from 0.
+    pub item: Option<u32>,
     pub instruction: String,
     pub attempt: u32,
     /// The same for every attempt of this entry; goes out as `Idempotency-Key`.

@@ -261,6 +261,9 @@ impl Stage {
             test: false,
             default_model: None,
             depth: 0,
+            reused: Vec::new(),
+            keys_of: None,
+            restart_by: None,
         };
         let surroundings = Surroundings {
             registry: self.registry.clone(),
@@ -272,6 +275,9 @@ impl Stage {
             clock: Arc::new(ShiftedClock(self.shift)),
             watcher: Arc::new(Unwatching),
             sandbox: None,
+            inbox: None,
+            cache: None,
+            money: None,
         };
         let outcome = drive(run, history, surroundings, self.control.clone()).await.unwrap();
         Ran { outcome, entries: journal.entries() }

@@ -22,3 +22,7 @@ pub const TEMPLATE_WALL_MS: u64 = 5_000;
 pub const TEMPLATE_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// Entries that nobody outside has seen are made durable at least this often while something runs.
 pub const FLUSH_MS: u64 = 100;
+/// Attempts of one `for_each` step that are under way at the same time.
+pub const ITEMS_IN_FLIGHT: usize = 64;
+/// How long compensations, `on_error` and `finally` may take together.
+pub const HANDLERS_MS: u64 = 60_000;

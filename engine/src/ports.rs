@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, FileRef, NanoUsd, RunId};
 use serde_json::Value;
 
-use crate::event::{Entry, Settled};
+use crate::event::{Entry, Outside, Settled};
 
 /// Why the surroundings could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,64 @@ pub struct ChildRequest {
     pub parent: RunId,
     pub parent_step: String,
     pub key: String,
+}
+
+/// Something for a run from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its id in the run's inbox. The journal's `outside_received` carries it: with that entry it is taken.
+    pub id: String,
+    /// Who sent it, for people.
+    pub by: String,
+    pub what: Outside,
+}
+
+/// What came for one run and was not taken yet: signals, decisions, resolutions, kills.
+#[async_trait]
+pub trait Inbox: Send + Sync {
+    /// The next delivery that was not handed out by this value before; waits for one. Dropping the future loses nothing.
+    async fn next(&self) -> Result<Delivery, PortError>;
+}
+
+/// An output to be kept for whoever asks the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheEntry {
+    pub key: String,
+    pub value: Value,
+    /// What making it cost.
+    pub cost: Option<NanoUsd>,
+    /// `None`: as long as the store keeps it.
+    pub ttl_ms: Option<u64>,
+    pub tags: Vec<String>,
+}
+
+/// Outputs of steps, within the run's tenant.
+#[async_trait]
+pub trait StepCache: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Option<Value>, PortError>;
+    async fn put(&self, entry: CacheEntry) -> Result<(), PortError>;
+}
+
+/// Money set aside for one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    pub id: String,
+    pub amount: NanoUsd,
+}
+
+/// There is not enough left under the cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverCap {
+    pub cap: NanoUsd,
+    pub left: NanoUsd,
+}
+
+/// The account of a run tree with a cap. Reservations and what was spent never exceed the cap together.
+#[async_trait]
+pub trait Money: Send + Sync {
+    async fn reserve(&self, amount: NanoUsd) -> Result<Result<Reserved, OverCap>, PortError>;
+    /// Gives the rest back. `None`: the price is not known, and all that was reserved counts as spent.
+    async fn settle(&self, reserved: Reserved, cost: Option<NanoUsd>) -> Result<(), PortError>;
 }
 
 /// The time, so that a simulation can move it.

@@ -10,9 +10,10 @@ use language::Plan;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatcher::Reused;
 use crate::event::Settled;
 use crate::executor::{Progress, Registry};
-use crate::ports::{Blobs, Children, Clock, Journal, Models, PortError, Secrets};
+use crate::ports::{Blobs, Children, Clock, Inbox, Journal, Models, Money, PortError, Secrets, StepCache};
 
 /// What is to be run. Everything here was pinned when the run was created.
 #[derive(Debug, Clone)]
@@ -32,6 +33,12 @@ pub struct Run {
     pub default_model: Option<String>,
     /// 0 for a root run.
     pub depth: u32,
+    /// In a replay: settled steps of the other run whose outcome stands.
+    pub reused: Vec<Reused>,
+    /// In a replay with `reuse_keys`: the run whose outgoing keys are sent again.
+    pub keys_of: Option<RunId>,
+    /// Who wants a run that has ended to go on in its next epoch.
+    pub restart_by: Option<String>,
 }
 
 /// What the run may use.
@@ -45,6 +52,12 @@ pub struct Surroundings {
     pub children: Arc<dyn Children>,
     pub clock: Arc<dyn Clock>,
     pub watcher: Arc<dyn Watcher>,
+    /// Signals, decisions and the like; `None` where nobody can send any.
+    pub inbox: Option<Arc<dyn Inbox>>,
+    /// `None`: nothing is cached.
+    pub cache: Option<Arc<dyn StepCache>>,
+    /// `None`: the run tree has no cap.
+    pub money: Option<Arc<dyn Money>>,
     /// Renders templates that the check could not prove cheap. `None`: in process under fuel alone (tests only).
     pub sandbox: Option<Arc<sandbox::Pool>>,
 }

@@ -132,6 +132,7 @@ fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -> run::Mode
         outputs: None,
         outputs_blob: None,
         error: None,
+        handler_errors: None,
         failed_step: None,
         usage: None,
         cost_nano_usd: None,

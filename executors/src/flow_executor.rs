@@ -127,6 +127,7 @@ mod tests {
             status: RunStatus::Failed,
             outputs: Value::Null,
             error: Some(error),
+            handler_errors: Vec::new(),
             failed_step: Some("extract".into()),
             failed_attempt: Some(1),
             usage: domain::wire::UsageTotals::default(),

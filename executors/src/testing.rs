@@ -99,6 +99,7 @@ pub(crate) fn call(model: Option<ModelEndpoint>) -> (Call, Arc<Heard>) {
         run: RunId::from_uuid(uuid::Uuid::from_u128(2)),
         step: "analyze_sentiment".into(),
         instruction: "Analyze sentiment".into(),
+        item: None,
         attempt: 1,
         key: "run_2/analyze_sentiment/main".into(),
         deadline: None,

@@ -55,6 +55,7 @@ const TENANT_TABLES: &[&str] = &[
     "files",
     "runs",
     "steps",
+    "items",
     "attempts",
     "idempotency_keys",
 ];
@@ -308,6 +309,7 @@ CREATE TABLE runs (
     outputs {json},
     outputs_blob {uuid},
     error {json},
+    handler_errors {json},
     failed_step {text},
     usage {json},
     cost_nano_usd {big},
@@ -373,6 +375,7 @@ CREATE TABLE steps (
     usage {json},
     cost_nano_usd {big},
     child_run_id {uuid},
+    waiting {json},
     PRIMARY KEY (tenant_id, run_id, name),
     FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id),
     FOREIGN KEY (tenant_id, output_blob) REFERENCES blobs (tenant_id, id),
@@ -383,6 +386,7 @@ CREATE TABLE attempts (
     tenant_id {uuid} NOT NULL,
     run_id {uuid} NOT NULL,
     step {text} NOT NULL,
+    item {int} NOT NULL,
     number {int} NOT NULL,
     status {text} NOT NULL,
     started_at {time} NOT NULL,
@@ -391,8 +395,29 @@ CREATE TABLE attempts (
     usage {json},
     cost_nano_usd {big},
     worker {text},
-    PRIMARY KEY (tenant_id, run_id, step, number),
+    PRIMARY KEY (tenant_id, run_id, step, item, number),
     FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id)
+) {end}
+;
+CREATE TABLE items (
+    tenant_id {uuid} NOT NULL,
+    run_id {uuid} NOT NULL,
+    step {text} NOT NULL,
+    item {int} NOT NULL,
+    status {text} NOT NULL,
+    attempts {int} NOT NULL,
+    error {json},
+    output {json},
+    output_blob {uuid},
+    waiting {json},
+    started_at {time},
+    ended_at {time},
+    duration_ms {big},
+    cost_nano_usd {big},
+    child_run_id {uuid},
+    PRIMARY KEY (tenant_id, run_id, step, item),
+    FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id),
+    FOREIGN KEY (tenant_id, output_blob) REFERENCES blobs (tenant_id, id)
 ) {end}
 ;
 CREATE TABLE events (

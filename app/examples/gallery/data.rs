@@ -297,6 +297,7 @@ fn steps(status: RunStatus) -> Vec<StepView> {
         "The model's answer was cut off: the provider closed the connection in the middle of it.",
     );
     let attempt = |number, from, to, status, error| AttemptView {
+        item: None,
         number,
         status,
         started_at: at(from),

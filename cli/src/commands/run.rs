@@ -141,13 +141,14 @@ fn words(status: RunStatus) -> &'static str {
 fn tell_attention(state: &State, output: Output) {
     output.note("the run needs a person's attention, which only a server can wait for");
     for step in &state.steps {
-        if let (StepStatus::NeedsAttention, Some(error)) = (step.status, &step.error) {
+        if let (StepStatus::NeedsAttention, Some(error)) = (step.unit.status, &step.unit.error) {
             output.note(&format!("  {}: {}", error.code, error.message));
         }
     }
 }
 
 async fn step_json(world: &World, name: &str, step: &StepState) -> Value {
+    let step = &step.unit;
     let value = match &step.output {
         Some(Stored::Inline(value)) => value.clone(),
         Some(Stored::Blob { blob, .. }) => world.blobs().get_value(blob).await.unwrap_or(Value::Null),

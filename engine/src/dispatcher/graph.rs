@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use language::plan::{GroupIndex, Need, NeedKind, StepIndex, Target};
-use language::{CostKind, Effect, EffectRule, Plan};
+use language::plan::{GroupIndex, Need, NeedKind, Phase, RetryPolicy, StepIndex, Target};
+use language::{Control, CostKind, Effect, EffectRule, Plan};
 use serde_json::Value;
 
 use crate::executor::Registry;
@@ -21,7 +21,9 @@ pub struct Graph {
     followers: Vec<Vec<StepIndex>>,
     needs: Vec<Vec<Node>>,
     by_name: HashMap<String, StepIndex>,
-    rules: Vec<Option<Rule>>,
+    /// By step and entry: the step's own executor, then those of its fallbacks.
+    rules: Vec<Vec<Option<Rule>>>,
+    main_steps: usize,
 }
 
 /// What the dispatcher has to know of a step's executor.
@@ -29,6 +31,7 @@ pub struct Graph {
 struct Rule {
     effect: EffectRule,
     starts_child: bool,
+    control: Option<Control>,
 }
 
 impl Graph {
@@ -38,7 +41,10 @@ impl Graph {
         let mut followers = vec![Vec::new(); steps + plan.groups.len()];
         let mut needs = Vec::with_capacity(steps);
         for (index, step) in plan.steps.iter().enumerate() {
-            let mut nodes: Vec<Node> = step.needs.iter().map(|need| node_of(steps, need.target)).collect();
+            // Whatever a handler reads of the other phases is settled when its turn comes.
+            let together = |need: &&Need| same_turn(&plan, step.phase, need.target);
+            let mut nodes: Vec<Node> =
+                step.needs.iter().filter(together).map(|need| node_of(steps, need.target)).collect();
             nodes.sort_unstable();
             nodes.dedup();
             for node in &nodes {
@@ -49,17 +55,29 @@ impl Graph {
         let by_name = plan.steps.iter().enumerate().map(|(index, step)| (step.name.clone(), index)).collect();
         let rule = |name: &str| {
             let spec = registry.get(name)?.spec();
-            Some(Rule { effect: spec.effect.clone(), starts_child: spec.cost == CostKind::Child })
+            Some(Rule {
+                effect: spec.effect.clone(),
+                starts_child: spec.cost == CostKind::Child,
+                control: spec.control,
+            })
         };
-        let rules = plan.steps.iter().map(|step| rule(&step.executor)).collect();
-        Self { plan, followers, needs, by_name, rules }
+        let rules = plan
+            .steps
+            .iter()
+            .map(|step| {
+                let fallbacks = step.fallbacks.iter().map(|fallback| rule(&fallback.executor));
+                std::iter::once(rule(&step.executor)).chain(fallbacks).collect()
+            })
+            .collect();
+        let main_steps = plan.steps.iter().filter(|step| step.phase == Phase::Main).count();
+        Self { plan, followers, needs, by_name, rules, main_steps }
     }
 
     /// What running the step twice would do, as far as plan and config can tell; unsafe where they cannot. A child flow
     /// is found again by its key and guards its own steps, so that starting it is idempotent.
     #[must_use]
-    pub fn effect(&self, step: StepIndex, config: Option<&Value>) -> Effect {
-        let rule = self.rules[step].as_ref();
+    pub fn effect(&self, step: StepIndex, entry: u32, config: Option<&Value>) -> Effect {
+        let rule = self.rule(step, entry);
         if rule.is_some_and(|rule| rule.starts_child) {
             return Effect::Idempotent;
         }
@@ -68,7 +86,42 @@ impl Graph {
             (EffectRule::StrictestChild, _) => None,
             (EffectRule::ByMethod { field }, config) => Some(effect_by_method(field, config)),
         };
-        self.plan.steps[step].effect.or_else(by_config).unwrap_or(Effect::Unsafe)
+        let plan = &self.plan.steps[step];
+        let written = match entry.checked_sub(1) {
+            None => plan.effect,
+            Some(fallback) => plan.fallbacks.get(fallback as usize).and_then(|fallback| fallback.effect),
+        };
+        written.or_else(by_config).unwrap_or(Effect::Unsafe)
+    }
+
+    fn rule(&self, step: StepIndex, entry: u32) -> Option<&Rule> {
+        self.rules[step].get(entry as usize)?.as_ref()
+    }
+
+    /// Whether the engine does the step itself, by waiting.
+    pub(crate) fn control(&self, step: StepIndex, entry: u32) -> Option<Control> {
+        self.rule(step, entry)?.control
+    }
+
+    /// How many steps the flow has without its handlers.
+    pub(crate) const fn main_steps(&self) -> usize {
+        self.main_steps
+    }
+
+    /// When a node has its turn; a group has that of its members.
+    pub(crate) fn phase(&self, node: Node) -> Phase {
+        let step = match self.group_of(node) {
+            None => Some(node),
+            Some(group) => self.plan.groups[group].members.first().copied(),
+        };
+        step.map_or(Phase::Main, |step| self.plan.steps[step].phase)
+    }
+
+    /// The policy of a step's entry.
+    pub(crate) fn retry(&self, step: StepIndex, entry: u32) -> &RetryPolicy {
+        let plan = &self.plan.steps[step];
+        let fallback = entry.checked_sub(1).and_then(|fallback| plan.fallbacks.get(fallback as usize));
+        fallback.map_or(&plan.retry, |fallback| &fallback.retry)
     }
 
     #[must_use]
@@ -106,6 +159,12 @@ impl Graph {
         node.checked_sub(self.plan.steps.len())
     }
 
+    /// What a step waits for, with the reasons.
+    pub(crate) fn reasons(&self, step: StepIndex) -> impl Iterator<Item = &Need> {
+        let plan = &self.plan.steps[step];
+        plan.needs.iter().filter(move |need| same_turn(&self.plan, plan.phase, need.target))
+    }
+
     pub(crate) fn node(&self, target: Target) -> Node {
         node_of(self.plan.steps.len(), target)
     }
@@ -133,6 +192,20 @@ fn node_of(steps: usize, target: Target) -> Node {
     match target {
         Target::Step(step) => step,
         Target::Group(group) => steps + group,
+    }
+}
+
+/// Whether two steps have their turn together, so that one can wait for the other.
+fn same_turn(plan: &Plan, phase: Phase, target: Target) -> bool {
+    let other = match target {
+        Target::Step(step) => plan.steps.get(step),
+        Target::Group(group) => {
+            plan.groups.get(group).and_then(|group| group.members.first()).and_then(|step| plan.steps.get(*step))
+        }
+    };
+    match phase {
+        Phase::Compensation { .. } => false,
+        phase => other.is_some_and(|other| other.phase == phase),
     }
 }
 

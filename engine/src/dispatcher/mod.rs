@@ -4,19 +4,26 @@
 //! signal, and the same history followed by the same signals gives the same entries and commands. A settled step costs
 //! work in proportion to its edges, so that a run of n steps costs O(n + edges).
 
+mod cache;
 mod ending;
 mod graph;
+mod items;
 mod outcome;
+mod restart;
+mod resume;
 mod signal;
 mod state;
 mod stopping;
 mod travel;
 mod turn;
+mod unit;
+mod waiting;
 
 pub use graph::{Graph, Node};
-pub use signal::{AttemptResult, Command, Configured, Decision, FailedAttempt, Input, Signal, SucceededAttempt, Timer};
-pub use state::{GroupState, Misfit, RunEnd, State, StepState};
+pub use signal::{
+    AttemptResult, CacheHit, Command, Configured, Decision, FailedAttempt, Input, Listed, Reused, Signal,
+    SucceededAttempt, Timer,
+};
+pub use state::{GroupState, Handling, Misfit, RunEnd, State, StepState};
 pub use turn::step;
-
-#[cfg(test)]
-mod tests;
+pub use unit::{Items, Place, Unit};

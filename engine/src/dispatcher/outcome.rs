@@ -1,201 +1,231 @@
-//! From a ready config to a settled step: attempts, retries, failures.
+//! Attempts and what becomes of a unit when one ends: output, retry, fallback, `on_error`, a person's attention.
 //!
-//! Invariant: a step has at most one running attempt; whatever an attempt says after it was ended is not heard.
+//! Invariant: a unit settles once; an unsafe attempt whose outcome is unknown is never repeated without somebody's word.
 
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, FailureKind, StepStatus};
 use language::Effect;
-use language::plan::{OnError, OnUnknown, StepIndex};
+use language::plan::{FailureClass, OnError, OnUnknown, StepIndex};
 
+use super::resume::capitalised;
 use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Timer};
 use super::turn::{Turn, later};
+use super::unit::Place;
 use crate::event::{Event, SkipReason, Stored};
 use crate::retry::{Spent, Verdict, outcome_is_unknown, verdict};
 
 impl Turn<'_> {
-    /// Starts the next attempt, or queues the step behind its group's `max_parallel`.
-    pub(super) fn start_or_queue(&mut self, step: StepIndex) {
-        if let Some(group) = self.plan(step).group
-            && let Some(limit) = self.graph.plan().groups[group].max_parallel
-            && self.state.groups[group].running >= limit.max(1) as usize
-        {
-            self.state.steps[step].status = StepStatus::Queued;
-            self.state.groups[group].queue.push_back(step);
+    /// Starts the next attempt, or queues the unit behind `max_parallel` of its group or its step's items.
+    pub(super) fn start_or_queue(&mut self, place: Place) {
+        if self.is_crowded(place) {
+            self.state.unit_mut(place).status = StepStatus::Queued;
+            match (place.item, &mut self.state.steps[place.step].items) {
+                (Some(item), Some(items)) => items.queue.push_back(item),
+                _ => {
+                    if let Some(group) = self.plan(place.step).group {
+                        self.state.groups[group].queue.push_back(place.step);
+                    }
+                }
+            }
             return;
         }
-        self.start_attempt(step);
+        self.start_attempt(place);
     }
 
-    fn start_attempt(&mut self, step: StepIndex) {
-        let attempt = self.state.steps[step].attempts + 1;
+    fn is_crowded(&self, place: Place) -> bool {
+        if let (Some(_), Some(items)) = (place.item, &self.state.steps[place.step].items) {
+            return items.running >= self.item_places(place.step);
+        }
+        let Some(group) = self.plan(place.step).group else { return false };
+        let limit = self.graph.plan().groups[group].max_parallel;
+        limit.is_some_and(|limit| self.state.groups[group].running >= limit.max(1) as usize)
+    }
+
+    fn start_attempt(&mut self, place: Place) {
+        let step = place.step;
+        let attempt = self.state.unit(place).attempts + 1;
         let group = self.plan(step).group;
         let group_starts = group.is_some_and(|group| self.state.groups[group].started_at.is_none());
-        self.emit(Event::AttemptStarted { step: self.name(step), attempt });
+        let step_starts = self.state.steps[step].unit.started_at.is_none();
+        self.emit(Event::AttemptStarted { step: self.name(step), item: place.item, attempt });
         if let Some(group) = group.filter(|_| group_starts) {
             self.start_group_timer(group);
         }
-        self.start_attempt_timers(step, self.at, attempt == 1);
-        self.command(Command::StartAttempt { step, attempt });
+        self.start_attempt_timer(place);
+        if step_starts {
+            self.start_total_timer(step);
+        }
+        self.command(Command::StartAttempt { place, attempt });
     }
 
-    fn start_attempt_timers(&mut self, step: StepIndex, attempt_at: DateTime<Utc>, with_total: bool) {
-        let plan = self.plan(step);
-        let attempt = self.state.steps[step].attempts;
-        if let Some(timeout) = plan.timeout_ms {
-            let at = later(attempt_at, timeout);
-            self.command(Command::StartTimer { timer: Timer::Attempt(step, attempt), at });
-        }
-        if let (Some(timeout), Some(started), true) =
-            (plan.total_timeout_ms, self.state.steps[step].started_at, with_total)
-        {
-            self.command(Command::StartTimer { timer: Timer::Total(step), at: later(started, timeout) });
+    pub(super) fn start_attempt_timer(&mut self, place: Place) {
+        if let Some(timeout) = self.plan(place.step).timeout_ms {
+            let attempt = self.state.unit(place).attempts;
+            let at = later(self.at, timeout);
+            self.command(Command::StartTimer { timer: Timer::Attempt(place, attempt), at });
         }
     }
 
-    /// Timers that a replay lost.
-    pub(super) fn resume_timers(&mut self, step: StepIndex) {
-        let plan = self.plan(step);
-        let state = &self.state.steps[step];
-        if let (Some(timeout), Some(started), StepStatus::RetryWait | StepStatus::Queued) =
-            (plan.total_timeout_ms, state.started_at, state.status)
-        {
-            self.command(Command::StartTimer { timer: Timer::Total(step), at: later(started, timeout) });
+    pub(super) fn start_total_timer(&mut self, step: StepIndex) {
+        if let Some(timeout) = self.plan(step).total_timeout_ms {
+            self.command(Command::StartTimer { timer: Timer::Total(step), at: later(self.at, timeout) });
         }
     }
 
-    /// An attempt was under way when the worker went away.
-    pub(super) fn resume_attempt(&mut self, step: StepIndex) {
-        let state = &self.state.steps[step];
-        let attempt = state.attempts;
-        if let Some(reason) = state.stop {
-            self.settle_cancelled(step, reason, None);
+    pub(super) fn attempt_ended(&mut self, place: Place, attempt: u32, result: AttemptResult) {
+        let Some(unit) = self.state.find(place) else { return };
+        if unit.status != StepStatus::Running || unit.attempts != attempt || unit.falling_back.is_some() {
             return;
         }
-        let unsure = self.effect(step) == Effect::Unsafe;
-        if unsure && self.plan(step).on_unknown != OnUnknown::Retry {
-            let message = format!(
-                "Step `{}` was interrupted in the middle of a call that may not be repeated, and nobody knows whether \
-                 it took effect. Look at the other side, then say what became of it.",
-                self.name(step)
-            );
-            let failure = Failure::new(FailureKind::Unknown, "outcome_unknown", message);
-            self.outcome_unknown(step, failure, None, StepStatus::Failed);
-            return;
-        }
-        // The same attempt under the same key; its time starts anew.
-        self.start_attempt_timers(step, self.at, true);
-        self.command(Command::StartAttempt { step, attempt });
-    }
-
-    pub(super) fn attempt_ended(&mut self, step: StepIndex, attempt: u32, result: AttemptResult) {
-        let state = &self.state.steps[step];
-        if state.status != StepStatus::Running || state.attempts != attempt || state.falling_back.is_some() {
-            return;
-        }
+        let stop = unit.stop;
         match result {
-            Ok(SucceededAttempt { output, usage }) => {
-                self.emit(Event::StepSettled {
-                    step: self.name(step),
-                    status: StepStatus::Succeeded,
-                    attempts: attempt,
-                    output: Some(output),
-                    error: None,
-                    reason: None,
-                    usage,
-                    taken_on: false,
-                });
-                self.after_settled(step);
+            Ok(SucceededAttempt { output, usage }) if self.plan(place.step).repeat.is_some() && stop.is_none() => {
+                let step = self.name(place.step);
+                let iteration = self.state.unit(place).iteration;
+                self.emit(Event::IterationEnded { step, item: place.item, iteration, output, usage });
+                self.ask_until(place);
+                self.freed(place);
             }
-            Err(FailedAttempt { failure, usage }) => match state.stop {
-                Some(reason) => self.settle_cancelled(step, reason, usage),
+            Ok(SucceededAttempt { output, usage }) => {
+                self.settle_success(place, StepStatus::Succeeded, output, usage);
+            }
+            Err(FailedAttempt { failure, usage }) => match stop {
+                Some(reason) => self.settle_cancelled(place, reason, usage),
                 None => {
                     let status = status_of(&failure);
-                    self.attempt_failed(step, failure, usage, status);
+                    self.attempt_failed(place, failure, usage, status);
                 }
             },
         }
     }
 
-    /// Retries, parks or fails. `status` is what the step comes to if it fails.
-    pub(super) fn attempt_failed(
-        &mut self,
-        step: StepIndex,
-        failure: Failure,
-        usage: Option<Usage>,
-        status: StepStatus,
-    ) {
-        let state = &self.state.steps[step];
-        let attempts = state.attempts;
-        let elapsed = state.started_at.map_or(chrono::TimeDelta::zero(), |started| self.at - started);
-        let spent = Spent { attempts, elapsed: elapsed.to_std().unwrap_or_default() };
-        let effect = match self.effect(step) {
+    /// Retries, parks, falls back or fails. `status` is what the unit comes to if it fails.
+    pub(super) fn attempt_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        let unit = self.state.unit(place);
+        let (attempt, entry) = (unit.attempts, unit.entry);
+        let since = |start: DateTime<Utc>| (self.at - start).to_std().unwrap_or_default();
+        let spent =
+            Spent { attempts: attempt - unit.attempts_before, elapsed: unit.entry_at.map(since).unwrap_or_default() };
+        let effect = match self.effect(place) {
             // The author said beforehand that a second call does no harm worth a person's time.
-            Effect::Unsafe if self.plan(step).on_unknown == OnUnknown::Retry => Effect::Idempotent,
+            Effect::Unsafe if self.plan(place.step).on_unknown == OnUnknown::Retry => Effect::Idempotent,
             effect => effect,
         };
-        match verdict(&self.plan(step).retry, effect, &failure, spent, self.jitter) {
+        match verdict(self.graph.retry(place.step, entry), effect, &failure, spent, self.jitter) {
             Verdict::Again { after } => {
                 let retry_at = later(self.at, u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-                let name = self.name(step);
-                self.emit(Event::AttemptFailed { step: name, attempt: attempts, failure, usage, retry_at });
-                self.command(Command::StartTimer { timer: Timer::Retry(step), at: retry_at });
-                self.next_of_group(step);
+                let step = self.name(place.step);
+                self.emit(Event::AttemptFailed { step, item: place.item, attempt, failure, usage, retry_at });
+                self.command(Command::StartTimer { timer: Timer::Retry(place), at: retry_at });
+                self.freed(place);
             }
-            Verdict::GiveUp => self.fail_step(step, failure, usage, status),
-            Verdict::Attention => self.outcome_unknown(step, failure, usage, status),
+            Verdict::GiveUp => self.unit_failed(place, failure, usage, status),
+            Verdict::Attention => self.outcome_unknown(place, failure, usage, status),
         }
     }
 
     /// Nobody knows what became of an unsafe call: a person decides, unless the author did.
-    fn outcome_unknown(&mut self, step: StepIndex, failure: Failure, usage: Option<Usage>, status: StepStatus) {
-        if self.plan(step).on_unknown != OnUnknown::Attention {
-            self.fail_step(step, failure, usage, status);
-            return;
+    pub(super) fn outcome_unknown(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        if self.plan(place.step).on_unknown == OnUnknown::Attention {
+            self.park(place, failure, usage);
+        } else {
+            self.unit_failed(place, failure, usage, status);
         }
-        let attempt = self.state.steps[step].attempts;
-        let name = self.name(step);
-        self.emit(Event::StepNeedsAttention { step: name, attempt, failure });
-        self.next_of_group(step);
+    }
+
+    fn park(&mut self, place: Place, failure: Failure, usage: Option<Usage>) {
+        let attempt = self.state.unit(place).attempts;
+        let step = self.name(place.step);
+        self.emit(Event::StepNeedsAttention { step, item: place.item, attempt, failure, usage });
+        self.freed(place);
+    }
+
+    /// One way to do it failed for good: the next fallback that fits, else the end.
+    pub(super) fn unit_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        if let Some(entry) = self.next_entry(place, &failure) {
+            let step = self.name(place.step);
+            self.emit(Event::FallbackStarted { step, item: place.item, entry, failure, usage });
+            self.ask_config(place);
+            self.freed(place);
+        } else if place.item.is_some() {
+            self.settle_item(place, status, None, Some(failure), None, usage);
+        } else {
+            self.fail_step(place.step, failure, usage, status);
+        }
+    }
+
+    fn next_entry(&self, place: Place, failure: &Failure) -> Option<u32> {
+        if self.is_closing(place.step) || failure.kind == FailureKind::Cancelled {
+            return None;
+        }
+        let tried = self.state.unit(place).entry as usize;
+        let class = class_of(failure);
+        let left = self.plan(place.step).fallbacks.iter().enumerate().skip(tried);
+        let fitting = left.filter(|(_, fallback)| fallback.class.is_none_or(|wanted| wanted == class));
+        fitting.map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX)).next()
     }
 
     /// The step failed for good, by its own `on_error`.
     pub(super) fn fail_step(&mut self, step: StepIndex, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        let open = !self.is_closing(step);
         match self.plan(step).on_error {
-            OnError::Value(_) if !self.is_closing() => {
-                let state = &mut self.state.steps[step];
-                state.asked = true;
-                state.falling_back = Some((failure, usage));
+            OnError::Value(_) if open => {
+                let unit = &mut self.state.steps[step].unit;
+                unit.asked = true;
+                unit.falling_back = Some((failure, usage));
                 self.command(Command::RenderFallback { step });
             }
+            OnError::Attention if open => self.park(Place::of(step), failure, usage),
             OnError::Continue => self.settle_failed(step, failure, usage, status, true),
             OnError::Fail | OnError::Value(_) | OnError::Attention => {
-                self.settle_failed(step, failure, usage, status, false)
+                self.settle_failed(step, failure, usage, status, false);
             }
         }
     }
 
     pub(super) fn fallback_rendered(&mut self, step: StepIndex, result: Result<Stored, Failure>) {
-        if !self.answers(step) {
+        if !self.answers(Place::of(step)) {
             return;
         }
-        let Some((error, usage)) = self.state.steps[step].falling_back.take() else { return };
+        let Some((error, usage)) = self.state.steps[step].unit.falling_back.take() else { return };
         match result {
             Ok(output) => {
                 self.emit(Event::StepSettled {
                     step: self.name(step),
                     status: StepStatus::Succeeded,
-                    attempts: self.state.steps[step].attempts,
+                    attempts: self.state.steps[step].unit.attempts,
                     output: Some(output),
                     error: Some(error),
                     reason: None,
                     usage,
                     taken_on: true,
+                    reused_from: None,
                 });
                 self.after_settled(step);
             }
             Err(failure) => self.settle_failed(step, failure, usage, StepStatus::Failed, false),
         }
+    }
+
+    pub(super) fn settle_success(&mut self, place: Place, status: StepStatus, output: Stored, usage: Option<Usage>) {
+        if place.item.is_some() {
+            self.settle_item(place, status, Some(output), None, None, usage);
+            return;
+        }
+        let step = place.step;
+        self.emit(Event::StepSettled {
+            step: self.name(step),
+            status,
+            attempts: self.attempts_of(step),
+            output: Some(output),
+            error: None,
+            reason: None,
+            usage,
+            taken_on: false,
+            reused_from: None,
+        });
+        self.after_settled(step);
     }
 
     fn settle_failed(
@@ -209,12 +239,13 @@ impl Turn<'_> {
         self.emit(Event::StepSettled {
             step: self.name(step),
             status,
-            attempts: self.state.steps[step].attempts,
+            attempts: self.attempts_of(step),
             output: None,
             error: Some(failure),
             reason: None,
             usage,
             taken_on,
+            reused_from: None,
         });
         if !taken_on {
             self.after_failure(step);
@@ -226,49 +257,72 @@ impl Turn<'_> {
         self.emit(Event::StepSettled {
             step: self.name(step),
             status: StepStatus::Skipped,
-            attempts: self.state.steps[step].attempts,
+            attempts: self.attempts_of(step),
             output: None,
             error: None,
             reason: Some(reason),
             usage: None,
             taken_on: false,
+            reused_from: None,
         });
         self.after_settled(step);
     }
 
-    pub(super) fn settle_cancelled(&mut self, step: StepIndex, reason: SkipReason, usage: Option<Usage>) {
-        let mut message = format!("Step `{}` was stopped: {}.", self.name(step), stop_words(reason));
-        if self.effect(step) == Effect::Unsafe {
+    pub(super) fn settle_cancelled(&mut self, place: Place, reason: SkipReason, usage: Option<Usage>) {
+        let mut message = format!("{} was stopped: {}.", capitalised(&self.called(place)), stop_words(reason));
+        if self.effect(place) == Effect::Unsafe && self.state.unit(place).attempts > 0 {
             message.push_str(" Its call may have taken effect all the same.");
         }
+        let error = Failure::new(FailureKind::Cancelled, "cancelled", message);
+        if place.item.is_some() {
+            self.settle_item(place, StepStatus::Cancelled, None, Some(error), Some(reason), usage);
+            return;
+        }
         self.emit(Event::StepSettled {
-            step: self.name(step),
+            step: self.name(place.step),
             status: StepStatus::Cancelled,
-            attempts: self.state.steps[step].attempts,
+            attempts: self.attempts_of(place.step),
             output: None,
-            error: Some(Failure::new(FailureKind::Cancelled, "cancelled", message)),
+            error: Some(error),
             reason: Some(reason),
             usage,
             taken_on: false,
+            reused_from: None,
         });
-        self.after_settled(step);
+        self.after_settled(place.step);
     }
 
     /// Ends a running attempt at once because a limit of time has passed.
-    pub(super) fn time_out_attempt(&mut self, step: StepIndex, failure: Failure, retry: bool) {
-        let attempt = self.state.steps[step].attempts;
-        self.command(Command::CancelAttempt { step, attempt, grace: false });
+    pub(super) fn time_out_attempt(&mut self, place: Place, failure: Failure, retry: bool) {
+        let attempt = self.state.unit(place).attempts;
+        self.command(Command::CancelAttempt { place, attempt, grace: false });
         if retry {
-            self.attempt_failed(step, failure, None, StepStatus::TimedOut);
-        } else if self.effect(step) == Effect::Unsafe && outcome_is_unknown(&failure) && !self.is_closing() {
-            self.outcome_unknown(step, failure, None, StepStatus::TimedOut);
+            self.attempt_failed(place, failure, None, StepStatus::TimedOut);
+        } else if self.effect(place) == Effect::Unsafe
+            && outcome_is_unknown(&failure)
+            && !self.is_closing(place.step)
+            && self.plan(place.step).on_unknown == OnUnknown::Attention
+        {
+            self.park(place, failure, None);
+        } else if place.item.is_some() {
+            self.settle_item(place, StepStatus::TimedOut, None, Some(failure), None, None);
         } else {
-            self.fail_step(step, failure, None, StepStatus::TimedOut);
+            self.fail_step(place.step, failure, None, StepStatus::TimedOut);
         }
     }
 
-    fn effect(&self, step: StepIndex) -> Effect {
-        self.graph.effect(step, self.state.steps[step].config.as_ref())
+    pub(super) fn effect(&self, place: Place) -> Effect {
+        let unit = self.state.unit(place);
+        self.graph.effect(place.step, unit.entry, unit.config.as_ref())
+    }
+
+    /// Attempts of the step and all its items.
+    pub(super) fn attempts_of(&self, step: StepIndex) -> u32 {
+        let state = &self.state.steps[step];
+        match &state.items {
+            None => state.unit.attempts,
+            Some(items) => items.units.iter().fold(0, |sum, unit| sum.saturating_add(unit.attempts)),
+        }
     }
 }
 
@@ -277,11 +331,21 @@ const fn status_of(failure: &Failure) -> StepStatus {
     if matches!(failure.kind, FailureKind::Timeout) { StepStatus::TimedOut } else { StepStatus::Failed }
 }
 
+const fn class_of(failure: &Failure) -> FailureClass {
+    match failure.kind {
+        FailureKind::ContentPolicy => FailureClass::ContentPolicy,
+        FailureKind::ContextWindow => FailureClass::ContextWindow,
+        FailureKind::RateLimited => FailureClass::RateLimited,
+        _ => FailureClass::Other,
+    }
+}
+
 /// Why a step was stopped, as the end of a sentence.
 fn stop_words(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::GroupJoined => "its group was decided without it",
         SkipReason::FailFast => "another step failed and the flow says `fail_fast`",
+        SkipReason::ItemFailed => "another item failed and the step says `on_item_error: fail`",
         _ => "the run was cancelled",
     }
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
-use domain::{Failure, RunId};
+use domain::{Failure, NanoUsd, RunId, StepStatus};
 use language::plan::{GroupIndex, StepIndex};
 use serde_json::Value;
 
-use crate::event::{Entry, SecretUse, Stored};
+use super::unit::Place;
+use crate::event::{Entry, Outside, SecretUse, Stored};
 
 /// A signal with the time it came at and a number in `0.0..1.0` for whatever needs chance.
 #[derive(Debug, Clone)]
@@ -21,14 +22,29 @@ pub struct Input {
 pub enum Signal {
     /// The run begins, or goes on after its journal was read.
     Started,
+    /// A run that had ended is to go on in its next epoch.
+    Restarted {
+        by: String,
+    },
+    /// In a replay, before the run begins: what is taken over from another run.
+    Reused(Vec<Reused>),
     VarsRendered(Result<Value, Failure>),
     ConditionRendered {
         step: StepIndex,
         result: Result<bool, Failure>,
     },
-    ConfigRendered {
+    /// The list of a `for_each` step.
+    ListRendered {
         step: StepIndex,
+        result: Result<Listed, Failure>,
+    },
+    ConfigRendered {
+        place: Place,
         result: Result<Configured, Failure>,
+    },
+    CacheAnswered {
+        place: Place,
+        hit: Option<Stored>,
     },
     /// The value of `on_error: {value: ...}`.
     FallbackRendered {
@@ -36,12 +52,22 @@ pub enum Signal {
         result: Result<Stored, Failure>,
     },
     AttemptEnded {
-        step: StepIndex,
+        place: Place,
         attempt: u32,
         result: AttemptResult,
     },
-    ChildStarted {
+    /// Whether an iteration was the last.
+    UntilRendered {
+        place: Place,
+        result: Result<bool, Failure>,
+    },
+    /// The outputs of all items, put together.
+    ItemsGathered {
         step: StepIndex,
+        result: Result<Stored, Failure>,
+    },
+    ChildStarted {
+        place: Place,
         attempt: u32,
         run_id: RunId,
     },
@@ -49,7 +75,22 @@ pub enum Signal {
     CancelRequested {
         by: String,
     },
+    /// A delivery from the run's inbox.
+    Outside {
+        delivery: String,
+        by: String,
+        what: Outside,
+    },
     OutputsRendered(Result<Stored, Failure>),
+}
+
+/// A settled step of another run, whose outcome stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reused {
+    pub step: String,
+    pub status: StepStatus,
+    pub output: Option<Stored>,
+    pub from: RunId,
 }
 
 /// How an attempt ended.
@@ -74,19 +115,38 @@ pub struct Configured {
     pub secrets: Vec<SecretUse>,
 }
 
+/// A rendered list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    pub count: u32,
+    pub items: Stored,
+}
+
+/// An output that was made before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheHit {
+    pub output: Value,
+    /// What it cost then, which is saved now.
+    pub saved: Option<NanoUsd>,
+}
+
 /// What is waited for by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The flow's `timeout`.
     Run,
+    /// The allowance of the handlers.
+    Handlers,
     /// A group's `timeout`.
     Group(GroupIndex),
     /// A step's `total_timeout`.
     Total(StepIndex),
     /// One attempt's `timeout`.
-    Attempt(StepIndex, u32),
-    /// The next attempt of a step.
-    Retry(StepIndex),
+    Attempt(Place, u32),
+    /// The next attempt or iteration.
+    Retry(Place),
+    /// The end of a wait.
+    Wake(Place),
 }
 
 /// What is to be done. Commands are carried out in order; nothing else may be done.
@@ -96,15 +156,28 @@ pub enum Command {
     RenderCondition {
         step: StepIndex,
     },
-    RenderConfig {
+    RenderList {
         step: StepIndex,
+    },
+    /// For the unit's present entry.
+    RenderConfig {
+        place: Place,
+    },
+    LookUp {
+        place: Place,
     },
     RenderFallback {
         step: StepIndex,
     },
     StartAttempt {
-        step: StepIndex,
+        place: Place,
         attempt: u32,
+    },
+    RenderUntil {
+        place: Place,
+    },
+    GatherItems {
+        step: StepIndex,
     },
     StartTimer {
         timer: Timer,
@@ -112,7 +185,7 @@ pub enum Command {
     },
     /// Stop an attempt: with grace its end is still waited for, without it is over already.
     CancelAttempt {
-        step: StepIndex,
+        place: Place,
         attempt: u32,
         grace: bool,
     },

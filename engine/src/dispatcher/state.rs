@@ -3,17 +3,18 @@
 //! Invariant: `apply` alone changes what is journaled, and it is total over histories that fit the plan; the fields
 //! marked `skip` are rebuilt after a replay by [`crate::dispatcher::Signal::Started`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use domain::wire::{Usage, UsageTotals};
-use domain::{Failure, NanoUsd, RunId, RunStatus, StepStatus};
-use language::plan::{GroupIndex, StepIndex};
+use domain::{Failure, NanoUsd, RunStatus, StepStatus};
+use language::plan::{GroupIndex, Phase, StepIndex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::graph::{Graph, Node};
-use crate::event::{Entry, Event, SecretUse, SkipReason, Stored};
+use super::unit::{Items, Place, Unit};
+use crate::event::{Entry, Event, HandlerError, Outside, Resolution, Stored};
 
 /// A history that cannot be this plan's.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -22,11 +23,13 @@ pub enum Misfit {
     Position { expected: u64, found: u64 },
     #[error("there is no step named {0}")]
     UnknownStep(String),
+    #[error("step {step} has no item {item}")]
+    UnknownItem { step: String, item: u32 },
     #[error("step {0} settles twice")]
     SettledTwice(String),
     #[error("entry {0} comes after the end of the run")]
     AfterTheEnd(u64),
-    #[error("epoch {0} cannot be replayed by this version")]
+    #[error("epoch {0} cannot follow here")]
     Epoch(u32),
 }
 
@@ -41,12 +44,21 @@ pub struct State {
     pub groups: Vec<GroupState>,
     /// Who asked for the run's end.
     pub cancelled_by: Option<String>,
+    /// What the steps came to, once the handlers have their turn.
+    pub handling: Option<Handling>,
     pub end: Option<RunEnd>,
     /// Units of all attempts.
     pub usage: UsageTotals,
     /// `None` once something was used that has no known price.
     pub cost: Option<NanoUsd>,
+    /// Signals that no step waited for yet, by name, oldest first.
+    pub(super) mailbox: BTreeMap<String, VecDeque<Letter>>,
+    /// Deliveries that were taken in.
+    pub(super) heard: BTreeSet<String>,
+    /// Steps of the main phase that are not settled.
     pub(super) unsettled: usize,
+    /// Settled steps in the order of their settling.
+    pub(super) settled_order: Vec<StepIndex>,
     /// Nodes that failed of themselves, first one first.
     pub(super) failures: Vec<Node>,
     /// Failures that somebody took on.
@@ -58,6 +70,39 @@ pub struct State {
     pub(super) timed_out: bool,
     #[serde(skip)]
     pub(super) outputs_asked: bool,
+    /// Taken over from another run once this one begins.
+    #[serde(skip)]
+    pub(super) to_reuse: Vec<super::signal::Reused>,
+}
+
+/// A signal's payload, kept until somebody waits for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Letter {
+    pub(super) payload: Value,
+    pub(super) by: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Handling {
+    pub status: RunStatus,
+    pub outputs: Option<Stored>,
+    pub error: Option<Failure>,
+    pub failed_step: Option<String>,
+    pub since: DateTime<Utc>,
+    /// The phase whose steps have their turn.
+    #[serde(skip)]
+    pub(super) turn: HandlerTurn,
+    #[serde(skip)]
+    pub(super) out_of_time: bool,
+}
+
+/// Handlers go through these in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum HandlerTurn {
+    #[default]
+    Compensations,
+    OnError,
+    Finally,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,28 +111,18 @@ pub struct RunEnd {
     pub outputs: Option<Stored>,
     pub error: Option<Failure>,
     pub failed_step: Option<String>,
+    pub handler_errors: Vec<HandlerError>,
     pub at: DateTime<Utc>,
 }
 
+/// A step: its own unit, its items where it has some, and what reached it from those before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepState {
-    pub status: StepStatus,
-    pub attempts: u32,
+    pub unit: Unit,
+    /// There once the list of a `for_each` step is known.
+    pub items: Option<Items>,
     pub condition: Option<bool>,
-    pub config: Option<Value>,
-    pub secrets: Vec<SecretUse>,
-    pub output: Option<Stored>,
-    pub error: Option<Failure>,
-    pub reason: Option<SkipReason>,
     pub taken_on: bool,
-    pub retry_at: Option<DateTime<Utc>>,
-    pub started_at: Option<DateTime<Utc>>,
-    /// When the attempt under way began.
-    pub attempt_at: Option<DateTime<Utc>>,
-    pub ended_at: Option<DateTime<Utc>>,
-    pub cost: Option<NanoUsd>,
-    /// Child runs of the last attempt.
-    pub children: Vec<RunId>,
     /// Needs that are not settled.
     pub(super) waiting: usize,
     /// Failures that reached this step.
@@ -96,14 +131,6 @@ pub struct StepState {
     pub(super) absolved: BTreeSet<Node>,
     /// Failures that this step hands to its followers.
     pub(super) carries: BTreeSet<Node>,
-    #[serde(skip)]
-    pub(super) asked: bool,
-    /// Why the running attempt was told to stop.
-    #[serde(skip)]
-    pub(super) stop: Option<SkipReason>,
-    /// The failure that an `on_error` value is being rendered for.
-    #[serde(skip)]
-    pub(super) falling_back: Option<(Failure, Option<Usage>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,15 +167,20 @@ impl State {
             steps,
             groups,
             cancelled_by: None,
+            handling: None,
             end: None,
             usage: UsageTotals::default(),
             cost: Some(NanoUsd::ZERO),
-            unsettled: plan.steps.len(),
+            mailbox: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            unsettled: graph.main_steps(),
+            settled_order: Vec::new(),
             failures: Vec::new(),
             taken: BTreeSet::new(),
             ready: VecDeque::new(),
             timed_out: false,
             outputs_asked: false,
+            to_reuse: Vec::new(),
         }
     }
 
@@ -166,77 +198,185 @@ impl State {
         if entry.position != self.position + 1 {
             return Err(Misfit::Position { expected: self.position + 1, found: entry.position });
         }
-        if self.end.is_some() {
+        if self.end.is_some() && !matches!(entry.event, Event::RunRestarted { .. }) {
             return Err(Misfit::AfterTheEnd(entry.position));
         }
-        let step = match entry.event.step() {
-            Some(name) => graph.step_named(name).ok_or_else(|| Misfit::UnknownStep(name.to_owned()))?,
-            None => usize::MAX,
-        };
-        self.position = entry.position;
-        match &entry.event {
-            Event::RunStarted { epoch, vars } => self.begin(*epoch, vars, entry.at)?,
-            Event::ConditionSettled { holds, .. } => {
-                self.steps[step].condition = Some(*holds);
-                self.steps[step].status = StepStatus::Ready;
-                self.steps[step].asked = false;
-            }
-            Event::StepConfigured { config, secrets, .. } => {
-                let state = &mut self.steps[step];
-                state.config = Some(config.clone());
-                state.secrets.clone_from(secrets);
-                state.status = StepStatus::Ready;
-                state.asked = false;
-            }
-            Event::AttemptStarted { attempt, .. } => self.attempt_started(graph, step, *attempt, entry.at),
-            Event::ChildStarted { run_id, .. } => self.steps[step].children.push(*run_id),
-            Event::AttemptFailed { failure, usage, retry_at, .. } => {
-                self.leave_running(graph, step);
-                self.spend(step, usage.as_ref());
-                let state = &mut self.steps[step];
-                state.status = StepStatus::RetryWait;
-                state.error = Some(failure.clone());
-                state.retry_at = Some(*retry_at);
-            }
-            Event::StepSettled { status, attempts, output, error, reason, usage, taken_on, .. } => {
-                if self.steps[step].status.is_settled() {
-                    return Err(Misfit::SettledTwice(graph.name(step).to_owned()));
+        let at = entry.at;
+        match entry.event.step() {
+            None => self.apply_to_run(graph, &entry.event, at)?,
+            Some(name) => {
+                let step = graph.step_named(name).ok_or_else(|| Misfit::UnknownStep(name.to_owned()))?;
+                let place = Place { step, item: entry.event.item() };
+                if self.find(place).is_none() {
+                    return Err(Misfit::UnknownItem { step: name.to_owned(), item: place.item.unwrap_or_default() });
                 }
-                self.leave_running(graph, step);
-                self.spend(step, usage.as_ref());
-                let state = &mut self.steps[step];
-                state.status = *status;
-                state.attempts = *attempts;
-                state.output.clone_from(output);
-                state.error.clone_from(error);
-                state.reason = *reason;
-                state.taken_on = *taken_on;
-                state.ended_at = Some(entry.at);
-                state.asked = false;
-                state.stop = None;
-                state.falling_back = None;
-                self.settled(graph, step, entry.at);
+                self.apply_to_step(graph, place, &entry.event, at)?;
             }
-            Event::StepNeedsAttention { failure, .. } => {
-                self.leave_running(graph, step);
-                self.steps[step].status = StepStatus::NeedsAttention;
-                self.steps[step].error = Some(failure.clone());
+        }
+        self.position = entry.position;
+        Ok(())
+    }
+
+    fn apply_to_run(&mut self, graph: &Graph, event: &Event, at: DateTime<Utc>) -> Result<(), Misfit> {
+        match event {
+            Event::RunStarted { epoch, vars } => self.begin(*epoch, vars, at)?,
+            Event::RunRestarted { epoch, .. } => self.restart(graph, *epoch, at)?,
+            Event::OutsideReceived { delivery, by, what } => {
+                self.heard.insert(delivery.clone());
+                match what {
+                    Outside::Signal { name, payload } => {
+                        let letter = Letter { payload: payload.clone(), by: by.clone() };
+                        self.mailbox.entry(name.clone()).or_default().push_back(letter);
+                    }
+                    Outside::Resolve { step, item, resolution: Resolution::Retry } => {
+                        if let Some(step) = graph.step_named(step) {
+                            self.begin_again(Place { step, item: *item });
+                        }
+                    }
+                    _ => {}
+                }
             }
             Event::CancelRequested { by } => self.cancelled_by = Some(by.clone()),
-            Event::RunSettled { status, outputs, error, failed_step } => {
+            Event::HandlersStarted { status, outputs, error, failed_step } => {
+                self.outputs_asked = false;
+                self.handling = Some(Handling {
+                    status: *status,
+                    outputs: outputs.clone(),
+                    error: error.clone(),
+                    failed_step: failed_step.clone(),
+                    since: at,
+                    turn: HandlerTurn::default(),
+                    out_of_time: false,
+                });
+            }
+            Event::RunSettled { status, outputs, error, failed_step, handler_errors } => {
                 self.end = Some(RunEnd {
                     status: *status,
                     outputs: outputs.clone(),
                     error: error.clone(),
                     failed_step: failed_step.clone(),
-                    at: entry.at,
+                    handler_errors: handler_errors.clone(),
+                    at,
                 });
             }
+            _ => {}
         }
         Ok(())
     }
 
-    /// How many steps are not settled.
+    fn apply_to_step(&mut self, graph: &Graph, place: Place, event: &Event, at: DateTime<Utc>) -> Result<(), Misfit> {
+        let step = place.step;
+        match event {
+            Event::ConditionSettled { holds, .. } => {
+                self.steps[step].condition = Some(*holds);
+                self.steps[step].unit.status = StepStatus::Ready;
+                self.steps[step].unit.asked = false;
+            }
+            Event::ItemsListed { count, items, .. } => self.items_listed(graph, step, *count, items, at),
+            Event::StepConfigured { config, secrets, .. } => {
+                let unit = self.unit_mut(place);
+                unit.config = Some(config.clone());
+                unit.secrets.clone_from(secrets);
+                unit.status = StepStatus::Ready;
+                unit.asked = false;
+            }
+            Event::AttemptStarted { attempt, .. } => {
+                self.enter_running(graph, place, at);
+                self.unit_mut(place).attempt_started(*attempt, at);
+            }
+            Event::ChildStarted { run_id, .. } => self.unit_mut(place).children.push(*run_id),
+            Event::AttemptFailed { failure, usage, retry_at, .. } => {
+                self.leave_running(graph, place);
+                self.spend(place, usage.as_ref());
+                let unit = self.unit_mut(place);
+                unit.status = StepStatus::RetryWait;
+                unit.error = Some(failure.clone());
+                unit.retry_at = Some(*retry_at);
+            }
+            Event::FallbackStarted { entry, failure, usage, .. } => {
+                self.leave_running(graph, place);
+                self.spend(place, usage.as_ref());
+                self.unit_mut(place).fall_back(*entry, failure);
+            }
+            Event::IterationEnded { output, usage, .. } => {
+                self.leave_running(graph, place);
+                self.spend(place, usage.as_ref());
+                let unit = self.unit_mut(place);
+                unit.status = StepStatus::Ready;
+                unit.output = Some(output.clone());
+                unit.until_due = true;
+            }
+            Event::IterationDue { iteration, at, .. } => self.unit_mut(place).next_iteration(*iteration, *at),
+            Event::StepWaiting { waiting, .. } => {
+                let unit = self.unit_mut(place);
+                unit.status = StepStatus::Waiting;
+                unit.waiting = Some(waiting.clone());
+                unit.started_at.get_or_insert(at);
+                unit.asked = false;
+            }
+            Event::StepNeedsAttention { failure, usage, .. } => {
+                self.leave_running(graph, place);
+                self.spend(place, usage.as_ref());
+                let unit = self.unit_mut(place);
+                unit.status = StepStatus::NeedsAttention;
+                unit.error = Some(failure.clone());
+                unit.asked = false;
+            }
+            Event::ItemSettled { .. } => self.item_settled(graph, place, event, at)?,
+            Event::StepSettled { .. } => self.step_settled(graph, place, event, at)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn item_settled(&mut self, graph: &Graph, place: Place, event: &Event, at: DateTime<Utc>) -> Result<(), Misfit> {
+        let Event::ItemSettled { status, attempts, output, error, reason, usage, .. } = event else { return Ok(()) };
+        if self.unit(place).status.is_settled() {
+            return Err(Misfit::SettledTwice(graph.name(place.step).to_owned()));
+        }
+        self.leave_running(graph, place);
+        self.spend(place, usage.as_ref());
+        let unit = self.unit_mut(place);
+        unit.status = *status;
+        unit.attempts = *attempts;
+        unit.output.clone_from(output);
+        unit.error.clone_from(error);
+        unit.reason = *reason;
+        unit.ended_at = Some(at);
+        unit.asked = false;
+        unit.stop = None;
+        if let (Some(items), Some(item)) = (&mut self.steps[place.step].items, place.item) {
+            items.item_settled(item as usize);
+        }
+        Ok(())
+    }
+
+    fn step_settled(&mut self, graph: &Graph, place: Place, event: &Event, at: DateTime<Utc>) -> Result<(), Misfit> {
+        let Event::StepSettled { status, attempts, output, error, reason, usage, taken_on, .. } = event else {
+            return Ok(());
+        };
+        if self.unit(place).status.is_settled() {
+            return Err(Misfit::SettledTwice(graph.name(place.step).to_owned()));
+        }
+        self.leave_running(graph, place);
+        self.spend(place, usage.as_ref());
+        let state = &mut self.steps[place.step];
+        state.taken_on = *taken_on;
+        let unit = &mut state.unit;
+        unit.status = *status;
+        unit.attempts = *attempts;
+        unit.output.clone_from(output);
+        unit.error.clone_from(error);
+        unit.reason = *reason;
+        unit.ended_at = Some(at);
+        unit.asked = false;
+        unit.stop = None;
+        unit.falling_back = None;
+        self.settled(graph, place.step, at);
+        Ok(())
+    }
+
+    /// How many steps are not settled, handlers left out.
     #[must_use]
     pub fn unsettled(&self) -> usize {
         self.unsettled
@@ -245,7 +385,32 @@ impl State {
     /// Whether a person has to decide about some step.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
-        self.steps.iter().any(|step| step.status == StepStatus::NeedsAttention)
+        let parked = |unit: &Unit| unit.status == StepStatus::NeedsAttention;
+        self.steps.iter().any(|step| parked(&step.unit) || step.items.iter().flat_map(|items| &items.units).any(parked))
+    }
+
+    #[must_use]
+    pub fn find(&self, place: Place) -> Option<&Unit> {
+        let step = self.steps.get(place.step)?;
+        match place.item {
+            None => Some(&step.unit),
+            Some(item) => step.items.as_ref()?.units.get(item as usize),
+        }
+    }
+
+    /// The unit at a place of this run.
+    #[must_use]
+    pub fn unit(&self, place: Place) -> &Unit {
+        self.find(place).unwrap_or(&self.steps[place.step].unit)
+    }
+
+    /// The places are checked where they come in ([`State::apply`], [`State::find`]).
+    pub(super) fn unit_mut(&mut self, place: Place) -> &mut Unit {
+        let step = &mut self.steps[place.step];
+        match (place.item, &mut step.items) {
+            (Some(item), Some(items)) if (item as usize) < items.units.len() => &mut items.units[item as usize],
+            _ => &mut step.unit,
+        }
     }
 
     fn begin(&mut self, epoch: u32, vars: &Value, at: DateTime<Utc>) -> Result<(), Misfit> {
@@ -255,34 +420,68 @@ impl State {
         self.epoch = epoch;
         self.vars = Some(vars.clone());
         self.started_at = Some(at);
-        self.ready = (0..self.steps.len()).filter(|step| self.steps[*step].waiting == 0).collect();
         Ok(())
     }
 
-    fn attempt_started(&mut self, graph: &Graph, step: StepIndex, attempt: u32, at: DateTime<Utc>) {
+    /// The main steps that wait for nothing.
+    pub(super) fn unhindered(&self, graph: &Graph) -> Vec<StepIndex> {
+        let main = |step: &StepIndex| graph.plan().steps[*step].phase == Phase::Main;
+        let free = |step: &StepIndex| self.steps[*step].waiting == 0 && !self.steps[*step].unit.status.is_settled();
+        (0..self.steps.len()).filter(main).filter(free).collect()
+    }
+
+    fn items_listed(&mut self, graph: &Graph, step: StepIndex, count: u32, items: &Stored, at: DateTime<Utc>) {
+        self.enter_running(graph, Place::of(step), at);
         let state = &mut self.steps[step];
-        state.status = StepStatus::Running;
-        state.attempts = attempt;
-        state.retry_at = None;
-        state.attempt_at = Some(at);
-        state.started_at.get_or_insert(at);
-        state.children.clear();
-        state.asked = false;
-        if let Some(group) = graph.plan().steps[step].group {
-            self.groups[group].running += 1;
-            self.groups[group].started_at.get_or_insert(at);
+        state.unit.status = StepStatus::Running;
+        state.unit.started_at.get_or_insert(at);
+        state.unit.asked = false;
+        state.items = Some(Items::new(items.clone(), count));
+    }
+
+    /// A person wants a parked unit to be tried again. A step's items go on where they are not done.
+    fn begin_again(&mut self, place: Place) {
+        if self.find(place).is_none_or(|unit| unit.status != StepStatus::NeedsAttention) {
+            return;
+        }
+        let unit = self.unit_mut(place);
+        unit.status = StepStatus::Ready;
+        unit.asked = false;
+        if let (None, Some(items)) = (place.item, &mut self.steps[place.step].items) {
+            items.open_again();
         }
     }
 
-    fn leave_running(&mut self, graph: &Graph, step: StepIndex) {
-        if self.steps[step].status == StepStatus::Running
-            && let Some(group) = graph.plan().steps[step].group
-        {
-            self.groups[group].running -= 1;
+    fn enter_running(&mut self, graph: &Graph, place: Place, at: DateTime<Utc>) {
+        if self.unit(place).status == StepStatus::Running {
+            return;
+        }
+        match (place.item, &mut self.steps[place.step].items) {
+            (Some(_), Some(items)) => items.running += 1,
+            _ => {
+                if let Some(group) = self.group(graph, place.step) {
+                    self.groups[group].running += 1;
+                    self.groups[group].started_at.get_or_insert(at);
+                }
+            }
         }
     }
 
-    fn spend(&mut self, step: StepIndex, usage: Option<&Usage>) {
+    fn leave_running(&mut self, graph: &Graph, place: Place) {
+        if self.unit(place).status != StepStatus::Running {
+            return;
+        }
+        match (place.item, &mut self.steps[place.step].items) {
+            (Some(_), Some(items)) => items.running -= 1,
+            _ => {
+                if let Some(group) = self.group(graph, place.step) {
+                    self.groups[group].running -= 1;
+                }
+            }
+        }
+    }
+
+    fn spend(&mut self, place: Place, usage: Option<&Usage>) {
         let Some(usage) = usage else { return };
         for (kind, units) in &usage.units {
             let total = self.usage.units.entry(kind.clone()).or_default();
@@ -295,7 +494,11 @@ impl State {
         };
         let add = |sum: Option<NanoUsd>| Some(sum?.plus(cost?));
         self.cost = add(self.cost);
-        self.steps[step].cost = add(self.steps[step].cost);
+        self.steps[place.step].unit.cost = add(self.steps[place.step].unit.cost);
+        if place.item.is_some() {
+            let unit = self.unit_mut(place);
+            unit.cost = add(unit.cost);
+        }
     }
 
     pub(super) fn group(&self, graph: &Graph, step: StepIndex) -> Option<GroupIndex> {
@@ -304,42 +507,22 @@ impl State {
 }
 
 impl StepState {
-    fn new(waiting: usize) -> Self {
+    pub(super) fn new(waiting: usize) -> Self {
         Self {
-            status: StepStatus::Pending,
-            attempts: 0,
+            unit: Unit::default(),
+            items: None,
             condition: None,
-            config: None,
-            secrets: Vec::new(),
-            output: None,
-            error: None,
-            reason: None,
             taken_on: false,
-            retry_at: None,
-            started_at: None,
-            attempt_at: None,
-            ended_at: None,
-            cost: Some(NanoUsd::ZERO),
-            children: Vec::new(),
             waiting,
             sees: BTreeSet::new(),
             absolved: BTreeSet::new(),
             carries: BTreeSet::new(),
-            asked: false,
-            stop: None,
-            falling_back: None,
         }
-    }
-
-    /// The record's `success`: a boolean once settled.
-    #[must_use]
-    pub fn success(&self) -> Option<bool> {
-        self.status.is_settled().then(|| self.status.is_success())
     }
 }
 
 impl GroupState {
-    fn new(members: usize) -> Self {
+    pub(super) fn new(members: usize) -> Self {
         Self {
             status: None,
             started_at: None,

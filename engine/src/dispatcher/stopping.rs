@@ -3,11 +3,12 @@
 //! Invariant: stopping is idempotent, so that a resumed run may enforce everything again.
 
 use domain::{Failure, FailureKind, StepStatus};
-use language::plan::{GroupIndex, StepIndex};
+use language::plan::{GroupIndex, Phase, StepIndex};
 
 use super::signal::{Command, Timer};
 use super::travel::needed;
 use super::turn::{Turn, later};
+use super::unit::Place;
 use crate::event::{Event, SkipReason};
 
 impl Turn<'_> {
@@ -30,8 +31,9 @@ impl Turn<'_> {
         }
         if self.graph.plan().fail_fast {
             let spared = self.graph.descendants(step);
+            let phase = self.plan(step).phase;
             for (other, spared) in spared.into_iter().enumerate() {
-                if !spared {
+                if !spared && self.plan(other).phase == phase {
                     self.stop_step(other, SkipReason::FailFast);
                 }
             }
@@ -53,31 +55,48 @@ impl Turn<'_> {
         let Some(limit) = self.graph.plan().groups[group].max_parallel else { return };
         while self.state.groups[group].running < limit.max(1) as usize {
             let Some(next) = self.state.groups[group].queue.pop_front() else { return };
-            if self.state.steps[next].status == StepStatus::Queued {
-                self.start_or_queue(next);
+            if self.state.steps[next].unit.status == StepStatus::Queued {
+                self.start_or_queue(Place::of(next));
             }
         }
     }
 
     pub(super) fn stop_step(&mut self, step: StepIndex, reason: SkipReason) {
-        let state = &mut self.state.steps[step];
-        match state.status {
+        if self.state.steps[step].unit.status.is_settled() {
+            return;
+        }
+        if self.state.steps[step].items.is_none() {
+            self.stop_unit(Place::of(step), reason);
+            return;
+        }
+        self.state.steps[step].unit.stop.get_or_insert(reason);
+        self.state.steps[step].unit.falling_back = None;
+        self.state.steps[step].unit.asked = false;
+        self.close_items(step, reason);
+        self.pump_items(step);
+    }
+
+    pub(super) fn stop_unit(&mut self, place: Place, reason: SkipReason) {
+        let unit = self.state.unit_mut(place);
+        match unit.status {
             status if status.is_settled() => {}
-            StepStatus::Running if state.falling_back.is_none() => {
-                if state.stop.replace(reason).is_none() {
-                    let attempt = state.attempts;
-                    self.command(Command::CancelAttempt { step, attempt, grace: true });
+            StepStatus::Running if unit.falling_back.is_none() => {
+                if unit.stop.replace(reason).is_none() {
+                    let attempt = unit.attempts;
+                    self.command(Command::CancelAttempt { place, attempt, grace: true });
                 }
             }
-            _ if state.attempts > 0 => self.settle_cancelled(step, reason, None),
-            _ => self.settle_skipped(step, reason),
+            // An item that was only being prepared is as if it had never begun.
+            StepStatus::Pending if place.item.is_some() => unit.asked = false,
+            _ if unit.attempts > 0 || place.item.is_some() => self.settle_cancelled(place, reason, None),
+            _ => self.settle_skipped(place.step, reason),
         }
     }
 
     /// What the journal implies but a replay does not know: who was told to stop, which groups are decided.
     pub(super) fn enforce_all(&mut self) {
-        if self.state.cancelled_by.is_some() {
-            self.stop_all(SkipReason::Cancelled);
+        if self.state.cancelled_by.is_some() && self.state.handling.is_none() {
+            self.stop_main(SkipReason::Cancelled);
             return;
         }
         for group in 0..self.state.groups.len() {
@@ -99,7 +118,7 @@ impl Turn<'_> {
 
     fn failed_openly(&self, step: StepIndex) -> bool {
         let state = &self.state.steps[step];
-        state.status.is_failure() && !state.taken_on && state.reason.is_none()
+        state.unit.status.is_failure() && !state.taken_on && state.unit.reason.is_none()
     }
 
     pub(super) fn start_group_timer(&mut self, group: GroupIndex) {
@@ -111,49 +130,75 @@ impl Turn<'_> {
     }
 
     pub(super) fn cancel_requested(&mut self, by: String) {
-        if self.state.cancelled_by.is_some() {
+        // Handlers have begun already: their allowance ends them.
+        if self.state.cancelled_by.is_some() || self.state.handling.is_some() {
             return;
         }
         if self.state.started_at.is_none() {
             self.emit(Event::RunStarted { epoch: 1, vars: serde_json::json!({}) });
         }
         self.emit(Event::CancelRequested { by });
-        self.stop_all(SkipReason::Cancelled);
+        self.stop_main(SkipReason::Cancelled);
     }
 
-    fn stop_all(&mut self, reason: SkipReason) {
+    fn stop_main(&mut self, reason: SkipReason) {
         for step in 0..self.state.steps.len() {
-            self.stop_step(step, reason);
+            if self.plan(step).phase == Phase::Main {
+                self.stop_step(step, reason);
+            }
         }
     }
 
     pub(super) fn timer_fired(&mut self, timer: Timer) {
         match timer {
             Timer::Run => self.run_timed_out(),
+            Timer::Handlers => self.handlers_timed_out(),
             Timer::Group(group) => self.group_timed_out(group),
             Timer::Total(step) => self.total_timed_out(step),
-            Timer::Attempt(step, attempt) => {
-                let state = &self.state.steps[step];
-                if state.status == StepStatus::Running && state.attempts == attempt && state.falling_back.is_none() {
-                    let failure = self.timeout("attempt_timeout", step, "One attempt", self.plan(step).timeout_ms);
-                    self.time_out_attempt(step, failure, true);
+            Timer::Attempt(place, attempt) => {
+                let Some(unit) = self.state.find(place) else { return };
+                if unit.status == StepStatus::Running && unit.attempts == attempt && unit.falling_back.is_none() {
+                    let limit = self.plan(place.step).timeout_ms;
+                    let failure = self.timeout("attempt_timeout", place.step, "One attempt", limit);
+                    self.time_out_attempt(place, failure, true);
                 }
             }
-            Timer::Retry(step) => {
-                if self.state.steps[step].status == StepStatus::RetryWait {
-                    self.start_or_queue(step);
+            Timer::Retry(place) => {
+                let due = |unit: &super::unit::Unit| {
+                    unit.status == StepStatus::RetryWait && unit.retry_at.is_none_or(|at| at <= self.at)
+                };
+                if self.state.find(place).is_some_and(due) {
+                    self.start_or_queue(place);
                 }
             }
+            Timer::Wake(place) => self.wait_is_over(place),
         }
     }
 
     fn total_timed_out(&mut self, step: StepIndex) {
+        let due = self.state.steps[step].unit.started_at.zip(self.plan(step).total_timeout_ms);
+        if due.is_some_and(|(started, timeout)| later(started, timeout) > self.at) {
+            // Of an earlier epoch.
+            return;
+        }
         let failure = self.timeout("total_timeout", step, "All attempts together", self.plan(step).total_timeout_ms);
-        match self.state.steps[step].status {
-            StepStatus::Running if self.state.steps[step].falling_back.is_none() => {
-                self.time_out_attempt(step, failure, false);
+        self.out_of_time(step, failure);
+    }
+
+    /// Ends a step, whatever it is doing, because a limit of time has passed.
+    fn out_of_time(&mut self, step: StepIndex, failure: Failure) {
+        let unit = &self.state.steps[step].unit;
+        match unit.status {
+            status if status.is_settled() => {}
+            _ if unit.falling_back.is_some() => {}
+            _ if self.state.steps[step].items.is_some() => {
+                self.cut_items(step, &failure, StepStatus::TimedOut);
+                self.fail_step(step, failure, None, StepStatus::TimedOut);
             }
-            StepStatus::RetryWait | StepStatus::Queued => self.fail_step(step, failure, None, StepStatus::TimedOut),
+            StepStatus::Running => self.time_out_attempt(Place::of(step), failure, false),
+            StepStatus::RetryWait | StepStatus::Queued | StepStatus::Waiting => {
+                self.fail_step(step, failure, None, StepStatus::TimedOut);
+            }
             _ => {}
         }
     }
@@ -165,10 +210,10 @@ impl Turn<'_> {
         let plan = &self.graph.plan().groups[group];
         self.state.groups[group].stopped = true;
         for member in &plan.members {
-            match self.state.steps[*member].status {
+            match self.state.steps[*member].unit.status {
                 StepStatus::Running => {
                     let failure = self.timeout("group_timeout", *member, "Its group", plan.timeout_ms);
-                    self.time_out_attempt(*member, failure, false);
+                    self.out_of_time(*member, failure);
                 }
                 _ => self.stop_step(*member, SkipReason::GroupJoined),
             }
@@ -176,23 +221,43 @@ impl Turn<'_> {
     }
 
     pub(super) fn run_timed_out(&mut self) {
+        let due = self.state.started_at.zip(self.graph.plan().timeout_ms);
+        if due.is_none_or(|(started, timeout)| later(started, timeout) > self.at) || self.state.handling.is_some() {
+            return;
+        }
         if std::mem::replace(&mut self.state.timed_out, true) {
             return;
         }
         for step in 0..self.state.steps.len() {
-            let state = &self.state.steps[step];
-            let attempt = state.attempts;
-            match state.status {
-                status if status.is_settled() => {}
-                StepStatus::Running | StepStatus::NeedsAttention | StepStatus::RetryWait => {
-                    if state.status == StepStatus::Running {
-                        self.command(Command::CancelAttempt { step, attempt, grace: false });
-                    }
-                    let failure = self.timeout("run_timeout", step, "The run", self.graph.plan().timeout_ms);
-                    self.fail_step(step, failure, None, StepStatus::TimedOut);
-                }
-                _ => self.settle_skipped(step, SkipReason::Cancelled),
+            if self.plan(step).phase == Phase::Main {
+                let failure = self.timeout("run_timeout", step, "The run", self.graph.plan().timeout_ms);
+                self.cut_step(step, failure, SkipReason::Cancelled);
             }
+        }
+    }
+
+    /// Ends a step at once: nothing of it goes on, nothing of it is waited for.
+    pub(super) fn cut_step(&mut self, step: StepIndex, failure: Failure, reason: SkipReason) {
+        let unit = &self.state.steps[step].unit;
+        let (status, attempt) = (unit.status, unit.attempts);
+        let place = Place::of(step);
+        if status.is_settled() {
+            return;
+        }
+        if self.state.steps[step].items.is_some() {
+            self.cut_items(step, &failure, StepStatus::TimedOut);
+        } else if status == StepStatus::Running {
+            self.command(Command::CancelAttempt { place, attempt, grace: false });
+        }
+        let begun = matches!(
+            status,
+            StepStatus::Running | StepStatus::NeedsAttention | StepStatus::RetryWait | StepStatus::Waiting
+        );
+        if begun {
+            self.state.steps[step].unit.falling_back = None;
+            self.fail_step(step, failure, None, StepStatus::TimedOut);
+        } else {
+            self.settle_skipped(step, reason);
         }
     }
 

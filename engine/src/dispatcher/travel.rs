@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::StepStatus;
-use language::plan::{GroupIndex, Join, OnSkip, RunIf, StepIndex};
+use language::plan::{GroupIndex, Join, OnSkip, Phase, RunIf, StepIndex};
 
 use super::graph::{Graph, Node, carries_skips};
 use super::state::State;
@@ -16,11 +16,14 @@ use crate::event::SkipReason;
 impl State {
     /// A step was settled: works out what it hands on, and counts down its followers and its group.
     pub(super) fn settled(&mut self, graph: &Graph, step: StepIndex, at: DateTime<Utc>) {
-        self.unsettled -= 1;
+        if graph.plan().steps[step].phase == Phase::Main {
+            self.unsettled -= 1;
+        }
+        self.settled_order.push(step);
         self.hand_on(graph, step);
         self.count_down(graph, step);
         let Some(index) = self.group(graph, step) else { return };
-        let status = self.steps[step].status;
+        let status = self.steps[step].unit.status;
         let group = &mut self.groups[index];
         group.unsettled -= 1;
         group.succeeded += usize::from(status.is_success());
@@ -37,7 +40,7 @@ impl State {
         let state = &self.steps[step];
         let sees = state.sees.clone();
         let outstanding = || self.failures.iter().copied().filter(|node| !self.taken.contains(node)).collect();
-        let carries: BTreeSet<Node> = match (state.status, state.reason) {
+        let carries: BTreeSet<Node> = match (state.unit.status, state.unit.reason) {
             (StepStatus::Succeeded | StepStatus::Cached, _) if plan.run_if == RunIf::Always => sees,
             (StepStatus::Succeeded | StepStatus::Cached, _) => {
                 self.taken.extend(&sees);
@@ -106,7 +109,7 @@ impl State {
     fn count_down(&mut self, graph: &Graph, node: Node) {
         for follower in graph.followers(node) {
             self.steps[*follower].waiting -= 1;
-            if self.steps[*follower].waiting == 0 && !self.steps[*follower].status.is_settled() {
+            if self.steps[*follower].waiting == 0 && !self.steps[*follower].unit.status.is_settled() {
                 self.gather(graph, *follower);
                 self.ready.push_back(*follower);
             }
@@ -144,7 +147,7 @@ impl State {
                 plan.watches.iter().any(|watched| {
                     let state = &self.steps[*watched];
                     *watched == *failure
-                        || (state.status == StepStatus::Skipped && state.carries.contains(failure))
+                        || (state.unit.status == StepStatus::Skipped && state.carries.contains(failure))
                         || graph.group_of(*failure).is_some_and(|group| self.group(graph, *watched) == Some(group))
                 })
             })
@@ -153,21 +156,21 @@ impl State {
     pub(super) fn node_succeeded(&self, graph: &Graph, node: Node) -> bool {
         match graph.group_of(node) {
             Some(group) => self.groups[group].status == Some(StepStatus::Succeeded),
-            None => self.steps[node].status.is_success(),
+            None => self.steps[node].unit.status.is_success(),
         }
     }
 
     pub(super) fn node_failed(&self, graph: &Graph, node: Node) -> bool {
         match graph.group_of(node) {
             Some(group) => self.groups[group].status == Some(StepStatus::Failed),
-            None => self.steps[node].status.is_failure(),
+            None => self.steps[node].unit.status.is_failure(),
         }
     }
 
     /// Whether a skip reaches the step: all that carries skips was skipped, and the step's condition does not look at it.
     pub(super) fn skip_arrives(&self, graph: &Graph, step: StepIndex) -> bool {
         let plan = &graph.plan().steps[step];
-        let carriers = || plan.needs.iter().filter(|need| carries_skips(need)).map(|need| graph.node(need.target));
+        let carriers = || graph.reasons(step).filter(|need| carries_skips(need)).map(|need| graph.node(need.target));
         let watched = |node: Node| match graph.group_of(node) {
             Some(group) => graph.plan().groups[group].members.iter().any(|member| plan.watches.contains(member)),
             None => plan.watches.contains(&node),
@@ -189,7 +192,7 @@ impl State {
     fn skip_mode(&self, graph: &Graph, node: Node) -> Option<OnSkip> {
         let mode = |step: StepIndex| graph.plan().steps[step].on_skip;
         match graph.group_of(node) {
-            None => (self.steps[node].status == StepStatus::Skipped).then(|| mode(node)),
+            None => (self.steps[node].unit.status == StepStatus::Skipped).then(|| mode(node)),
             Some(group) => {
                 let members = &graph.plan().groups[group].members;
                 (self.groups[group].status == Some(StepStatus::Skipped)).then(|| {
@@ -202,9 +205,10 @@ impl State {
         }
     }
 
-    /// The first failure that nobody took on.
-    pub(super) fn outstanding(&self) -> Option<Node> {
-        self.failures.iter().copied().find(|node| !self.taken.contains(node))
+    /// The first failure of the main phase that nobody took on.
+    pub(super) fn outstanding(&self, graph: &Graph) -> Option<Node> {
+        let main = |node: &Node| graph.phase(*node) == Phase::Main;
+        self.failures.iter().copied().filter(main).find(|node| !self.taken.contains(node))
     }
 }
 

@@ -4,18 +4,19 @@
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, StepStatus};
-use language::plan::{OnSkip, RunIf, StepIndex, StepPlan};
+use language::plan::{OnSkip, Phase, RunIf, StepIndex, StepPlan};
 use serde_json::Value;
 
 use super::graph::Graph;
-use super::signal::{Command, Configured, Decision, Input, Signal, Timer};
+use super::signal::{Command, Configured, Decision, Input, Reused, Signal, Timer};
 use super::state::State;
+use super::unit::Place;
 use crate::event::{Entry, Event, SkipReason};
 
 /// Takes one signal: changes the state, and says what is to be journaled and done. Signals about what is over already
 /// are ignored.
 pub fn step(state: &mut State, graph: &Graph, input: Input) -> Decision {
-    if state.end.is_some() {
+    if state.end.is_some() && !matches!(input.signal, Signal::Restarted { .. }) {
         return Decision::default();
     }
     let mut turn = Turn { state, graph, at: input.at, jitter: input.jitter, decision: Decision::default() };
@@ -37,23 +38,34 @@ impl<'a> Turn<'a> {
         match signal {
             Signal::Started if self.state.started_at.is_none() => self.command(Command::RenderVars),
             Signal::Started => self.resume(),
+            Signal::Restarted { by } => self.restarted(by),
+            Signal::Reused(reused) => self.reuse(reused),
             Signal::VarsRendered(result) => self.vars_rendered(result),
             Signal::ConditionRendered { step, result } => self.condition_rendered(step, result),
-            Signal::ConfigRendered { step, result } => self.config_rendered(step, result),
+            Signal::ListRendered { step, result } => self.list_rendered(step, result),
+            Signal::ConfigRendered { place, result } => self.config_rendered(place, result),
+            Signal::CacheAnswered { place, hit } => self.cache_answered(place, hit),
             Signal::FallbackRendered { step, result } => self.fallback_rendered(step, result),
-            Signal::AttemptEnded { step, attempt, result } => self.attempt_ended(step, attempt, result),
-            Signal::ChildStarted { step, attempt, run_id } => self.child_started(step, attempt, run_id),
+            Signal::AttemptEnded { place, attempt, result } => self.attempt_ended(place, attempt, result),
+            Signal::UntilRendered { place, result } => self.until_rendered(place, result),
+            Signal::ItemsGathered { step, result } => self.items_gathered(step, result),
+            Signal::ChildStarted { place, attempt, run_id } => self.child_started(place, attempt, run_id),
             Signal::TimerFired(timer) => self.timer_fired(timer),
             Signal::CancelRequested { by } => self.cancel_requested(by),
+            Signal::Outside { delivery, by, what } => self.outside(delivery, by, what),
             Signal::OutputsRendered(result) => self.outputs_rendered(result),
         }
     }
 
     fn pump(&mut self) {
-        while let Some(step) = self.state.ready.pop_front() {
-            self.decide(step);
+        loop {
+            while let Some(step) = self.state.ready.pop_front() {
+                self.decide(step);
+            }
+            if !self.go_on_to_the_end() {
+                break;
+            }
         }
-        self.end_if_done();
     }
 
     pub(super) fn plan(&self, step: StepIndex) -> &'a StepPlan {
@@ -62,6 +74,15 @@ impl<'a> Turn<'a> {
 
     pub(super) fn name(&self, step: StepIndex) -> String {
         self.plan(step).name.clone()
+    }
+
+    /// `step`, or `item 3 of step` as people count.
+    pub(super) fn called(&self, place: Place) -> String {
+        let name = &self.plan(place.step).name;
+        match place.item {
+            None => format!("step `{name}`"),
+            Some(item) => format!("item {} of step `{name}`", item + 1),
+        }
     }
 
     pub(super) fn command(&mut self, command: Command) {
@@ -75,9 +96,13 @@ impl<'a> Turn<'a> {
         self.decision.entries.push(entry);
     }
 
-    /// Whether the run is on its way to its end and starts nothing more.
-    pub(super) fn is_closing(&self) -> bool {
-        self.state.cancelled_by.is_some() || self.state.timed_out
+    /// Whether this step's phase is on its way to its end and starts nothing more.
+    pub(super) fn is_closing(&self, step: StepIndex) -> bool {
+        match (&self.state.handling, self.plan(step).phase) {
+            (Some(handling), phase) if phase != Phase::Main => handling.out_of_time,
+            (Some(_), _) => true,
+            (None, _) => self.state.cancelled_by.is_some() || self.state.timed_out,
+        }
     }
 
     fn vars_rendered(&mut self, result: Result<Value, Failure>) {
@@ -97,10 +122,43 @@ impl<'a> Turn<'a> {
             return;
         }
         self.start_run_timer();
+        let reused = std::mem::take(&mut self.state.to_reuse);
+        self.take_over(reused);
+        self.state.ready = self.state.unhindered(self.graph).into();
+    }
+
+    fn reuse(&mut self, reused: Vec<Reused>) {
+        if self.state.started_at.is_none() {
+            self.state.to_reuse = reused;
+            self.command(Command::RenderVars);
+        }
+    }
+
+    /// A replay takes the outcome of settled steps over: they do not run again, and cost nothing here.
+    fn take_over(&mut self, reused: Vec<Reused>) {
+        for Reused { step, status, output, from } in reused {
+            let Some(index) = self.graph.step_named(&step) else { continue };
+            if self.state.steps[index].unit.status.is_settled() {
+                continue;
+            }
+            self.emit(Event::StepSettled {
+                step,
+                status,
+                attempts: 0,
+                output,
+                error: None,
+                reason: (status == StepStatus::Skipped).then_some(SkipReason::Condition),
+                usage: None,
+                taken_on: false,
+                reused_from: Some(from),
+            });
+        }
     }
 
     pub(super) fn start_run_timer(&mut self) {
-        if let (Some(timeout), Some(started)) = (self.graph.plan().timeout_ms, self.state.started_at) {
+        if let (Some(timeout), Some(started), None) =
+            (self.graph.plan().timeout_ms, self.state.started_at, &self.state.handling)
+        {
             self.command(Command::StartTimer { timer: Timer::Run, at: later(started, timeout) });
         }
     }
@@ -108,27 +166,27 @@ impl<'a> Turn<'a> {
     /// Looks at a step whose needs are settled.
     pub(super) fn decide(&mut self, step: StepIndex) {
         let state = &self.state.steps[step];
-        if state.status.is_settled() || state.asked {
+        if state.unit.status.is_settled() || state.unit.asked {
             return;
         }
-        if self.is_closing() {
+        if self.is_closing(step) {
             self.settle_skipped(step, SkipReason::Cancelled);
             return;
         }
         if state.condition == Some(true) {
-            self.ask_config(step);
+            self.begin(step);
             return;
         }
         if let Some(reason) = self.kept_out(step) {
             self.skip(step, reason);
             return;
         }
-        self.state.steps[step].status = StepStatus::Ready;
+        self.state.steps[step].unit.status = StepStatus::Ready;
         if self.plan(step).condition.is_some() {
-            self.state.steps[step].asked = true;
+            self.state.steps[step].unit.asked = true;
             self.command(Command::RenderCondition { step });
         } else {
-            self.ask_config(step);
+            self.begin(step);
         }
     }
 
@@ -152,13 +210,27 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn ask_config(&mut self, step: StepIndex) {
-        self.state.steps[step].asked = true;
-        self.command(Command::RenderConfig { step });
+    /// The step runs: as one, or item by item.
+    fn begin(&mut self, step: StepIndex) {
+        if self.plan(step).for_each.is_none() {
+            self.ask_config(Place::of(step));
+        } else if self.state.steps[step].items.is_some() {
+            self.pump_items(step);
+        } else {
+            self.state.steps[step].unit.asked = true;
+            self.command(Command::RenderList { step });
+        }
+    }
+
+    pub(super) fn ask_config(&mut self, place: Place) {
+        let unit = self.state.unit_mut(place);
+        unit.status = StepStatus::Ready;
+        unit.asked = true;
+        self.command(Command::RenderConfig { place });
     }
 
     /// Skips a step for a reason of its own; `on_skip: fail` makes that a failure.
-    fn skip(&mut self, step: StepIndex, reason: SkipReason) {
+    pub(super) fn skip(&mut self, step: StepIndex, reason: SkipReason) {
         let fails = self.plan(step).on_skip == OnSkip::Fail && reason != SkipReason::UpstreamFailed;
         if !fails {
             self.settle_skipped(step, reason);
@@ -170,78 +242,59 @@ impl<'a> Turn<'a> {
     }
 
     fn condition_rendered(&mut self, step: StepIndex, result: Result<bool, Failure>) {
-        if !self.answers(step) {
+        if !self.answers(Place::of(step)) {
             return;
         }
         match result {
             Ok(holds) => {
                 self.emit(Event::ConditionSettled { step: self.name(step), holds });
-                if holds { self.ask_config(step) } else { self.skip(step, SkipReason::Condition) }
+                if holds { self.begin(step) } else { self.skip(step, SkipReason::Condition) }
             }
             Err(failure) => self.fail_step(step, failure, None, StepStatus::Failed),
         }
     }
 
-    fn config_rendered(&mut self, step: StepIndex, result: Result<Configured, Failure>) {
-        if !self.answers(step) {
+    fn config_rendered(&mut self, place: Place, result: Result<Configured, Failure>) {
+        if !self.answers(place) {
             return;
         }
         match result {
             Ok(Configured { config, secrets }) => {
-                self.emit(Event::StepConfigured { step: self.name(step), config, secrets });
-                self.start_or_queue(step);
+                let step = self.name(place.step);
+                self.emit(Event::StepConfigured { step, item: place.item, config, secrets });
+                self.configured(place);
             }
-            Err(failure) => self.fail_step(step, failure, None, StepStatus::Failed),
+            Err(failure) => self.unit_failed(place, failure, None, StepStatus::Failed),
         }
     }
 
-    /// Whether an answer about this step is still wanted; takes the question back.
-    pub(super) fn answers(&mut self, step: StepIndex) -> bool {
-        let state = &mut self.state.steps[step];
-        std::mem::take(&mut state.asked) && !state.status.is_settled()
+    /// The config is there: wait, take a stored output, or run.
+    pub(super) fn configured(&mut self, place: Place) {
+        let entry = self.state.unit(place).entry;
+        if let Some(control) = self.graph.control(place.step, entry) {
+            self.begin_waiting(place, control);
+        } else if self.may_look_up(place) {
+            self.state.unit_mut(place).asked = true;
+            self.command(Command::LookUp { place });
+        } else {
+            self.start_or_queue(place);
+        }
     }
 
-    fn child_started(&mut self, step: StepIndex, attempt: u32, run_id: RunId) {
-        let state = &self.state.steps[step];
+    /// Whether an answer about this unit is still wanted; takes the question back.
+    pub(super) fn answers(&mut self, place: Place) -> bool {
+        if self.state.find(place).is_none() {
+            return false;
+        }
+        let unit = self.state.unit_mut(place);
+        std::mem::take(&mut unit.asked) && !unit.status.is_settled()
+    }
+
+    fn child_started(&mut self, place: Place, attempt: u32, run_id: RunId) {
+        let unit = self.state.unit(place);
         // A resumed attempt finds its child again.
-        if state.status == StepStatus::Running && state.attempts == attempt && !state.children.contains(&run_id) {
-            self.emit(Event::ChildStarted { step: self.name(step), attempt, run_id });
-        }
-    }
-
-    /// Picks up where the journal ends.
-    fn resume(&mut self) {
-        let ends_at = self.graph.plan().timeout_ms.zip(self.state.started_at).map(|(ms, started)| later(started, ms));
-        if ends_at.is_some_and(|at| at <= self.at) {
-            self.run_timed_out();
-        }
-        self.start_run_timer();
-        self.enforce_all();
-        // A replay does not know which ready steps were looked at already; whoever is past that has a status that says so.
-        let ready = std::mem::take(&mut self.state.ready);
-        for step in 0..self.state.steps.len() {
-            self.resume_step(step);
-            self.resume_timers(step);
-        }
-        let fresh = |step: &StepIndex| self.state.steps[*step].status == StepStatus::Pending;
-        let ready: Vec<StepIndex> = ready.into_iter().filter(fresh).collect();
-        self.state.ready.extend(ready);
-    }
-
-    fn resume_step(&mut self, step: StepIndex) {
-        let state = &self.state.steps[step];
-        match state.status {
-            StepStatus::Ready if state.config.is_some() => self.start_or_queue(step),
-            StepStatus::Ready => match state.condition {
-                Some(false) => self.skip(step, SkipReason::Condition),
-                Some(true) | None => self.decide(step),
-            },
-            StepStatus::Running => self.resume_attempt(step),
-            StepStatus::RetryWait => {
-                let at = state.retry_at.unwrap_or(self.at);
-                self.command(Command::StartTimer { timer: Timer::Retry(step), at });
-            }
-            _ => {}
+        if unit.status == StepStatus::Running && unit.attempts == attempt && !unit.children.contains(&run_id) {
+            self.emit(Event::ChildStarted { step: self.name(place.step), item: place.item, attempt, run_id });
         }
     }
 }

@@ -9,23 +9,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{Failure, FailureKind, RunId};
+use domain::{Failure, FailureKind, NanoUsd, RunId};
 use futures_util::FutureExt as _;
-use language::plan::{StepIndex, StepPlan};
+use language::CostKind;
+use language::plan::StepPlan;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cache::Keep;
 use super::render::too_large;
 use super::values::store;
 use super::{Driver, Note, until};
-use crate::dispatcher::{AttemptResult, FailedAttempt, SucceededAttempt};
+use crate::dispatcher::{AttemptResult, FailedAttempt, Place, SucceededAttempt};
 use crate::event::{SecretPart, SecretUse, Settled};
 use crate::executor::{Call, Executor, Failed, Progress};
 use crate::limits;
-use crate::ports::{Blobs, ChildRequest, Children, PortError, Secrets};
+use crate::ports::{Blobs, ChildRequest, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
 use crate::template::{fill, mask};
 
 /// How deep an output may nest; what is deeper cannot be read back.
@@ -41,37 +43,43 @@ pub(super) struct Running {
 
 /// A child run was started or found again.
 pub(super) struct ChildNote {
-    pub(super) step: StepIndex,
+    pub(super) place: Place,
     pub(super) attempt: u32,
     pub(super) run_id: RunId,
 }
 
 impl Driver {
-    pub(super) fn start_attempt(&mut self, step: StepIndex, attempt: u32) {
-        let Some(executor) = self.prepared.steps[step].executor.clone() else {
+    pub(super) fn start_attempt(&mut self, place: Place, attempt: u32) {
+        let unit = self.state.unit(place);
+        let executor = self.prepared.entry(place.step, unit.entry).and_then(|entry| entry.executor.clone());
+        let Some(executor) = executor else {
             // Its config could not have been rendered; a journal of another registry ends up here.
             let failure = super::internal("the step's executor is not there any more");
             let result = Ok(Err(FailedAttempt { failure, usage: None }));
-            self.tasks.spawn(async move { Note::Attempt { step, attempt, result } });
+            self.tasks.spawn(async move { Note::Attempt { place, attempt, result } });
             return;
         };
         let cancel = CancellationToken::new();
-        let state = &self.state.steps[step];
+        let children = unit.children.clone();
+        let config = unit.config.clone().unwrap_or(Value::Null);
         let work = Attempt {
+            keep: self.keep(place, &executor, &config),
+            cache: self.surroundings.cache.clone(),
+            money: self.surroundings.money.clone(),
             executor,
-            call: self.call(step, attempt, &cancel),
-            config: state.config.clone().unwrap_or(Value::Null),
-            uses: state.secrets.clone(),
+            call: self.call(place, attempt, &cancel),
+            config,
+            uses: unit.secrets.clone(),
             secrets: self.surroundings.secrets.clone(),
             blobs: self.surroundings.blobs.clone(),
         };
-        let task = self.tasks.spawn(async move { Note::Attempt { step, attempt, result: work.run().await } });
-        self.running.insert(step, Running { attempt, children: state.children.clone(), cancel, task });
+        let task = self.tasks.spawn(async move { Note::Attempt { place, attempt, result: work.run().await } });
+        self.running.insert(place, Running { attempt, children, cancel, task });
     }
 
     /// Asks an attempt to stop; without grace it is gone at once, and its children are told.
-    pub(super) fn cancel_attempt(&mut self, step: StepIndex, attempt: u32, grace: bool) {
-        let Some(running) = self.running.get(&step).filter(|running| running.attempt == attempt) else { return };
+    pub(super) fn cancel_attempt(&mut self, place: Place, attempt: u32, grace: bool) {
+        let Some(running) = self.running.get(&place).filter(|running| running.attempt == attempt) else { return };
         running.cancel.cancel();
         if grace {
             return;
@@ -87,50 +95,70 @@ impl Driver {
             // Whether the child heard it or not, this attempt is over; the child's own limits still hold.
             tokio::spawn(async move { children.cancel(child, "the parent's step was out of time").await });
         }
-        self.running.remove(&step);
+        self.running.remove(&place);
     }
 
-    fn call(&self, step: StepIndex, attempt: u32, cancel: &CancellationToken) -> Call {
-        let plan = &self.prepared.plan().steps[step];
-        let epoch = if self.state.epoch > 1 { format!("/e{}", self.state.epoch) } else { String::new() };
+    fn call(&self, place: Place, attempt: u32, cancel: &CancellationToken) -> Call {
+        let plan = &self.prepared.plan().steps[place.step];
+        let notes =
+            NotedChildren { inner: self.surroundings.children.clone(), place, attempt, notes: self.children.clone() };
         Call {
             tenant: self.run.tenant,
             run: self.run.id,
             step: plan.name.clone(),
+            item: place.item,
             instruction: instruction(plan),
             attempt,
-            key: format!("{}/{}/main{epoch}", self.run.id, plan.name),
-            deadline: self.deadline(step),
+            key: self.key(place),
+            deadline: self.deadline(place),
             cancel: cancel.clone(),
             test: self.run.test,
             default_model: self.run.default_model.clone(),
             first_token_timeout: plan.first_token_timeout_ms.map(Duration::from_millis),
             blobs: self.surroundings.blobs.clone(),
             models: self.surroundings.models.clone(),
-            children: Arc::new(NotedChildren {
-                inner: self.surroundings.children.clone(),
-                step,
-                attempt,
-                notes: self.children.clone(),
-            }),
+            children: Arc::new(notes),
             progress: self.surroundings.watcher.progress(&plan.name, attempt),
         }
     }
 
+    /// The same for all attempts of one entry: run, step, item, iteration, entry, and the epoch after a known failure.
+    fn key(&self, place: Place) -> String {
+        let unit = self.state.unit(place);
+        let mut key =
+            format!("{}/{}", self.run.keys_of.unwrap_or(self.run.id), self.prepared.plan().steps[place.step].name);
+        if let Some(item) = place.item {
+            key.push_str(&format!("/i{item}"));
+        }
+        if self.prepared.plan().steps[place.step].repeat.is_some() {
+            key.push_str(&format!("/n{}", unit.iteration));
+        }
+        match unit.entry {
+            0 => key.push_str("/main"),
+            entry => key.push_str(&format!("/f{entry}")),
+        }
+        if unit.key_epoch > 1 {
+            key.push_str(&format!("/e{}", unit.key_epoch));
+        }
+        key
+    }
+
     /// The nearest of the limits of time around this attempt.
-    fn deadline(&self, step: StepIndex) -> Option<Instant> {
+    fn deadline(&self, place: Place) -> Option<Instant> {
         let plan = self.prepared.plan();
-        let state = &self.state.steps[step];
+        let step = place.step;
         let now = self.now();
         let group = plan.steps[step].group;
-        let limits: [(Option<u64>, Option<DateTime<Utc>>); 4] = [
+        let handling = self.state.handling.as_ref().map(|handling| handling.since);
+        let limits: [(Option<u64>, Option<DateTime<Utc>>); 5] = [
             (plan.steps[step].timeout_ms, Some(now)),
-            (plan.steps[step].total_timeout_ms, state.started_at),
+            (plan.steps[step].total_timeout_ms, self.state.steps[step].unit.started_at),
+            (Some(limits::HANDLERS_MS), handling),
             (
                 group.and_then(|group| plan.groups[group].timeout_ms),
                 group.and_then(|group| self.state.groups[group].started_at),
             ),
-            (plan.timeout_ms, self.state.started_at),
+            (plan.timeout_ms.filter(|_| handling.is_none()), self.state.started_at),
         ];
         let left = |(limit, start): (Option<u64>, Option<DateTime<Utc>>)| {
             let end = start? + chrono::TimeDelta::try_milliseconds(i64::try_from(limit?).ok()?)?;
@@ -153,6 +181,10 @@ fn in_words(name: &str) -> String {
 }
 
 struct Attempt {
+    /// Where the output is kept for the next one who asks the same.
+    keep: Option<Keep>,
+    cache: Option<Arc<dyn StepCache>>,
+    money: Option<Arc<dyn Money>>,
     executor: Arc<dyn Executor>,
     call: Call,
     config: Value,
@@ -171,6 +203,46 @@ impl Attempt {
             let progress = Masked { inner: self.call.progress.clone(), values: revealed.clone() };
             self.call.progress = Arc::new(progress);
         }
+        let reserved = match self.reserve().await? {
+            Ok(reserved) => reserved,
+            Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
+        };
+        let result = self.execute(&revealed).await;
+        if let (Some(reserved), Some(money)) = (reserved, &self.money) {
+            let usage = match &result {
+                Ok(Ok(done)) => done.usage.as_ref(),
+                Ok(Err(failed)) => failed.usage.as_ref(),
+                Err(_) => None,
+            };
+            money.settle(reserved, usage.map_or(Some(NanoUsd::ZERO), |usage| usage.cost_nano_usd)).await?;
+        }
+        result
+    }
+
+    /// Sets aside what the attempt may cost at most, where the run has a cap.
+    async fn reserve(&self) -> Result<Result<Option<Reserved>, Failure>, PortError> {
+        let Some(money) = &self.money else { return Ok(Ok(None)) };
+        if self.executor.spec().cost != CostKind::Tokens {
+            return Ok(Ok(None));
+        }
+        let Some(most) = self.executor.most_it_costs(&self.call, &self.config).await else {
+            let message = "The run has a cap (`max_cost`), and the price of this step's model is not known. Set its \
+                           price, or take a model that has one.";
+            return Ok(Err(Failure::new(FailureKind::Budget, "price_unknown", message)));
+        };
+        Ok(match money.reserve(most).await? {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(OverCap { cap, left }) => {
+                let message = format!(
+                    "This step may cost up to {most}, and of the run's cap of {cap} only {left} is left. Raise \
+                     `max_cost`, or lower the step's `max_tokens`."
+                );
+                Err(Failure::new(FailureKind::Budget, "max_cost", message))
+            }
+        })
+    }
+
+    async fn execute(&mut self, revealed: &[String]) -> Result<AttemptResult, PortError> {
         let cancel = self.call.cancel.clone();
         let config = std::mem::take(&mut self.config);
         let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
@@ -184,12 +256,16 @@ impl Attempt {
         match result {
             Ok(done) => {
                 let mut output = done.output;
-                mask_value(&mut output, &revealed);
+                mask_value(&mut output, revealed);
                 let usage = done.usage;
                 if !shallow(&output, OUTPUT_DEPTH) {
                     let message = format!("The output nests deeper than {OUTPUT_DEPTH} levels.");
                     let failure = Failure::new(FailureKind::Limit, "output_too_deep", message);
                     return Ok(Err(FailedAttempt { failure, usage }));
+                }
+                if let (Some(keep), Some(cache)) = (&self.keep, &self.cache) {
+                    let cost = usage.as_ref().and_then(|usage| usage.cost_nano_usd);
+                    cache.put(keep.entry(output.clone(), cost)).await?;
                 }
                 Ok(match store(&*self.blobs, output).await? {
                     Some(output) => Ok(SucceededAttempt { output, usage }),
@@ -197,7 +273,7 @@ impl Attempt {
                 })
             }
             Err(Failed { mut failure, usage }) => {
-                if let Some(message) = mask(&failure.message, &revealed) {
+                if let Some(message) = mask(&failure.message, revealed) {
                     failure.message = message;
                 }
                 Ok(Err(FailedAttempt { failure, usage }))
@@ -298,7 +374,7 @@ impl Progress for Masked {
 /// Children whose start the driver hears of, so that the journal knows them.
 struct NotedChildren {
     inner: Arc<dyn Children>,
-    step: StepIndex,
+    place: Place,
     attempt: u32,
     notes: mpsc::Sender<ChildNote>,
 }
@@ -308,7 +384,7 @@ impl Children for NotedChildren {
     async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
         let run_id = self.inner.start(request).await?;
         // A driver that is gone journals nothing any more.
-        let _ = self.notes.send(ChildNote { step: self.step, attempt: self.attempt, run_id }).await;
+        let _ = self.notes.send(ChildNote { place: self.place, attempt: self.attempt, run_id }).await;
         Ok(run_id)
     }
 

@@ -8,10 +8,12 @@ use language::plan::{MainInputPlan, Source, StepIndex};
 use serde_json::{Map, Value};
 
 use super::{Driver, has_output};
+use crate::template::way;
 
 impl Driver {
-    pub(super) fn main_input_steps(&self, step: StepIndex) -> Vec<StepIndex> {
-        let sources = self.prepared.plan().steps[step].main_input.iter().flat_map(|main| &main.sources);
+    pub(super) fn main_input_steps(&self, step: StepIndex, entry: u32) -> Vec<StepIndex> {
+        let way = way(&self.prepared.plan().steps[step], entry);
+        let sources = way.main_input.into_iter().flat_map(|main| &main.sources);
         sources
             .filter_map(|source| match source {
                 Source::Step { step, .. } => Some(*step),
@@ -21,9 +23,9 @@ impl Driver {
     }
 
     /// The field and its value; `None` where the step can do without. Outputs must have been loaded.
-    pub(super) fn main_input(&self, step: StepIndex) -> Result<Option<(String, Value)>, Failure> {
+    pub(super) fn main_input(&self, step: StepIndex, entry: u32) -> Result<Option<(String, Value)>, Failure> {
         let plan = &self.prepared.plan().steps[step];
-        let Some(main) = &plan.main_input else { return Ok(None) };
+        let Some(main) = way(plan, entry).main_input else { return Ok(None) };
         let value = if main.list { self.all_of(main) } else { self.first_of(main) };
         match value {
             Some(value) => Ok(Some((main.field.clone(), value))),
@@ -51,7 +53,7 @@ impl Driver {
         let inputs = || self.run.inputs.as_object().into_iter().flatten();
         let (name, value) = match source {
             Source::Step { step, field } => {
-                if !has_output(self.state.steps[*step].status) {
+                if !has_output(self.state.steps[*step].unit.status) {
                     return None;
                 }
                 let output = self.output(*step);

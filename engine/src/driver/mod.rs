@@ -5,6 +5,7 @@
 
 mod attempt;
 mod buffer;
+mod cache;
 mod config;
 mod inputs;
 mod render;
@@ -17,15 +18,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, RunStatus, StepStatus};
+use futures_util::FutureExt as _;
 use language::Effect;
-use language::plan::StepIndex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::dispatcher::{AttemptResult, Command, Input, Signal, State, step};
+use crate::dispatcher::{AttemptResult, Command, Input, Place, Signal, State, step};
 use crate::event::{Entry, Settled};
 use crate::limits;
-use crate::ports::PortError;
+use crate::ports::{Delivery, Inbox, PortError};
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings};
 use crate::template::Prepared;
 use attempt::{ChildNote, Running};
@@ -62,7 +63,7 @@ pub async fn drive_prepared(
 
 /// What a task of the driver comes back with.
 enum Note {
-    Attempt { step: StepIndex, attempt: u32, result: Result<AttemptResult, PortError> },
+    Attempt { place: Place, attempt: u32, result: Result<AttemptResult, PortError> },
     Rendered(Result<Signal, PortError>),
 }
 
@@ -75,7 +76,7 @@ struct Driver {
     values: Values,
     timers: Timers,
     tasks: JoinSet<Note>,
-    running: HashMap<StepIndex, Running>,
+    running: HashMap<Place, Running>,
     children: mpsc::Sender<ChildNote>,
     children_inbox: mpsc::Receiver<ChildNote>,
 }
@@ -105,10 +106,20 @@ impl Driver {
             // Cancelled while it was queued: nothing of it has begun, so nothing begins.
             cancelling = true;
             self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+        } else if let (Some(_), Some(by)) = (&self.state.end, self.run.restart_by.take()) {
+            self.feed(Signal::Restarted { by }).await?;
         } else if self.state.end.is_none() {
-            self.feed(Signal::Started).await?;
+            let reused = std::mem::take(&mut self.run.reused);
+            let fresh = self.state.started_at.is_none() && !reused.is_empty();
+            self.feed(if fresh { Signal::Reused(reused) } else { Signal::Started }).await?;
         }
+        let inbox = self.surroundings.inbox.clone();
         while self.state.end.is_none() {
+            // What lies in the inbox already is taken in before the run is given back.
+            if let Some(delivery) = next_delivery(inbox.as_deref()).now_or_never() {
+                self.delivered(delivery?).await?;
+                continue;
+            }
             if self.tasks.is_empty()
                 && let Some(outcome) = self.suspend().await?
             {
@@ -125,6 +136,7 @@ impl Driver {
                     self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
                     self.flush().await?;
                 }
+                delivery = next_delivery(inbox.as_deref()) => self.delivered(delivery?).await?,
                 Some(note) = self.children_inbox.recv() => self.child_started(note).await?,
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     // A task without a note was aborted, because its attempt was over already; panics are caught inside.
@@ -158,26 +170,33 @@ impl Driver {
 
     async fn heard(&mut self, note: Note) -> Result<(), DriveError> {
         match note {
-            Note::Attempt { step, attempt, result } => {
-                if self.running.get(&step).is_some_and(|running| running.attempt == attempt) {
-                    self.running.remove(&step);
+            Note::Attempt { place, attempt, result } => {
+                if self.running.get(&place).is_some_and(|running| running.attempt == attempt) {
+                    self.running.remove(&place);
                 }
                 // What an executor said about its children comes before its end.
                 while let Ok(child) = self.children_inbox.try_recv() {
                     self.child_started(child).await?;
                 }
-                self.feed(Signal::AttemptEnded { step, attempt, result: result? }).await
+                self.feed(Signal::AttemptEnded { place, attempt, result: result? }).await
             }
             Note::Rendered(signal) => self.feed(signal?).await,
         }
     }
 
     async fn child_started(&mut self, note: ChildNote) -> Result<(), DriveError> {
-        let ChildNote { step, attempt, run_id } = note;
-        if let Some(running) = self.running.get_mut(&step) {
+        let ChildNote { place, attempt, run_id } = note;
+        if let Some(running) = self.running.get_mut(&place) {
             running.children.push(run_id);
         }
-        self.feed(Signal::ChildStarted { step, attempt, run_id }).await
+        self.feed(Signal::ChildStarted { place, attempt, run_id }).await
+    }
+
+    /// Something came from outside. It is durable before anything else happens, so that it is taken in once.
+    async fn delivered(&mut self, delivery: Delivery) -> Result<(), DriveError> {
+        let Delivery { id, by, what } = delivery;
+        self.feed(Signal::Outside { delivery: id, by, what }).await?;
+        self.flush().await
     }
 
     /// Tells the dispatcher, and does what it commands, until nothing more comes of it at once.
@@ -200,19 +219,23 @@ impl Driver {
         match command {
             Command::RenderVars => self.render_vars().await,
             Command::RenderCondition { step } => self.render_condition(step).await,
-            Command::RenderConfig { step } => self.render_config(step).await,
+            Command::RenderList { step } => self.render_list(step).await,
+            Command::RenderConfig { place } => self.render_config(place).await,
+            Command::LookUp { place } => self.look_up(place).await,
+            Command::RenderUntil { place } => self.render_until(place).await,
+            Command::GatherItems { step } => self.gather_items(step).await,
             Command::RenderFallback { step } => self.render_fallback(step).await,
             Command::RenderOutputs => self.render_outputs().await,
-            Command::StartAttempt { step, attempt } => {
-                let config = self.state.steps[step].config.as_ref();
-                if self.prepared.graph().effect(step, config) != Effect::Pure {
+            Command::StartAttempt { place, attempt } => {
+                let unit = self.state.unit(place);
+                if self.prepared.graph().effect(place.step, unit.entry, unit.config.as_ref()) != Effect::Pure {
                     self.flush().await?;
                 }
-                self.start_attempt(step, attempt);
+                self.start_attempt(place, attempt);
                 Ok(None)
             }
-            Command::CancelAttempt { step, attempt, grace } => {
-                self.cancel_attempt(step, attempt, grace);
+            Command::CancelAttempt { place, attempt, grace } => {
+                self.cancel_attempt(place, attempt, grace);
                 Ok(None)
             }
             Command::StartTimer { timer, at } => {
@@ -244,10 +267,19 @@ impl Driver {
             outputs,
             error: end.error,
             failed_step: end.failed_step,
-            failed_attempt: failed.map(|step| self.state.steps[step].attempts),
+            handler_errors: end.handler_errors,
+            failed_attempt: failed.map(|step| self.state.steps[step].unit.attempts),
             usage: self.state.usage,
             cost: self.state.cost,
         })
+    }
+}
+
+/// The next delivery; never comes where there is no inbox.
+async fn next_delivery(inbox: Option<&dyn Inbox>) -> Result<Delivery, PortError> {
+    match inbox {
+        Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,9 +11,9 @@ use language::plan::StepIndex;
 use sandbox::{Limits, Pool, SandboxError};
 use serde_json::{Map, Value};
 
-use super::values::store;
+use super::values::{Locals, load, store};
 use super::{Driver, Note, internal};
-use crate::dispatcher::Signal;
+use crate::dispatcher::{Listed, Place, Signal};
 use crate::limits;
 use crate::run::DriveError;
 use crate::template::{self, Fault, Prepared, Reads, Ready, RenderJob, Scope, ScopeParts, Weight};
@@ -112,6 +112,7 @@ impl Driver {
         &mut self,
         shapes: &[&Ready],
         nonce: Option<&str>,
+        locals: &Locals,
     ) -> Result<(Render, bool), DriveError> {
         let merged;
         let reads = match shapes {
@@ -128,8 +129,8 @@ impl Driver {
         self.load_outputs(&steps).await?;
         let costly = shapes.iter().any(|ready| ready.weight == Weight::Costly);
         let outside = costly && self.surroundings.sandbox.is_some();
-        let parts = outside.then(|| self.scope_parts(reads, nonce));
-        let scope = self.scope(reads, nonce);
+        let parts = outside.then(|| self.scope_parts(reads, nonce, locals));
+        let scope = self.scope(reads, nonce, locals);
         let sandbox = self.surroundings.sandbox.clone();
         Ok((Render { prepared: self.prepared.clone(), sandbox, scope, parts }, outside))
     }
@@ -150,7 +151,7 @@ impl Driver {
     pub(super) async fn render_vars(&mut self) -> Result<Option<Signal>, DriveError> {
         let prepared = self.prepared.clone();
         let shapes: Vec<&Ready> = prepared.vars.iter().map(|(_, shape)| shape).collect();
-        let (mut render, outside) = self.prepare_render(&shapes, None).await?;
+        let (mut render, outside) = self.prepare_render(&shapes, None, &Locals::new()).await?;
         let work = async move {
             let mut vars = Map::new();
             for (name, shape) in &prepared.vars {
@@ -170,14 +171,15 @@ impl Driver {
     pub(super) async fn render_condition(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
         let prepared = self.prepared.clone();
         let Some(shape) = &prepared.steps[step].condition else { return Ok(None) };
-        let (render, outside) = self.prepare_render(&[shape], None).await?;
+        let locals = self.handler_locals(step);
+        let (render, outside) = self.prepare_render(&[shape], None, &locals).await?;
         let plan = &prepared.plan().steps[step];
         let (name, line) = (plan.name.clone(), plan.condition.as_ref().map(|condition| condition.line));
         let shape = shape.clone();
         let work = async move {
             let result = match render.render(&shape).await {
                 Ok(Value::Bool(holds)) => Ok(holds),
-                Ok(other) => Err(not_boolean(&name, &other).at_line(line)),
+                Ok(other) => Err(not_boolean("condition", &name, &other).at_line(line)),
                 Err(missed) => Err(missed.failure(line)),
             };
             Ok(Signal::ConditionRendered { step, result })
@@ -185,10 +187,76 @@ impl Driver {
         self.do_or_spawn(outside, work).await
     }
 
+    /// The list of a `for_each` step.
+    pub(super) async fn render_list(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let plan = &prepared.plan().steps[step];
+        let (Some(shape), Some(each)) = (prepared.steps[step].list.clone(), plan.for_each.clone()) else {
+            return Ok(None);
+        };
+        let locals = self.handler_locals(step);
+        let (render, outside) = self.prepare_render(&[&shape], None, &locals).await?;
+        let name = plan.name.clone();
+        let blobs = self.surroundings.blobs.clone();
+        let work = async move {
+            let line = Some(each.line);
+            let list = match render.render(&shape).await {
+                Ok(value) => listed(&name, value, each.max_items).map_err(|failure| failure.at_line(line)),
+                Err(missed) => Err(missed.failure(line)),
+            };
+            let result = match list {
+                Ok((count, list)) => {
+                    let items = store(&*blobs, list).await?.ok_or_else(too_large);
+                    items.map(|items| Listed { count, items })
+                }
+                Err(failure) => Err(failure),
+            };
+            Ok(Signal::ListRendered { step, result })
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    /// Whether an iteration was the last.
+    pub(super) async fn render_until(&mut self, place: Place) -> Result<Option<Signal>, DriveError> {
+        let prepared = self.prepared.clone();
+        let plan = &prepared.plan().steps[place.step];
+        let (Some(shape), Some(repeat)) = (prepared.steps[place.step].until.clone(), &plan.repeat) else {
+            return Ok(None);
+        };
+        let mut locals = self.locals(place).await?;
+        let unit = self.state.unit(place);
+        let iteration = unit.iteration;
+        let output = match unit.output.clone() {
+            Some(stored) => load(&*self.surroundings.blobs, stored).await?,
+            None => Value::Null,
+        };
+        locals.push(("output".to_owned(), output));
+        locals.push(("iteration".to_owned(), Value::from(iteration)));
+        let (render, outside) = self.prepare_render(&[&shape], None, &locals).await?;
+        let (name, line) = (plan.name.clone(), Some(repeat.until.line));
+        let work = async move {
+            let result = match render.render(&shape).await {
+                Ok(Value::Bool(holds)) => Ok(holds),
+                Ok(other) => Err(not_boolean("`until`", &name, &other).at_line(line)),
+                Err(missed) => Err(missed.failure(line)),
+            };
+            Ok(Signal::UntilRendered { place, result })
+        };
+        self.do_or_spawn(outside, work).await
+    }
+
+    /// The results of all items, in the list's order.
+    pub(super) async fn gather_items(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
+        let value = self.gathered(step).await?;
+        let result = store(&*self.surroundings.blobs, value).await?.ok_or_else(too_large);
+        Ok(Some(Signal::ItemsGathered { step, result }))
+    }
+
     pub(super) async fn render_fallback(&mut self, step: StepIndex) -> Result<Option<Signal>, DriveError> {
         let prepared = self.prepared.clone();
         let Some(shape) = prepared.steps[step].fallback.clone() else { return Ok(None) };
-        let (render, outside) = self.prepare_render(&[&shape], None).await?;
+        let locals = self.handler_locals(step);
+        let (render, outside) = self.prepare_render(&[&shape], None, &locals).await?;
         let line = Some(prepared.plan().steps[step].line);
         let blobs = self.surroundings.blobs.clone();
         let work = async move {
@@ -209,7 +277,7 @@ impl Driver {
             let stored = store(&*blobs, value).await?.ok_or_else(too_large);
             return Ok(Some(Signal::OutputsRendered(stored)));
         };
-        let (render, outside) = self.prepare_render(&[&shape], None).await?;
+        let (render, outside) = self.prepare_render(&[&shape], None, &Locals::new()).await?;
         let work = async move {
             let result = match render.render(&shape).await {
                 Ok(value) => store(&*blobs, value).await?.ok_or_else(too_large),
@@ -223,7 +291,7 @@ impl Driver {
     /// Without `outputs`, and with a group written last: a map of its members' outputs.
     async fn last_group_outputs(&mut self) -> Result<Value, DriveError> {
         let plan = self.prepared.plan().clone();
-        let group = self.state.last_unskipped().and_then(|step| plan.steps[step].group);
+        let group = self.state.last_unskipped(self.prepared.graph()).and_then(|step| plan.steps[step].group);
         let Some(group) = group else { return Ok(Value::Null) };
         let members = &plan.groups[group].members;
         self.load_outputs(members).await?;
@@ -232,17 +300,40 @@ impl Driver {
     }
 }
 
-fn not_boolean(step: &str, value: &Value) -> Failure {
-    let kind = match value {
+fn listed(step: &str, value: Value, max_items: u32) -> Result<(u32, Value), Failure> {
+    let Value::Array(items) = value else {
+        let kind = kind_of(&value);
+        let message = format!("The `for_each` of step `{step}` gives {kind}; it must give a list.");
+        return Err(Failure::new(FailureKind::Flow, "for_each_type", message));
+    };
+    match u32::try_from(items.len()) {
+        Ok(count) if count <= max_items => Ok((count, Value::Array(items))),
+        _ => {
+            let message = format!(
+                "The `for_each` of step `{step}` gives {} items, and at most {max_items} are allowed. Raise \
+                 `max_items`, or give the step a shorter list.",
+                items.len()
+            );
+            Err(Failure::new(FailureKind::Limit, "too_many_items", message))
+        }
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
-    };
+    }
+}
+
+fn not_boolean(what: &str, step: &str, value: &Value) -> Failure {
+    let kind = kind_of(value);
     let message =
-        format!("The condition of step `{step}` gives {kind}; it must be true or false. Compare it with something.");
+        format!("The {what} of step `{step}` gives {kind}; it must be true or false. Compare it with something.");
     Failure::new(FailureKind::Flow, "condition_type", message)
 }
 

@@ -35,11 +35,14 @@ impl Timers {
     pub(super) fn next_wake(&mut self, state: &State) -> Option<DateTime<Utc>> {
         loop {
             let (at, timer) = self.next()?;
+            let status = |place| state.find(place).map(|unit| unit.status);
             let matters = match timer {
-                Timer::Run => state.end.is_none(),
+                Timer::Run => state.end.is_none() && state.handling.is_none(),
+                Timer::Handlers => state.end.is_none() && state.handling.is_some(),
                 Timer::Group(group) => state.groups[group].status.is_none(),
-                Timer::Retry(step) => state.steps[step].status == StepStatus::RetryWait,
-                Timer::Total(step) => matches!(state.steps[step].status, StepStatus::RetryWait | StepStatus::Queued),
+                Timer::Retry(place) => status(place) == Some(StepStatus::RetryWait),
+                Timer::Wake(place) => status(place) == Some(StepStatus::Waiting),
+                Timer::Total(step) => !state.steps[step].unit.status.is_settled(),
                 Timer::Attempt(..) => false,
             };
             if matters {

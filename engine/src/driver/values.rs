@@ -2,16 +2,16 @@
 //!
 //! Invariant: a record is kept only of a settled step, whose record never changes again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::{NanoUsd, StepStatus};
-use language::plan::{GroupIndex, StepIndex};
+use domain::{Failure, NanoUsd, StepStatus};
+use language::plan::{GroupIndex, OnItemError, Phase, StepIndex};
 use minijinja::value::Serde;
 use serde_json::{Value, json};
 
 use super::Driver;
-use crate::dispatcher::StepState;
+use crate::dispatcher::{Place, Unit};
 use crate::event::Stored;
 use crate::limits;
 use crate::ports::{Blobs, PortError};
@@ -24,11 +24,13 @@ pub(super) struct Values {
     records: Vec<Option<minijinja::Value>>,
     /// Made when first read.
     inputs: Option<minijinja::Value>,
+    /// Lists of `for_each` steps that were in the blob store.
+    lists: HashMap<StepIndex, Arc<Value>>,
 }
 
 impl Values {
     pub(super) fn new(steps: usize) -> Self {
-        Self { loaded: vec![None; steps], records: vec![None; steps], inputs: None }
+        Self { loaded: vec![None; steps], records: vec![None; steps], inputs: None, lists: HashMap::new() }
     }
 }
 
@@ -69,12 +71,88 @@ fn json_bytes(value: &Value, limit: usize) -> Option<usize> {
     Some(limit - counter.left)
 }
 
+/// Names that only one render sees, with their values.
+pub(super) type Locals = Vec<(String, Value)>;
+
 impl Driver {
+    /// What templates of this unit see besides: its item, and in handlers what went wrong.
+    pub(super) async fn locals(&mut self, place: Place) -> Result<Locals, PortError> {
+        let mut locals = self.handler_locals(place.step);
+        let each = self.prepared.plan().steps[place.step].for_each.clone();
+        if let (Some(each), Some(item)) = (each, place.item) {
+            let value = self.list_item(place.step, item).await?;
+            locals.push(match each.name {
+                None => ("item".to_owned(), value),
+                Some(name) => (name, json!({"value": value, "index": item})),
+            });
+        }
+        Ok(locals)
+    }
+
+    /// `error` and `failed_step`, in handlers alone.
+    pub(super) fn handler_locals(&self, step: StepIndex) -> Locals {
+        let Some(handling) = &self.state.handling else { return Locals::new() };
+        if self.prepared.plan().steps[step].phase == Phase::Main {
+            return Locals::new();
+        }
+        let error = handling.error.as_ref().map(error_json);
+        vec![
+            ("error".to_owned(), error.unwrap_or(Value::Null)),
+            ("failed_step".to_owned(), json!(handling.failed_step)),
+        ]
+    }
+
+    async fn list_item(&mut self, step: StepIndex, item: u32) -> Result<Value, PortError> {
+        let Some(items) = &self.state.steps[step].items else { return Ok(Value::Null) };
+        let list = match &items.values {
+            Stored::Inline(list) => list,
+            Stored::Blob { blob, .. } => {
+                if !self.values.lists.contains_key(&step) {
+                    let list = self.surroundings.blobs.get_value(blob).await?;
+                    self.values.lists.insert(step, Arc::new(list));
+                }
+                self.values.lists.get(&step).map_or(&Value::Null, |list| &**list)
+            }
+        };
+        Ok(list.get(item as usize).cloned().unwrap_or(Value::Null))
+    }
+
+    /// The outputs of a step's items, as `on_item_error` wants them.
+    pub(super) async fn gathered(&self, step: StepIndex) -> Result<Value, PortError> {
+        let Some(items) = &self.state.steps[step].items else { return Ok(Value::Null) };
+        let mode = self.prepared.plan().steps[step].for_each.as_ref().map(|each| each.on_item_error);
+        let (mut results, mut indexes, mut errors) = (Vec::with_capacity(items.units.len()), Vec::new(), Vec::new());
+        for (index, unit) in items.units.iter().enumerate() {
+            let output = match &unit.output {
+                Some(stored) if unit.status.is_success() => {
+                    Some(load(&*self.surroundings.blobs, stored.clone()).await?)
+                }
+                _ => None,
+            };
+            match (output, mode) {
+                (Some(output), _) => {
+                    results.push(output);
+                    indexes.push(index);
+                }
+                (None, Some(OnItemError::Drop)) => {}
+                (None, _) => {
+                    results.push(Value::Null);
+                    errors.push(json!({"index": index, "error": unit.error.as_ref().map(error_json)}));
+                }
+            }
+        }
+        Ok(match mode {
+            Some(OnItemError::Collect) => json!({"results": results, "errors": errors}),
+            Some(OnItemError::Drop) => json!({"results": results, "indexes": indexes}),
+            _ => Value::Array(results),
+        })
+    }
+
     /// Brings the outputs of these steps and of the groups' members into memory.
     pub(super) async fn load_outputs(&mut self, steps: &[StepIndex]) -> Result<(), PortError> {
         for step in steps {
             if let (Some(Stored::Blob { blob, .. }), None) =
-                (&self.state.steps[*step].output, &self.values.loaded[*step])
+                (&self.state.steps[*step].unit.output, &self.values.loaded[*step])
             {
                 let value = self.surroundings.blobs.get_value(blob).await?;
                 self.values.loaded[*step] = Some(Arc::new(value));
@@ -85,7 +163,7 @@ impl Driver {
 
     /// A step's output; null where it has none. Blobs must have been loaded.
     pub(super) fn output(&self, step: StepIndex) -> &Value {
-        match (&self.state.steps[step].output, &self.values.loaded[step]) {
+        match (&self.state.steps[step].unit.output, &self.values.loaded[step]) {
             (Some(Stored::Inline(value)), _) => value,
             (Some(Stored::Blob { .. }), Some(value)) => value,
             _ => &Value::Null,
@@ -123,14 +201,14 @@ impl Driver {
     }
 
     /// The scope for a render here. Outputs must have been loaded.
-    pub(super) fn scope(&mut self, reads: &Reads, nonce: Option<&str>) -> Scope {
+    pub(super) fn scope(&mut self, reads: &Reads, nonce: Option<&str>, locals: &Locals) -> Scope {
         let mut scope = Scope::default();
         if reads.reads("inputs") {
             let inputs = self.values.inputs.get_or_insert_with(|| minijinja::Value::from(Serde(&self.run.inputs)));
             scope.set("inputs", inputs.clone());
         }
-        for (name, value) in self.roots(reads) {
-            scope.set_json(&name, &value);
+        for (name, value) in self.roots(reads).iter().chain(locals) {
+            scope.set_json(name, value);
         }
         if reads.reads("steps") {
             let mut entries = BTreeMap::new();
@@ -152,12 +230,13 @@ impl Driver {
     }
 
     /// The same scope for a sandbox child.
-    pub(super) fn scope_parts(&self, reads: &Reads, nonce: Option<&str>) -> ScopeParts {
+    pub(super) fn scope_parts(&self, reads: &Reads, nonce: Option<&str>, locals: &Locals) -> ScopeParts {
         let mut parts = ScopeParts { nonce: nonce.map(str::to_owned), ..ScopeParts::default() };
         if reads.reads("inputs") {
             parts.roots.insert("inputs".to_owned(), self.run.inputs.clone());
         }
         parts.roots.extend(self.roots(reads));
+        parts.roots.extend(locals.iter().cloned());
         if reads.reads("steps") {
             for step in self.single_steps(reads) {
                 parts.steps.insert(self.prepared.plan().steps[step].name.clone(), self.record(step));
@@ -195,7 +274,7 @@ impl Driver {
     }
 
     fn record(&self, step: StepIndex) -> RecordParts {
-        record_parts(&self.state.steps[step], self.output(step).clone())
+        record_parts(&self.state.steps[step].unit, self.output(step).clone())
     }
 
     fn record_value(&mut self, step: StepIndex) -> minijinja::Value {
@@ -203,7 +282,7 @@ impl Driver {
             return record.clone();
         }
         let record = self.record(step).value();
-        if self.state.steps[step].status.is_settled() {
+        if self.state.steps[step].unit.status.is_settled() {
             self.values.records[step] = Some(record.clone());
         }
         record
@@ -226,10 +305,12 @@ impl Driver {
     }
 }
 
-fn record_parts(step: &StepState, output: Value) -> RecordParts {
-    let error = step.error.as_ref().map(
-        |error| json!({"kind": error.kind, "code": error.code, "message": error.message, "retryable": error.retryable}),
-    );
+fn error_json(error: &Failure) -> Value {
+    json!({"kind": error.kind, "code": error.code, "message": error.message, "retryable": error.retryable})
+}
+
+fn record_parts(step: &Unit, output: Value) -> RecordParts {
+    let error = step.error.as_ref().map(error_json);
     let duration = step.started_at.zip(step.ended_at).map(|(start, end)| end - start);
     RecordParts {
         status: step.status.to_string(),

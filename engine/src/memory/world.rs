@@ -122,6 +122,9 @@ impl World {
             labels: BTreeMap::new(),
             test: false,
             depth: start.depth,
+            reused: Vec::new(),
+            keys_of: None,
+            restart_by: None,
         };
         loop {
             let surroundings = self.surroundings(&run, journal.clone());
@@ -160,6 +163,9 @@ impl World {
             children: Arc::new(WorldChildren(self.me.clone())),
             clock: Arc::new(SystemClock),
             watcher: Arc::new(Watch { run: run.id, depth: run.depth, observer: self.observer.clone() }),
+            inbox: None,
+            cache: None,
+            money: None,
             sandbox: self.sandbox.clone(),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 use language::Plan;
-use language::plan::{OnError, StepIndex};
+use language::plan::{MainInputPlan, OnError, StepIndex, StepPlan};
 use minijinja::Environment;
 use serde_json::{Map, Value as Json};
 
@@ -33,6 +33,18 @@ pub struct Ready {
 /// One step, compiled.
 pub struct PreparedStep {
     pub condition: Option<Ready>,
+    /// The list of `for_each`.
+    pub list: Option<Ready>,
+    /// The condition that ends a `repeat`.
+    pub until: Option<Ready>,
+    /// The value of `on_error`.
+    pub fallback: Option<Ready>,
+    /// The step's own way to do it, then its fallbacks.
+    pub entries: Vec<PreparedEntry>,
+}
+
+/// One way to do a step, compiled.
+pub struct PreparedEntry {
     /// Without raw fields and prompts.
     pub config: Ready,
     /// Handed over as written.
@@ -40,11 +52,39 @@ pub struct PreparedStep {
     /// Rendered last, because they see the rest of the config by name: prompts, written here or in a file of the folder,
     /// by the field that takes their text.
     pub prompts: Vec<(String, Ready)>,
-    pub fallback: Option<Ready>,
     /// For a main input that is a list: the steps whose whole outputs are listed, where the config says nothing else.
     pub listed_steps: Option<Vec<String>>,
     pub executor: Option<Arc<dyn Executor>>,
     pub(crate) validator: Option<Validator>,
+}
+
+/// One way to do a step, as the plan has it.
+pub(crate) struct Way<'a> {
+    pub executor: &'a str,
+    pub config: &'a Map<String, Json>,
+    pub config_lines: &'a BTreeMap<String, u32>,
+    pub main_input: Option<&'a MainInputPlan>,
+    pub line: u32,
+}
+
+/// The step's own way for 0, its nth fallback for n.
+pub(crate) fn way(step: &StepPlan, entry: u32) -> Way<'_> {
+    match (entry as usize).checked_sub(1).and_then(|index| step.fallbacks.get(index)) {
+        None => Way {
+            executor: &step.executor,
+            config: &step.config,
+            config_lines: &step.config_lines,
+            main_input: step.main_input.as_ref(),
+            line: step.line,
+        },
+        Some(fallback) => Way {
+            executor: &fallback.executor,
+            config: &fallback.config,
+            config_lines: &fallback.config_lines,
+            main_input: fallback.main_input.as_ref(),
+            line: fallback.line,
+        },
+    }
 }
 
 pub struct Prepared {
@@ -122,10 +162,16 @@ impl Prepared {
         secrets::take_out(config, nonce)
     }
 
+    /// One way to do a step.
+    #[must_use]
+    pub fn entry(&self, step: StepIndex, entry: u32) -> Option<&PreparedEntry> {
+        self.steps[step].entries.get(entry as usize)
+    }
+
     /// What a config has against its executor's schema, as one sentence, with the pointer of the place.
     #[must_use]
-    pub fn misfit(&self, step: StepIndex, config: &Json) -> Option<(String, String)> {
-        let validator = self.steps[step].validator.as_ref()?;
+    pub fn misfit(&self, step: StepIndex, entry: u32, config: &Json) -> Option<(String, String)> {
+        let validator = self.entry(step, entry)?.validator.as_ref()?;
         let error = validator.iter_errors(config).next()?;
         let pointer = error.instance_path().to_string();
         let place = if pointer.is_empty() { "config".to_owned() } else { format!("config{pointer}") };
@@ -163,13 +209,34 @@ impl Compiler {
     }
 
     fn step(&mut self, plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> PreparedStep {
-        let parts = take_apart(plan, index, registry, groups);
+        let step = &plan.steps[index];
+        let name = &step.name;
+        let expression = |what: &str, source: &str| {
+            let template = Template::of_expression(format!("steps/{name}/{what}"), source, groups);
+            Shape::Template(Box::new(template))
+        };
+        let condition = step.condition.as_ref().map(|condition| expression("condition", &condition.source));
+        let until = step.repeat.as_ref().map(|repeat| expression("until", &repeat.until.source));
+        let list = step.for_each.as_ref().map(|each| Shape::new(&each.list, &format!("steps/{name}/for_each"), groups));
+        let fallback = match &step.on_error {
+            OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
+            OnError::Fail | OnError::Continue | OnError::Attention => None,
+        };
+        let entries = 0..=u32::try_from(step.fallbacks.len()).unwrap_or_default();
         PreparedStep {
-            condition: parts.condition.map(|shape| self.ready(shape)),
+            condition: condition.map(|shape| self.ready(shape)),
+            list: list.map(|shape| self.ready(shape)),
+            until: until.map(|shape| self.ready(shape)),
+            fallback: fallback.map(|shape| self.ready(shape)),
+            entries: entries.map(|entry| self.entry(take_apart(plan, index, entry, registry, groups))).collect(),
+        }
+    }
+
+    fn entry(&mut self, parts: Parts) -> PreparedEntry {
+        PreparedEntry {
             config: self.ready(parts.config),
             raw: parts.raw,
             prompts: parts.prompts.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
-            fallback: parts.fallback.map(|shape| self.ready(shape)),
             listed_steps: parts.listed_steps,
             validator: parts
                 .executor
@@ -180,13 +247,11 @@ impl Compiler {
     }
 }
 
-/// A step's shapes before they are compiled.
+/// The shapes of an entry before they are compiled.
 struct Parts {
-    condition: Option<Shape>,
     config: Shape,
     raw: Map<String, Json>,
     prompts: Vec<(String, Shape)>,
-    fallback: Option<Shape>,
     listed_steps: Option<Vec<String>>,
     executor: Option<Arc<dyn Executor>>,
 }
@@ -217,11 +282,15 @@ fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, 
 /// Where an executor takes variables, these texts see them.
 const PROMPT_FIELDS: &[&str] = &["system", "prompt"];
 
-fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> Parts {
-    let step = &plan.steps[index];
-    let executor = registry.get(&step.executor).cloned();
+fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, groups: Groups<'_>) -> Parts {
+    let way = way(&plan.steps[index], entry);
+    let name = match entry {
+        0 => plan.steps[index].name.clone(),
+        fallback => format!("{}/fallback/{fallback}", plan.steps[index].name),
+    };
+    let executor = registry.get(way.executor).cloned();
     let spec = executor.as_ref().map(|executor| executor.spec());
-    let mut config = step.config.clone();
+    let mut config = way.config.clone();
     let mut raw = Map::new();
     for field in spec.map(|spec| spec.raw_fields.as_slice()).unwrap_or_default() {
         if let Some(value) = config.shift_remove(field) {
@@ -232,7 +301,7 @@ fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups
     if spec.is_some_and(|spec| spec.open_config) {
         for field in PROMPT_FIELDS {
             let Some(text) = config.get(*field).filter(|value| value.is_string()) else { continue };
-            let shape = Shape::new(text, &format!("steps/{}/{field}", step.name), groups);
+            let shape = Shape::new(text, &format!("steps/{name}/{field}"), groups);
             if !matches!(shape, Shape::Literal(_)) {
                 config.shift_remove(*field);
                 prompts.push(((*field).to_owned(), shape));
@@ -240,28 +309,19 @@ fn take_apart(plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups
         }
     }
     for field in spec.map(|spec| spec.file_fields.as_slice()).unwrap_or_default() {
-        let Some(name) = config.get(field).and_then(Json::as_str).map(str::to_owned) else { continue };
+        let Some(file) = config.get(field).and_then(Json::as_str).map(str::to_owned) else { continue };
         config.shift_remove(field);
         let target = field.strip_suffix("_file").unwrap_or(field).to_owned();
-        prompts.push((target, file_template(plan, &name, groups)));
+        prompts.push((target, file_template(plan, &file, groups)));
     }
     let listed_steps = spec
         .and_then(|spec| spec.main_input.as_ref())
         .filter(|main| main.list)
         .and_then(|main| listed_steps(config.get(&main.field)?));
-    let name = &step.name;
     Parts {
-        condition: step.condition.as_ref().map(|condition| {
-            let template = Template::of_expression(format!("steps/{name}/condition"), &condition.source, groups);
-            Shape::Template(Box::new(template))
-        }),
         config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), groups),
         raw,
         prompts,
-        fallback: match &step.on_error {
-            OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
-            OnError::Fail | OnError::Continue | OnError::Attention => None,
-        },
         listed_steps,
         executor,
     }

@@ -13,6 +13,9 @@ pub struct Model {
     pub run_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub step: String,
+    /// Of a `for_each` step, counted from 0; -1 for the step itself.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub item: i32,
     #[sea_orm(primary_key, auto_increment = false)]
     pub number: i32,
     pub status: String,

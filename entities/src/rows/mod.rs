@@ -10,6 +10,7 @@ pub mod event;
 pub mod file;
 pub mod flow;
 pub mod idempotency_key;
+pub mod item;
 pub mod ledger;
 pub mod membership;
 pub mod one_time_link;

@@ -37,6 +37,9 @@ pub struct Model {
     pub outputs_blob: Option<Uuid>,
     #[sea_orm(column_type = "Text", nullable)]
     pub error: Option<JsonText>,
+    /// What handlers failed with, beside `error`.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub handler_errors: Option<JsonText>,
     pub failed_step: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]
     pub usage: Option<JsonText>,

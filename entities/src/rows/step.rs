@@ -37,6 +37,9 @@ pub struct Model {
     pub usage: Option<JsonText>,
     pub cost_nano_usd: Option<i64>,
     pub child_run_id: Option<Uuid>,
+    /// What it waits for.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub waiting: Option<JsonText>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -63,6 +63,7 @@ impl Bench {
             tenant: TenantId::from_uuid(Uuid::from_u128(1)),
             run: RunId::from_uuid(Uuid::from_u128(2)),
             step: "step".into(),
+            item: None,
             instruction: "Step".into(),
             attempt: 1,
             key: "key".into(),

@@ -220,6 +220,9 @@ pub(super) fn surroundings(
         children: Arc::new(children),
         clock: Arc::clone(weir.clock()),
         watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),
+        inbox: None,
+        cache: None,
+        money: None,
         sandbox: weir.sandbox().cloned(),
     }
 }
@@ -239,6 +242,9 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
         labels: row.labels.read().unwrap_or_default(),
         test: row.test,
         depth: u32::try_from(row.depth).unwrap_or_default(),
+        reused: Vec::new(),
+        keys_of: None,
+        restart_by: None,
     }
 }
 

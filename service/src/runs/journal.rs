@@ -10,7 +10,7 @@ use domain::wire::EventView;
 use domain::{RunId, RunStatus, TenantId};
 use engine::ports::{Journal, PortError};
 use engine::{Entry, Event};
-use entities::{JsonText, StoreError, Unit, attempt, event, run, step};
+use entities::{JsonText, StoreError, Unit, attempt, event, item, run, step};
 use language::Plan;
 use sea_orm::ColumnTrait;
 use tokio::sync::Mutex;
@@ -139,6 +139,7 @@ impl Journal for RunJournal {
             before,
             insert: !state.written,
             steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
+            items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
             events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
             changes,
         };
@@ -156,7 +157,10 @@ impl Journal for RunJournal {
             self.local.leave_lane();
         }
         for entry in entries {
-            if let Event::StepSettled { step, .. } | Event::AttemptFailed { step, .. } = &entry.event {
+            if let Event::StepSettled { step, .. }
+            | Event::AttemptFailed { step, .. }
+            | Event::FallbackStarted { step, .. } = &entry.event
+            {
                 self.local.forget_text(step);
             }
         }
@@ -174,6 +178,7 @@ struct Append {
     before: i64,
     insert: bool,
     steps: Vec<step::Model>,
+    items: Vec<item::Model>,
     events: Vec<event::Model>,
     changes: Changes,
 }
@@ -208,13 +213,32 @@ impl Append {
                 C::Usage,
                 C::CostNanoUsd,
                 C::ChildRunId,
+                C::Waiting,
             ];
             unit.upsert_all(self.steps, &[C::TenantId, C::RunId, C::Name], &changing).await?;
         }
         {
             use attempt::Column as C;
             let changing = [C::Status, C::EndedAt, C::Error, C::Usage, C::CostNanoUsd];
-            unit.upsert_all(self.changes.attempts, &[C::TenantId, C::RunId, C::Step, C::Number], &changing).await?;
+            unit.upsert_all(self.changes.attempts, &[C::TenantId, C::RunId, C::Step, C::Item, C::Number], &changing)
+                .await?;
+        }
+        {
+            use item::Column as C;
+            let changing = [
+                C::Status,
+                C::Attempts,
+                C::Error,
+                C::Output,
+                C::OutputBlob,
+                C::Waiting,
+                C::StartedAt,
+                C::EndedAt,
+                C::DurationMs,
+                C::CostNanoUsd,
+                C::ChildRunId,
+            ];
+            unit.upsert_all(self.items, &[C::TenantId, C::RunId, C::Step, C::Item], &changing).await?;
         }
         unit.insert_all(self.events).await?;
         unit.insert_all(self.changes.ledger).await?;
@@ -247,6 +271,7 @@ impl Append {
                 .set(C::Outputs, row.outputs.clone())
                 .set(C::OutputsBlob, row.outputs_blob)
                 .set(C::Error, row.error.clone())
+                .set(C::HandlerErrors, row.handler_errors.clone())
                 .set(C::FailedStep, row.failed_step.clone())
                 .set(C::EndedAt, row.ended_at)
                 .set(C::DurationMs, row.duration_ms)

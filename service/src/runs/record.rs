@@ -7,19 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::wire::{Usage, UsageTotals};
-use domain::{BlobId, NanoUsd, RunStatus, StepStatus};
+use domain::{BlobId, Failure, NanoUsd, RunStatus, StepStatus};
 use engine::{Entry, Event, Stored};
-use entities::{JsonText, attempt, ledger, run, step};
+use entities::{JsonText, attempt, item, ledger, run, step};
 use language::Plan;
 use serde_json::Value;
+
+/// A step, or one of its items (-1: the step itself).
+type Place = (String, i32);
 
 /// The rows of one run as they are after the entries taken in so far.
 #[derive(Debug, Clone)]
 pub(super) struct Records {
     pub(super) run: run::Model,
     steps: BTreeMap<String, step::Model>,
-    /// The newest attempt of each step.
-    attempts: BTreeMap<String, attempt::Model>,
+    items: BTreeMap<Place, item::Model>,
+    /// The newest attempt of each step and item.
+    attempts: BTreeMap<Place, attempt::Model>,
     usage: UsageTotals,
     /// `None` once something was used that has no known price.
     cost: Option<NanoUsd>,
@@ -29,6 +33,7 @@ pub(super) struct Records {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) steps: BTreeSet<String>,
+    pub(super) items: BTreeSet<Place>,
     pub(super) attempts: Vec<attempt::Model>,
     pub(super) ledger: Vec<ledger::Model>,
     pub(super) started: bool,
@@ -45,7 +50,8 @@ impl Records {
             (planned.name.clone(), pending(&run, ordinal, planned, group))
         };
         let steps = plan.steps.iter().enumerate().map(row).collect();
-        Self { run, steps, attempts: BTreeMap::new(), usage: UsageTotals::default(), cost: Some(NanoUsd::ZERO) }
+        let (items, attempts) = (BTreeMap::new(), BTreeMap::new());
+        Self { run, steps, items, attempts, usage: UsageTotals::default(), cost: Some(NanoUsd::ZERO) }
     }
 
     pub(super) fn steps_in_order(self) -> Vec<step::Model> {
@@ -58,81 +64,190 @@ impl Records {
         self.steps.get(name)
     }
 
+    pub(super) fn item(&self, place: &Place) -> Option<&item::Model> {
+        self.items.get(place)
+    }
+
     /// Takes one entry in.
     pub(super) fn apply(&mut self, entry: &Entry, worker: &str, changes: &mut Changes) {
         self.run.event_position = i64::try_from(entry.position).unwrap_or(i64::MAX);
+        let at = entry.at;
         match &entry.event {
             Event::RunStarted { epoch, .. } => {
-                self.run.epoch = i32::try_from(*epoch).unwrap_or(i32::MAX);
-                self.run.status = RunStatus::Running.as_str().to_owned();
-                self.run.started_at = Some(entry.at);
-                changes.started = true;
+                self.begin(*epoch, at, changes);
                 changes.steps.extend(self.steps.keys().cloned());
             }
-            Event::ConditionSettled { step, .. } => {
-                self.on_step(step, changes, |row| row.status = word(StepStatus::Ready));
-            }
-            Event::StepConfigured { step, config, .. } => self.on_step(step, changes, |row| {
-                row.status = word(StepStatus::Ready);
-                // A large config stays in the journal alone.
-                row.config = is_small(config).then(|| JsonText(config.clone()));
-            }),
-            Event::AttemptStarted { step, attempt } => self.attempt_started(step, *attempt, entry.at, worker, changes),
-            Event::ChildStarted { step, run_id, .. } => {
-                self.on_step(step, changes, |row| row.child_run_id = Some(run_id.uuid()));
-            }
-            Event::AttemptFailed { step, failure, usage, .. } => {
-                let ending = Ending { status: StepStatus::Failed, error: Some(JsonText::of(failure)), at: entry.at };
-                self.attempt_ended(step, ending, usage.as_ref(), changes);
-                self.on_step(step, changes, |row| {
-                    row.status = word(StepStatus::RetryWait);
-                    row.error = Some(JsonText::of(failure));
-                });
-            }
-            Event::StepSettled { step, status, attempts, output, error, reason, usage, .. } => {
-                let failed = error.is_some() && status.is_success();
-                let status_of_attempt = if failed { StepStatus::Failed } else { *status };
-                let ending =
-                    Ending { status: status_of_attempt, error: error.as_ref().map(JsonText::of), at: entry.at };
-                self.attempt_ended(step, ending, usage.as_ref(), changes);
-                let (inline, blob) = split(output.as_ref());
-                self.on_step(step, changes, |row| {
-                    row.status = word(*status);
-                    row.success = Some(status.is_success());
-                    row.skipped = *status == StepStatus::Skipped;
-                    row.cached = *status == StepStatus::Cached;
-                    row.skip_reason = reason.map(|reason| reason.as_str().to_owned());
-                    row.attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
-                    row.error = error.as_ref().map(JsonText::of);
-                    (row.output, row.output_blob) = (inline, blob);
-                    row.ended_at = Some(entry.at);
-                    row.duration_ms = row.started_at.map(|started| (entry.at - started).num_milliseconds().max(0));
-                });
-                changes.progressed = true;
-            }
-            Event::StepNeedsAttention { step, failure, .. } => {
-                let ending =
-                    Ending { status: StepStatus::NeedsAttention, error: Some(JsonText::of(failure)), at: entry.at };
-                self.attempt_ended(step, ending, None, changes);
-                self.on_step(step, changes, |row| {
-                    row.status = word(StepStatus::NeedsAttention);
-                    row.error = Some(JsonText::of(failure));
-                });
-            }
+            Event::RunRestarted { epoch, .. } => self.restart(*epoch, at, changes),
             Event::CancelRequested { .. } => {
-                self.run.cancel_requested_at.get_or_insert(entry.at);
+                self.run.cancel_requested_at.get_or_insert(at);
             }
-            Event::RunSettled { status, outputs, error, failed_step } => {
+            Event::OutsideReceived { .. } | Event::HandlersStarted { .. } => {}
+            Event::RunSettled { status, outputs, error, failed_step, handler_errors } => {
                 self.run.status = status.as_str().to_owned();
                 (self.run.outputs, self.run.outputs_blob) = split(outputs.as_ref());
                 self.run.error = error.as_ref().map(JsonText::of);
                 self.run.failed_step.clone_from(failed_step);
-                self.run.ended_at = Some(entry.at);
-                self.run.duration_ms = Some((entry.at - self.run.created_at).num_milliseconds().max(0));
+                self.run.handler_errors = (!handler_errors.is_empty()).then(|| JsonText::of(handler_errors));
+                self.run.ended_at = Some(at);
+                self.run.duration_ms = Some((at - self.run.created_at).num_milliseconds().max(0));
                 self.run.usage = Some(JsonText::of(&self.usage));
                 self.run.cost_nano_usd = self.cost.map(|cost| cost.0);
                 changes.settled = true;
             }
+            event => {
+                if let Some(step) = event.step() {
+                    let item = event.item().map_or(-1, |item| i32::try_from(item).unwrap_or(i32::MAX));
+                    self.apply_to_step(&(step.to_owned(), item), event, at, worker, changes);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, epoch: u32, at: DateTime<Utc>, changes: &mut Changes) {
+        self.run.epoch = i32::try_from(epoch).unwrap_or(i32::MAX);
+        self.run.status = RunStatus::Running.as_str().to_owned();
+        self.run.started_at = Some(at);
+        changes.started = true;
+    }
+
+    /// The next epoch: what succeeded stays as it is, and the other rows say when they change.
+    fn restart(&mut self, epoch: u32, at: DateTime<Utc>, changes: &mut Changes) {
+        self.begin(epoch, at, changes);
+        self.run.cancel_requested_at = None;
+        for row in self.steps.values_mut() {
+            let kept = row.success == Some(true) || row.skip_reason.as_deref() == Some("condition");
+            if !kept {
+                row.status = word(StepStatus::Pending);
+                (row.success, row.skipped, row.skip_reason, row.error) = (None, false, None, None);
+                (row.started_at, row.ended_at, row.duration_ms, row.waiting) = (None, None, None, None);
+                changes.steps.insert(row.name.clone());
+            }
+        }
+        (self.run.outputs, self.run.outputs_blob, self.run.error) = (None, None, None);
+        (self.run.failed_step, self.run.handler_errors) = (None, None);
+        (self.run.ended_at, self.run.duration_ms) = (None, None);
+    }
+
+    fn apply_to_step(&mut self, place: &Place, event: &Event, at: DateTime<Utc>, worker: &str, changes: &mut Changes) {
+        match event {
+            Event::ConditionSettled { .. } => self.set_status(place, StepStatus::Ready, changes),
+            Event::ItemsListed { .. } => {
+                self.set_status(place, StepStatus::Running, changes);
+                self.on_step(&place.0, changes, |row| {
+                    row.started_at.get_or_insert(at);
+                });
+            }
+            Event::StepConfigured { config, .. } => {
+                self.set_status(place, StepStatus::Ready, changes);
+                if place.1 < 0 {
+                    // A large config stays in the journal alone.
+                    let config = is_small(config).then(|| JsonText(config.clone()));
+                    self.on_step(&place.0, changes, |row| row.config = config);
+                }
+            }
+            Event::AttemptStarted { attempt, .. } => self.attempt_started(place, *attempt, at, worker, changes),
+            Event::ChildStarted { run_id, .. } => {
+                let run = Some(run_id.uuid());
+                self.on_step(&place.0, changes, |row| row.child_run_id = run);
+                self.on_item(place, changes, |row| row.child_run_id = run);
+            }
+            Event::AttemptFailed { failure, usage, .. } | Event::FallbackStarted { failure, usage, .. } => {
+                let status = match event {
+                    Event::AttemptFailed { .. } => StepStatus::RetryWait,
+                    _ => StepStatus::Ready,
+                };
+                self.failed_once(place, failure, usage.as_ref(), (StepStatus::Failed, status), at, changes);
+            }
+            Event::StepNeedsAttention { failure, usage, .. } => {
+                let status = StepStatus::NeedsAttention;
+                self.failed_once(place, failure, usage.as_ref(), (status, status), at, changes);
+            }
+            Event::IterationEnded { usage, .. } => {
+                let ending = Ending { status: StepStatus::Succeeded, error: None, at };
+                self.attempt_ended(place, ending, usage.as_ref(), changes);
+                self.set_status(place, StepStatus::Ready, changes);
+            }
+            Event::IterationDue { .. } => self.set_status(place, StepStatus::RetryWait, changes),
+            Event::StepWaiting { waiting, .. } => {
+                let waiting = Some(JsonText::of(waiting));
+                self.set_status(place, StepStatus::Waiting, changes);
+                if place.1 < 0 {
+                    self.on_step(&place.0, changes, |row| {
+                        row.started_at.get_or_insert(at);
+                        row.waiting = waiting;
+                    });
+                } else {
+                    self.on_item(place, changes, |row| row.waiting = waiting);
+                }
+            }
+            Event::ItemSettled { status, attempts, output, error, usage, .. } => {
+                let ending = Ending { status: *status, error: error.as_ref().map(JsonText::of), at };
+                self.attempt_ended(place, ending, usage.as_ref(), changes);
+                let (inline, blob) = split(output.as_ref());
+                self.on_item(place, changes, |row| {
+                    row.status = word(*status);
+                    row.attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
+                    row.error = error.as_ref().map(JsonText::of);
+                    (row.output, row.output_blob) = (inline, blob);
+                    row.waiting = None;
+                    row.ended_at = Some(at);
+                    row.duration_ms = row.started_at.map(|started| (at - started).num_milliseconds().max(0));
+                });
+                changes.progressed = true;
+            }
+            Event::StepSettled { .. } => self.step_settled(place, event, at, changes),
+            _ => {}
+        }
+    }
+
+    fn step_settled(&mut self, place: &Place, event: &Event, at: DateTime<Utc>, changes: &mut Changes) {
+        let Event::StepSettled { status, attempts, output, error, reason, usage, .. } = event else { return };
+        let failed = error.is_some() && status.is_success();
+        let status_of_attempt = if failed { StepStatus::Failed } else { *status };
+        let ending = Ending { status: status_of_attempt, error: error.as_ref().map(JsonText::of), at };
+        self.attempt_ended(place, ending, usage.as_ref(), changes);
+        let (inline, blob) = split(output.as_ref());
+        self.on_step(&place.0, changes, |row| {
+            row.status = word(*status);
+            row.success = Some(status.is_success());
+            row.skipped = *status == StepStatus::Skipped;
+            row.cached = *status == StepStatus::Cached;
+            row.skip_reason = reason.map(|reason| reason.as_str().to_owned());
+            row.attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
+            row.error = error.as_ref().map(JsonText::of);
+            (row.output, row.output_blob) = (inline, blob);
+            row.waiting = None;
+            row.ended_at = Some(at);
+            row.duration_ms = row.started_at.map(|started| (at - started).num_milliseconds().max(0));
+        });
+        changes.progressed = true;
+    }
+
+    /// An attempt failed, and the step goes on. `statuses`: the attempt's and the step's.
+    fn failed_once(
+        &mut self,
+        place: &Place,
+        failure: &Failure,
+        usage: Option<&Usage>,
+        statuses: (StepStatus, StepStatus),
+        at: DateTime<Utc>,
+        changes: &mut Changes,
+    ) {
+        let ending = Ending { status: statuses.0, error: Some(JsonText::of(failure)), at };
+        self.attempt_ended(place, ending, usage, changes);
+        self.set_status(place, statuses.1, changes);
+        if place.1 < 0 {
+            self.on_step(&place.0, changes, |row| row.error = Some(JsonText::of(failure)));
+        } else {
+            self.on_item(place, changes, |row| row.error = Some(JsonText::of(failure)));
+        }
+    }
+
+    fn set_status(&mut self, place: &Place, status: StepStatus, changes: &mut Changes) {
+        if place.1 < 0 {
+            self.on_step(&place.0, changes, |row| row.status = word(status));
+        } else {
+            self.on_item(place, changes, |row| row.status = word(status));
         }
     }
 
@@ -143,18 +258,54 @@ impl Records {
         }
     }
 
-    fn attempt_started(&mut self, name: &str, number: u32, at: DateTime<Utc>, worker: &str, changes: &mut Changes) {
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        self.on_step(name, changes, |row| {
-            row.status = word(StepStatus::Running);
-            row.attempts = number;
-            row.started_at.get_or_insert(at);
-            row.child_run_id = None;
+    /// Does nothing for a step that has no items.
+    fn on_item(&mut self, place: &Place, changes: &mut Changes, change: impl FnOnce(&mut item::Model)) {
+        if place.1 < 0 {
+            return;
+        }
+        let (tenant, run) = (self.run.tenant_id, self.run.id);
+        let row = self.items.entry(place.clone()).or_insert_with(|| item::Model {
+            tenant_id: tenant,
+            run_id: run,
+            step: place.0.clone(),
+            item: place.1,
+            status: word(StepStatus::Pending),
+            attempts: 0,
+            error: None,
+            output: None,
+            output_blob: None,
+            waiting: None,
+            started_at: None,
+            ended_at: None,
+            duration_ms: None,
+            cost_nano_usd: Some(0),
+            child_run_id: None,
         });
+        change(row);
+        changes.items.insert(place.clone());
+    }
+
+    fn attempt_started(&mut self, place: &Place, number: u32, at: DateTime<Utc>, worker: &str, changes: &mut Changes) {
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        if place.1 < 0 {
+            self.on_step(&place.0, changes, |row| {
+                row.status = word(StepStatus::Running);
+                row.attempts = number;
+                row.started_at.get_or_insert(at);
+                row.child_run_id = None;
+            });
+        } else {
+            self.on_item(place, changes, |row| {
+                row.status = word(StepStatus::Running);
+                row.attempts = number;
+                row.started_at.get_or_insert(at);
+            });
+        }
         let row = attempt::Model {
             tenant_id: self.run.tenant_id,
             run_id: self.run.id,
-            step: name.to_owned(),
+            step: place.0.clone(),
+            item: place.1,
             number,
             status: word(StepStatus::Running),
             started_at: at,
@@ -165,11 +316,11 @@ impl Records {
             worker: Some(worker.to_owned()),
         };
         changes.attempts.push(row.clone());
-        self.attempts.insert(name.to_owned(), row);
+        self.attempts.insert(place.clone(), row);
     }
 
-    fn attempt_ended(&mut self, name: &str, ending: Ending, usage: Option<&Usage>, changes: &mut Changes) {
-        let Some(row) = self.attempts.get_mut(name).filter(|row| row.ended_at.is_none()) else { return };
+    fn attempt_ended(&mut self, place: &Place, ending: Ending, usage: Option<&Usage>, changes: &mut Changes) {
+        let Some(row) = self.attempts.get_mut(place).filter(|row| row.ended_at.is_none()) else { return };
         row.status = word(ending.status);
         row.ended_at = Some(ending.at);
         row.error = ending.error;
@@ -178,11 +329,14 @@ impl Records {
         let ended = row.clone();
         changes.progressed = true;
         // A begin and an end in one append are one row.
-        changes.attempts.retain(|other| (other.step.as_str(), other.number) != (ended.step.as_str(), ended.number));
+        let same = |other: &attempt::Model| {
+            (other.step.as_str(), other.item, other.number) == (ended.step.as_str(), ended.item, ended.number)
+        };
+        changes.attempts.retain(|other| !same(other));
         if let Some(usage) = usage {
-            self.spend(name, usage);
+            self.spend(place, usage);
             changes.spent = true;
-            let is_child = self.steps.get(name).is_some_and(|step| step.child_run_id.is_some());
+            let is_child = self.steps.get(&place.0).is_some_and(|step| step.child_run_id.is_some());
             if is_bought(usage) && !is_child {
                 changes.ledger.push(self.entry(&ended, usage));
             }
@@ -190,20 +344,27 @@ impl Records {
         changes.attempts.push(ended);
     }
 
-    fn spend(&mut self, name: &str, usage: &Usage) {
+    fn spend(&mut self, place: &Place, usage: &Usage) {
         add_units(&mut self.usage.units, &usage.units);
         let cost = if is_bought(usage) { usage.cost_nano_usd } else { Some(usage.cost_nano_usd.unwrap_or_default()) };
         let plus = |sum: Option<NanoUsd>| Some(sum?.plus(cost?));
         self.cost = plus(self.cost);
-        if let Some(row) = self.steps.get_mut(name) {
-            let mut total: Usage = row.usage.take().and_then(|usage| usage.read().ok()).unwrap_or_default();
-            let before = if row.attempts <= 1 { Some(NanoUsd::ZERO) } else { row.cost_nano_usd.map(NanoUsd) };
+        if let Some(row) = self.steps.get_mut(&place.0) {
+            let known: Option<Usage> = row.usage.take().and_then(|usage| usage.read().ok());
+            let before = match &known {
+                None => Some(NanoUsd::ZERO),
+                Some(_) => row.cost_nano_usd.map(NanoUsd),
+            };
+            let mut total = known.unwrap_or_default();
             add_units(&mut total.units, &usage.units);
             total.model = usage.model.clone().or(total.model);
             total.estimated |= usage.estimated;
             total.cost_nano_usd = plus(before);
             row.cost_nano_usd = total.cost_nano_usd.map(|cost| cost.0);
             row.usage = Some(JsonText::of(&total));
+        }
+        if let Some(row) = self.items.get_mut(place) {
+            row.cost_nano_usd = plus(row.cost_nano_usd.map(NanoUsd)).map(|cost| cost.0);
         }
         self.run.usage = Some(JsonText::of(&self.usage));
         self.run.cost_nano_usd = self.cost.map(|cost| cost.0);
@@ -293,5 +454,6 @@ pub(super) fn pending(
         usage: None,
         cost_nano_usd: None,
         child_run_id: None,
+        waiting: None,
     }
 }

@@ -336,6 +336,7 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         outputs: None,
         outputs_blob: None,
         error: None,
+        handler_errors: None,
         failed_step: None,
         usage: None,
         cost_nano_usd: None,

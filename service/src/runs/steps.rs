@@ -94,6 +94,7 @@ fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Va
 
 fn attempt_view(row: attempt::Model) -> AttemptView {
     AttemptView {
+        item: u32::try_from(row.item).ok(),
         number: u32::try_from(row.number).unwrap_or_default(),
         status: StepStatus::parse(&row.status).unwrap_or(StepStatus::NeedsAttention),
         started_at: row.started_at,

@@ -127,6 +127,7 @@ pub(super) async fn of_row(weir: &Weir, row: run::Model) -> Result<SettledRun, S
             outputs,
             error: failure(row.error.as_ref()),
             failed_step: row.failed_step,
+            handler_errors: row.handler_errors.and_then(|errors| errors.read().ok()).unwrap_or_default(),
             failed_attempt,
             usage: usage(row.usage.as_ref()),
             cost: row.cost_nano_usd.map(NanoUsd),

@@ -57,7 +57,7 @@ impl Observer for Teller {
     fn entry(&self, run: RunId, depth: u32, entry: &Entry) {
         let indent = "  ".repeat(depth as usize);
         match &entry.event {
-            Event::AttemptStarted { step, attempt } => {
+            Event::AttemptStarted { step, attempt, .. } => {
                 let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
                 started.entry((run, step.clone())).or_insert(entry.at);
                 drop(started);
