@@ -18,6 +18,7 @@ mod independent;
 mod tests;
 
 use async_trait::async_trait;
+use domain::NanoUsd;
 use domain::wire::Usage;
 use engine::ports::{ModelEndpoint, ModelKind};
 use engine::{Call, Done, Executor, Failed};
@@ -29,6 +30,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{self, flow_fault};
 use crate::spec;
 use completion::{Answer, Asking};
+use price::Tokens;
 use prompt::Messages;
 use shape::Shape;
 
@@ -189,5 +191,21 @@ impl Executor for LlmAnalyzer {
             return Err(flow_fault("prompt_file", "The prompt file was not rendered.").into());
         }
         self.analyze(call, config).await
+    }
+
+    async fn most_it_costs(&self, call: &Call, config: &Value) -> Option<NanoUsd> {
+        let config: Config = config::read(config.clone()).ok()?;
+        let shape = config.schema.as_ref().map(Shape::parse).transpose().ok()?;
+        let endpoint = call.models.resolve(config.model.as_deref().or(call.default_model.as_deref())).await.ok()?;
+        let messages = Messages::build(call, &config, shape.as_ref()).await.ok()?;
+        let output = u64::from(config.max_tokens.unwrap_or(MAX_TOKENS));
+        let once = Tokens { input: messages.most_tokens(), output, cached: 0, estimated: true };
+        let first = price::usage(&endpoint, once);
+        if shape.is_none() {
+            return first.cost_nano_usd;
+        }
+        // An answer that does not match is sent back once, with the question.
+        let again = Tokens { input: once.input.saturating_mul(2).saturating_add(output), ..once };
+        price::sum(first, price::usage(&endpoint, again)).cost_nano_usd
     }
 }

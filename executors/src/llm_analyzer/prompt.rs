@@ -76,6 +76,13 @@ impl Messages {
         repaired
     }
 
+    /// How many tokens this can be: hardly any text has tokens of less than two bytes.
+    pub(super) fn most_tokens(&self) -> u64 {
+        const OVERHEAD: u64 = 64;
+        let text = (self.characters.len() as u64).div_ceil(2);
+        text.saturating_add(OVERHEAD).saturating_add(self.images.saturating_mul(2 * IMAGE_TOKENS))
+    }
+
     /// How many tokens this is, about.
     pub(super) fn estimated_tokens(&self) -> u64 {
         super::price::estimate(&self.characters) + self.images * IMAGE_TOKENS + 4 * self.list.len() as u64

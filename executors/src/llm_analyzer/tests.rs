@@ -233,3 +233,26 @@ async fn an_inside_address_is_refused_with_a_word_to_the_operator() {
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Flow, "connection_url"));
     assert!(failure.message.contains("WEIR_EGRESS_ALLOW"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn the_most_an_attempt_can_cost_is_never_below_what_it_does_cost_and_unknown_without_a_price() {
+    use engine::ports::ModelPrice;
+    let dollars = |amount: i64| domain::NanoUsd(amount * domain::NanoUsd::PER_DOLLAR);
+    let price = ModelPrice {
+        input_per_million: dollars(2),
+        output_per_million: dollars(10),
+        cached_input_per_million: None,
+        table_version: 1,
+    };
+    let priced = ModelEndpoint { price: Some(price), ..endpoint("http://127.0.0.1:1") };
+    let most = |endpoint: ModelEndpoint, config: Value| async move {
+        analyzer().most_it_costs(&testing::call(Some(endpoint)).0, &config).await
+    };
+    let plain = most(priced.clone(), json!({"text": "word ".repeat(1_000), "max_tokens": 1_000})).await.unwrap();
+    // 1,000 tokens of output, and at least 1,000 of input.
+    assert!(plain >= domain::NanoUsd(1_000 * 10_000 + 1_000 * 2_000), "{plain:?}");
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let shaped = json!({"text": "word ".repeat(1_000), "max_tokens": 1_000, "schema": schema});
+    assert!(most(priced, shaped).await.unwrap().0 >= 2 * plain.0, "an answer may be asked for twice");
+    assert_eq!(most(endpoint("http://127.0.0.1:1"), json!({"text": "a"})).await, None);
+}

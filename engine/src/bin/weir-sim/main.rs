@@ -1,10 +1,11 @@
 //! `weir-sim --seeds N [--from S]`: drives the pure engine through made-up flows in a made-up world (crashes, lost work,
 //! any order of answers, clock jumps, people who cancel, decide, resolve, kill and restart) and holds invariants after
-//! each. A printed seed reproduces its run.
+//! each. A printed seed reproduces its run. `weir-sim --golden FOLDER --seeds N` keeps the journals of N seeds instead.
 //!
 //! Invariant: nothing but the seed decides what happens.
 
 mod dice;
+mod golden;
 mod invariants;
 mod plans;
 mod world;
@@ -18,17 +19,28 @@ use world::Weather;
 fn main() -> ExitCode {
     let mut seeds = 10_000_u64;
     let mut first = 0_u64;
+    let mut folder = None;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let number = words.next().and_then(|text| text.parse().ok());
-        match (word.as_str(), number) {
-            ("--seeds", Some(number)) => seeds = number,
-            ("--from", Some(number)) => first = number,
+        let value = words.next().unwrap_or_default();
+        match (word.as_str(), value.parse()) {
+            ("--seeds", Ok(number)) => seeds = number,
+            ("--from", Ok(number)) => first = number,
+            ("--golden", _) if !value.is_empty() => folder = Some(std::path::PathBuf::from(value)),
             _ => {
-                eprintln!("usage: weir-sim [--seeds N] [--from FIRST]");
+                eprintln!("usage: weir-sim [--seeds N] [--from FIRST] [--golden FOLDER]");
                 return ExitCode::from(2);
             }
         }
+    }
+    if let Some(folder) = folder {
+        return match keep(&folder, first, seeds) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     let mut tally = invariants::Tally::default();
     for seed in first..first.saturating_add(seeds) {
@@ -44,6 +56,19 @@ fn main() -> ExitCode {
     println!("{seeds} seeds, no invariant broken");
     println!("{tally}");
     ExitCode::SUCCESS
+}
+
+/// Keeps the journals of some seeds for good.
+fn keep(folder: &std::path::Path, first: u64, seeds: u64) -> Result<(), String> {
+    let registry = plans::registry();
+    for seed in first..first.saturating_add(seeds) {
+        let graph = Graph::new(std::sync::Arc::new(plans::random(&mut Dice::new(seed), true)), &registry);
+        for (name, weather) in [("rough", Weather::ROUGH), ("people", Weather::PEOPLE)] {
+            let run = world::simulate(&graph, seed, weather)?;
+            golden::write(folder, &format!("{seed:05}-{name}"), &graph, &run)?;
+        }
+    }
+    Ok(())
 }
 
 /// All that one seed stands for.
@@ -87,6 +112,12 @@ mod tests {
     /// More with `WEIR_SIMULATION_SEEDS`.
     fn seeds() -> u64 {
         std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+    }
+
+    #[test]
+    fn journals_that_earlier_versions_wrote_read_to_the_same_outcome() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        assert!(golden::replay_all(&folder).unwrap() >= 40);
     }
 
     #[test]
