@@ -9,6 +9,7 @@ mod bare;
 mod commits;
 mod load;
 mod program;
+mod shapes;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn measure(program: &Path, time: Duration) -> Result<(), String> {
         let weir = program::Weir::start(program).await?;
         let idle = weir.resident_kib()?;
         let bare = program::Bare::start().await?;
+        let one = weir.request(shapes::ONE, r#"{"number":7}"#);
         println!(
             "{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}",
             "conns", "bare handler", "bare commits", "durable runs", "bare/run", "commits/run"
@@ -66,7 +68,7 @@ fn measure(program: &Path, time: Duration) -> Result<(), String> {
         for connections in CONNECTIONS {
             let handler = load::run(&bare.request(), connections, time).await?;
             let commits = commits::run(connections, time).await?;
-            let runs = load::run(&weir.request(), connections, time).await?;
+            let runs = load::run(&one, connections, time).await?;
             println!(
                 "{connections:>6} {:>24} {:>24} {:>24} {:>16.2} {:>16.2}",
                 shown(&handler),
@@ -76,6 +78,7 @@ fn measure(program: &Path, time: Duration) -> Result<(), String> {
                 commits.rate() / runs.rate(),
             );
         }
+        shapes_table(&weir, &bare, time).await?;
         println!(
             "cold start (spawn to first answer), ms: {}",
             starts.iter().map(|ms| format!("{ms:.0}")).collect::<Vec<_>>().join(" ")
@@ -83,6 +86,27 @@ fn measure(program: &Path, time: Duration) -> Result<(), String> {
         println!("idle resident memory: {:.1} MiB; after the load: {:.1} MiB", mib(idle), mib(weir.resident_kib()?));
         Ok(())
     })
+}
+
+/// What other shapes cost: alone, for the time one caller waits, and at 16 connections, for the rate.
+async fn shapes_table(weir: &program::Weir, bare: &program::Bare, time: Duration) -> Result<(), String> {
+    let handler = load::run(&bare.request(), 16, time).await?;
+    println!("\n{:>32} {:>24} {:>24} {:>12}", "shape", "1 connection", "16 connections", "bare/run");
+    println!("{:>32} {:>24} {:>24} {:>12}", "", "per s   p50   p99 ms", "per s   p50   p99 ms", "(at 16)");
+    for shape in shapes::all() {
+        let request = weir.request(shape.name, shape.body);
+        let alone = load::run(&request, 1, time).await.map_err(|error| format!("{}: {error}", shape.name))?;
+        let together = load::run(&request, 16, time).await.map_err(|error| format!("{}: {error}", shape.name))?;
+        println!(
+            "{:>32} {:>24} {:>24} {:>12.2}",
+            shape.about,
+            shown(&alone),
+            shown(&together),
+            handler.rate() / together.rate()
+        );
+    }
+    println!();
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

@@ -9,8 +9,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::Request;
-
-const FLOW: &str = "inputs:\n  number: {type: integer, required: true}\nsteps:\n  - name: pass\n    executor: data_transformer\n    config: {data: \"{{ inputs.number }}\"}\n";
+use crate::shapes;
 
 /// `weir serve` on a fresh embedded store, `synchronous=FULL`.
 #[derive(Debug)]
@@ -33,11 +32,13 @@ impl Weir {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let (child, address) = serve(program, folder.path()).await?;
         call(program, folder.path(), &["tenant", "create", "bench", "--owner", "bench@example.test", "--json"]).await?;
-        let flow = folder.path().join("pass");
-        std::fs::create_dir(&flow).map_err(|error| error.to_string())?;
-        std::fs::write(flow.join("flow.yaml"), FLOW).map_err(|error| error.to_string())?;
-        call(program, folder.path(), &["flow", "import", "--tenant", "bench", &flow.to_string_lossy(), "--json"])
-            .await?;
+        for shape in shapes::all() {
+            let flow = folder.path().join(shape.name);
+            std::fs::create_dir(&flow).map_err(|error| error.to_string())?;
+            std::fs::write(flow.join("flow.yaml"), &shape.yaml).map_err(|error| error.to_string())?;
+            call(program, folder.path(), &["flow", "import", "--tenant", "bench", &flow.to_string_lossy(), "--json"])
+                .await?;
+        }
         let made =
             call(program, folder.path(), &["key", "create", "--tenant", "bench", "--name", "bench", "--json"]).await?;
         let made: serde_json::Value = serde_json::from_str(&made).map_err(|error| format!("{error}: {made}"))?;
@@ -45,8 +46,8 @@ impl Weir {
         Ok(Self { child, address, key, _folder: folder })
     }
 
-    pub(crate) fn request(&self) -> Request {
-        Request::post(&self.address, "/api/v1/flows/pass/run", Some(&self.key), r#"{"number":7}"#)
+    pub(crate) fn request(&self, flow: &str, body: &str) -> Request {
+        Request::post(&self.address, &format!("/api/v1/flows/{flow}/run"), Some(&self.key), body)
     }
 
     /// Resident memory now, in KiB.

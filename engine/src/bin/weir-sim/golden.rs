@@ -41,7 +41,6 @@ pub(crate) fn write(folder: &Path, name: &str, graph: &Graph, run: &Simulated) -
 }
 
 /// Reads every journal of a folder; gives their number.
-#[cfg(test)]
 pub(crate) fn replay_all(folder: &Path) -> Result<usize, String> {
     let mut count = 0;
     let files = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;

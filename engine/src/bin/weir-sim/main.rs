@@ -26,9 +26,10 @@ fn main() -> ExitCode {
         match (word.as_str(), value.parse()) {
             ("--seeds", Ok(number)) => seeds = number,
             ("--from", Ok(number)) => first = number,
+            ("--replay", _) if !value.is_empty() => return replay(std::path::Path::new(&value)),
             ("--golden", _) if !value.is_empty() => folder = Some(std::path::PathBuf::from(value)),
             _ => {
-                eprintln!("usage: weir-sim [--seeds N] [--from FIRST] [--golden FOLDER]");
+                eprintln!("usage: weir-sim [--seeds N] [--from FIRST] [--golden FOLDER | --replay FOLDER]");
                 return ExitCode::from(2);
             }
         }
@@ -56,6 +57,20 @@ fn main() -> ExitCode {
     println!("{seeds} seeds, no invariant broken");
     println!("{tally}");
     ExitCode::SUCCESS
+}
+
+/// Reads journals that were kept.
+fn replay(folder: &std::path::Path) -> ExitCode {
+    match golden::replay_all(folder) {
+        Ok(count) => {
+            println!("{count} journals read to the outcome they had");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Keeps the journals of some seeds for good.
