@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Failure, FailureKind, RunId, TenantId};
 use language::plan::Plan;
-use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
+use language::{Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
 use serde_json::{Value, json};
 
 use crate::memory::{
-    FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryJournal, Unobserved, World, WorldParts, new_run_id,
+    FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryCache, MemoryInbox, MemoryJournal, Unobserved, World,
+    WorldParts, new_run_id,
 };
-use crate::ports::{Children, Clock, PortError, SystemClock};
+use crate::ports::{Children, Clock, Money, PortError, SystemClock};
 use crate::*;
 
 /// What every executor of the kit saw.
@@ -62,6 +63,11 @@ impl Executor for Act {
             return Err(Failure::new(kind, code, format!("as told: {code}")).into());
         }
         Ok(Done::free(config.get("give").cloned().unwrap_or_else(|| json!({"done": call.step}))))
+    }
+
+    /// As the config says, in nano-dollars.
+    async fn most_it_costs(&self, _call: &Call, config: &Value) -> Option<domain::NanoUsd> {
+        config.get("give").and_then(Value::as_i64).map(domain::NanoUsd)
     }
 }
 
@@ -151,6 +157,16 @@ pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
         ExecutorSpec { effect: EffectRule::Always(Effect::Unsafe), ..spec("pay") },
     ];
     let acts = specs.into_iter().map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>);
+    let control = |name, control| ExecutorSpec {
+        config: json!({"type": "object"}),
+        output: json!({"type": "object", "additionalProperties": true}),
+        control: Some(control),
+        ..spec(name)
+    };
+    let waits = [control("wait", Control::Wait), control("approval", Control::Approval)];
+    let acts = acts.chain(waits.map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>));
+    let priced = ExecutorSpec { cost: CostKind::Tokens, ..spec("model") };
+    let acts = acts.chain([Arc::new(Act { spec: priced, seen: seen.clone() }) as Arc<dyn Executor>]);
     let nest = Nest(ExecutorSpec { cost: CostKind::Child, effect: EffectRule::StrictestChild, ..spec("nest") });
     Registry::new(acts.chain([Arc::new(nest) as Arc<dyn Executor>]))
 }
@@ -205,7 +221,12 @@ pub(crate) struct Stage {
     pub(crate) inputs: Value,
     pub(crate) control: Control,
     pub(crate) shift: TimeDelta,
-    id: RunId,
+    pub(crate) inbox: Arc<MemoryInbox>,
+    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) money: Option<Arc<dyn Money>>,
+    pub(crate) restart_by: Option<String>,
+    pub(crate) reused: Vec<dispatcher::Reused>,
+    pub(crate) id: RunId,
 }
 
 /// How a run went.
@@ -232,6 +253,11 @@ impl Stage {
             inputs: json!({}),
             control: Control::default(),
             shift: TimeDelta::zero(),
+            inbox: Arc::default(),
+            cache: Arc::default(),
+            money: None,
+            restart_by: None,
+            reused: Vec::new(),
             id: new_run_id(),
         }
     }
@@ -261,9 +287,9 @@ impl Stage {
             test: false,
             default_model: None,
             depth: 0,
-            reused: Vec::new(),
+            reused: self.reused.clone(),
             keys_of: None,
-            restart_by: None,
+            restart_by: self.restart_by.clone(),
         };
         let surroundings = Surroundings {
             registry: self.registry.clone(),
@@ -275,9 +301,9 @@ impl Stage {
             clock: Arc::new(ShiftedClock(self.shift)),
             watcher: Arc::new(Unwatching),
             sandbox: None,
-            inbox: None,
-            cache: None,
-            money: None,
+            inbox: Some(self.inbox.clone()),
+            cache: Some(self.cache.clone()),
+            money: self.money.clone(),
         };
         let outcome = drive(run, history, surroundings, self.control.clone()).await.unwrap();
         Ran { outcome, entries: journal.entries() }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, FailureKind, StepStatus};
 use language::Effect;
-use language::plan::{FailureClass, OnError, OnUnknown, StepIndex};
+use language::plan::{FailureClass, OnError, OnExceeded, OnUnknown, StepIndex};
 
 use super::resume::capitalised;
 use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Timer};
@@ -143,7 +143,10 @@ impl Turn<'_> {
 
     /// One way to do it failed for good: the next fallback that fits, else the end.
     pub(super) fn unit_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
-        if let Some(entry) = self.next_entry(place, &failure) {
+        let over_cap = failure.code == "max_cost";
+        if over_cap && self.on_exceeded() == OnExceeded::Approve && !self.is_closing(place.step) {
+            self.park(place, failure, usage);
+        } else if let Some(entry) = self.next_entry(place, &failure) {
             let step = self.name(place.step);
             self.emit(Event::FallbackStarted { step, item: place.item, entry, failure, usage });
             self.ask_config(place);
@@ -159,11 +162,18 @@ impl Turn<'_> {
         if self.is_closing(place.step) || failure.kind == FailureKind::Cancelled {
             return None;
         }
+        if failure.code == "max_cost" && self.on_exceeded() != OnExceeded::Fallback {
+            return None;
+        }
         let tried = self.state.unit(place).entry as usize;
         let class = class_of(failure);
         let left = self.plan(place.step).fallbacks.iter().enumerate().skip(tried);
         let fitting = left.filter(|(_, fallback)| fallback.class.is_none_or(|wanted| wanted == class));
         fitting.map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX)).next()
+    }
+
+    fn on_exceeded(&self) -> OnExceeded {
+        self.graph.plan().max_cost.map(|cap| cap.on_exceeded).unwrap_or_default()
     }
 
     /// The step failed for good, by its own `on_error`.

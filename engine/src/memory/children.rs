@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::world::{Start, World, new_run_id};
 use crate::event::Settled;
 use crate::limits;
-use crate::ports::{ChildRequest, Children, PortError};
+use crate::ports::{ChildRequest, Children, Money, PortError};
 use crate::run::{Control, Outcome};
 
 /// Finds another flow by its name.
@@ -34,11 +34,19 @@ pub(super) struct Runs {
     children: Mutex<HashMap<RunId, Child>>,
     by_key: Mutex<HashMap<String, RunId>>,
     depths: Mutex<HashMap<RunId, u32>>,
+    accounts: Mutex<HashMap<RunId, Arc<dyn Money>>>,
 }
 
 impl Runs {
     pub(super) fn enter(&self, run: RunId, depth: u32) {
         self.depths.lock().unwrap_or_else(PoisonError::into_inner).insert(run, depth);
+    }
+
+    /// The account that a run's children share.
+    pub(super) fn keep_account(&self, run: RunId, money: Option<Arc<dyn Money>>) {
+        if let Some(money) = money {
+            self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(run, money);
+        }
     }
 }
 
@@ -76,6 +84,7 @@ impl Children for WorldChildren {
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
         start.depth = depth;
+        start.money = world.runs.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).cloned();
         "flow".clone_into(&mut start.trigger);
         let control = Control { cancel, stop: CancellationToken::new() };
         tokio::spawn(async move {

@@ -3,11 +3,17 @@
 //! Invariant: everything ends with the [`World`]; nothing is shared between two of them.
 
 mod blobs;
+mod cache;
 mod children;
+mod inbox;
 mod journal;
+mod money;
 mod world;
 
 pub use blobs::MemoryBlobs;
+pub use cache::MemoryCache;
 pub use children::FlowLoader;
+pub use inbox::MemoryInbox;
 pub use journal::{MemoryJournal, Observer, Unobserved};
+pub use money::MemoryMoney;
 pub use world::{Connection, Finished, FixedModels, FixedSecrets, Start, World, WorldParts, new_run_id};

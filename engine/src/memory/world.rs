@@ -14,12 +14,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::blobs::MemoryBlobs;
+use super::cache::MemoryCache;
 use super::children::{FlowLoader, Runs, WorldChildren};
 use super::journal::{MemoryJournal, Observer};
+use super::money::MemoryMoney;
 use crate::driver::drive_prepared;
 use crate::event::Entry;
 use crate::executor::{Progress, Registry};
-use crate::ports::{Blobs as _, Clock, ModelEndpoint, ModelKind, Models, PortError, Secrets, SystemClock};
+use crate::ports::{Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, SystemClock};
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};
 use crate::template::Prepared;
 
@@ -41,6 +43,7 @@ pub struct World {
     models: Arc<FixedModels>,
     observer: Arc<dyn Observer>,
     sandbox: Option<Arc<sandbox::Pool>>,
+    cache: Arc<MemoryCache>,
     tenant: TenantId,
     pub(super) loader: Arc<dyn FlowLoader>,
     pub(super) runs: Runs,
@@ -48,7 +51,7 @@ pub struct World {
 }
 
 /// A run to be made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Start {
     pub run: RunId,
     pub flow: String,
@@ -58,12 +61,15 @@ pub struct Start {
     pub depth: u32,
     /// Stands in for the flow's `defaults.model`.
     pub default_model: Option<String>,
+    /// The account of the flow that calls this one.
+    pub money: Option<Arc<dyn Money>>,
 }
 
 impl Start {
     #[must_use]
     pub fn new(flow: impl Into<String>, inputs: Value) -> Self {
-        Self { run: new_run_id(), flow: flow.into(), inputs, trigger: "cli".to_owned(), depth: 0, default_model: None }
+        let (run, trigger) = (new_run_id(), "cli".to_owned());
+        Self { run, flow: flow.into(), inputs, trigger, depth: 0, default_model: None, money: None }
     }
 }
 
@@ -86,6 +92,7 @@ impl World {
             models: Arc::new(parts.models),
             observer: parts.observer,
             sandbox: parts.sandbox,
+            cache: Arc::default(),
             tenant: TenantId::from_uuid(new_uuid()),
             loader: parts.loader,
             runs: Runs::default(),
@@ -109,6 +116,11 @@ impl World {
         let prepared = Arc::new(Prepared::new(plan.clone(), &self.registry));
         let journal = Arc::new(MemoryJournal::new(start.run, start.depth, self.observer.clone()));
         self.runs.enter(start.run, start.depth);
+        let money = match &plan.max_cost {
+            Some(cap) => Some(Arc::new(MemoryMoney::new(NanoUsd(cap.nano_usd), start.money)) as Arc<dyn Money>),
+            None => start.money,
+        };
+        self.runs.keep_account(start.run, money.clone());
         let run = Run {
             tenant: self.tenant,
             id: start.run,
@@ -127,7 +139,7 @@ impl World {
             restart_by: None,
         };
         loop {
-            let surroundings = self.surroundings(&run, journal.clone());
+            let surroundings = self.surroundings(&run, journal.clone(), money.clone());
             let history = journal.entries();
             let outcome = drive_prepared(run.clone(), prepared.clone(), history, surroundings, control.clone()).await?;
             if let Outcome::Suspended { wake_at: Some(at), .. } = &outcome {
@@ -153,7 +165,7 @@ impl World {
         Finished { run: run.id, outcome, entries: journal.entries() }
     }
 
-    fn surroundings(&self, run: &Run, journal: Arc<MemoryJournal>) -> Surroundings {
+    fn surroundings(&self, run: &Run, journal: Arc<MemoryJournal>, money: Option<Arc<dyn Money>>) -> Surroundings {
         Surroundings {
             registry: self.registry.clone(),
             journal,
@@ -164,8 +176,8 @@ impl World {
             clock: Arc::new(SystemClock),
             watcher: Arc::new(Watch { run: run.id, depth: run.depth, observer: self.observer.clone() }),
             inbox: None,
-            cache: None,
-            money: None,
+            cache: Some(self.cache.clone()),
+            money,
             sandbox: self.sandbox.clone(),
         }
     }

@@ -1,5 +1,9 @@
 //! The rules of the flow language, sections 2 to 5, as a run shows them.
 
+mod handlers;
+mod items;
+mod waits;
+
 use chrono::TimeDelta;
 use domain::{FailureKind, FileId, RunStatus};
 use language::Folder;
