@@ -15,7 +15,7 @@ use crate::suggest;
 use crate::templates;
 
 /// One written name of a flow in a step's config.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Call<'p> {
     pub step: &'p StepPlan,
     pub name: &'p str,
@@ -33,7 +33,8 @@ pub fn calls(plan: &Plan) -> Vec<Call<'_>> {
         for (key, value) in &step.config {
             below(step, value, &format!("/{key}"), (key, None), &mut found);
         }
-        if let Some(call) = found.iter_mut().find(|call| std::ptr::eq(call.step, step) && call.pointer == "/flow_name") {
+        if let Some(call) = found.iter_mut().find(|call| std::ptr::eq(call.step, step) && call.pointer == "/flow_name")
+        {
             call.inputs = keys(step.config.get("inputs"));
         }
     }
@@ -96,7 +97,8 @@ pub fn check_calls(name: &str, plan: &Plan, known: &BTreeMap<String, Arc<Plan>>)
                 problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, message, None));
             }
             Walk::TooDeep => {
-                let message = format!("more than {} flows call each other in a line: {}", limits::DEPTH, line.join(" calls "));
+                let message =
+                    format!("more than {} flows call each other in a line: {}", limits::DEPTH, line.join(" calls "));
                 problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, message, None));
             }
         }

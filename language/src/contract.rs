@@ -86,7 +86,8 @@ fn input_changes(before: &InputPlan, after: &InputPlan, pointer: &str, changes: 
         return;
     }
     bounds(name, (&before.schema, &after.schema), pointer, changes);
-    if !after.accept.is_empty() && (before.accept.is_empty() || before.accept.iter().any(|kind| !after.accept.contains(kind)))
+    if !after.accept.is_empty()
+        && (before.accept.is_empty() || before.accept.iter().any(|kind| !after.accept.contains(kind)))
     {
         let message = format!("`{name}` takes fewer kinds of files: {}.", after.accept.join(", "));
         add(changes, true, pointer, message);
@@ -174,15 +175,22 @@ fn output_change(name: &str, was: &Value, is: &Value, pointer: &str, changes: &m
     let kinds = |schema: &Value| -> Option<Vec<String>> {
         match schema.get("type") {
             Some(Value::String(kind)) => Some(vec![kind.clone()]),
-            Some(Value::Array(kinds)) => Some(kinds.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect()),
+            Some(Value::Array(kinds)) => {
+                Some(kinds.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect())
+            }
             _ => schema.get("const").map(|value| vec![kind_of(value).to_owned()]),
         }
     };
     match (kinds(was), kinds(is)) {
         (Some(was), Some(is)) => {
-            let fits = |kind: &String| was.contains(kind) || (kind == "integer" && was.iter().any(|was| was == "number"));
+            let fits =
+                |kind: &String| was.contains(kind) || (kind == "integer" && was.iter().any(|was| was == "number"));
             if !is.iter().all(fits) {
-                let message = format!("The output `{name}` has another type: {} instead of {}.", is.join(" or "), was.join(" or "));
+                let message = format!(
+                    "The output `{name}` has another type: {} instead of {}.",
+                    is.join(" or "),
+                    was.join(" or ")
+                );
                 add(changes, true, pointer, message);
                 return;
             }

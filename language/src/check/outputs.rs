@@ -138,6 +138,8 @@ fn literal(value: &Value) -> Value {
         Value::String(text) if !templates::is_template(text) => json!({ "const": text }),
         Value::String(text) if templates::only_expression(text).is_none() => json!({ "type": "string" }),
         Value::Bool(_) | Value::Number(_) | Value::Null => json!({ "const": value }),
+        Value::Object(_) => json!({ "type": "object" }),
+        Value::Array(_) => json!({ "type": "array" }),
         _ => Value::Bool(true),
     }
 }

@@ -50,10 +50,12 @@ impl Templates<'_, '_> {
         let watched = rest.first().is_some_and(|field| names::WATCHED_FIELDS.contains(&field.as_str()));
         let is_deep = rest.len() > usize::from(rest.first().is_some_and(|field| field == "output"));
         if kind == NeedKind::ReadOutput && is_deep && !read.guarded && !self.report.is_full() {
+            let asked = read.asked.iter().filter_map(|name| self.names.get(name));
             self.bare_reads.push(BareRead {
                 reader: scope.reader,
                 in_condition: scope.in_condition,
                 step,
+                asked: asked.flat_map(|target| self.names.steps_of(target)).collect(),
                 span: spot.span(),
             });
         }

@@ -83,17 +83,17 @@ fn is_risky(
     causes: &[Causes],
     read: &BareRead,
 ) -> bool {
+    // Who asks about the step, or about what decides whether it runs, knows what he does.
+    let is_about = |asked: &StepIndex| *asked == read.step || steps[read.step].asks.contains(asked);
+    if read.asked.iter().any(is_about) {
+        return false;
+    }
     let Some(reader) = read.reader else { return true };
     let (own, other) = (subject.steps[reader], subject.steps[read.step]);
     if other.on_skip == Some(OnSkip::Cascade) || other.on_skip == Some(OnSkip::Fail) || other.phase != own.phase {
         return other.phase != own.phase;
     }
-    if !read.in_condition && steps[reader].asks.contains(&read.step) {
-        return false;
-    }
-    let same_condition = steps[reader].condition.as_ref().map(|condition| &condition.source)
-        == steps[read.step].condition.as_ref().map(|condition| &condition.source);
-    if steps[reader].condition.is_some() && same_condition {
+    if !read.in_condition && steps[reader].asks.iter().any(is_about) {
         return false;
     }
     // Where everything that the reader waits for is skipped together, the reader is skipped with it.

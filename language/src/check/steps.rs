@@ -31,12 +31,14 @@ pub(super) struct TemplateFacts {
 }
 
 /// A read of a field of a step's output that nothing guards.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct BareRead {
     /// `None`: the flow's outputs.
     pub(super) reader: Option<StepIndex>,
     pub(super) in_condition: bool,
     pub(super) step: StepIndex,
+    /// Steps that the template asked about before.
+    pub(super) asked: Vec<StepIndex>,
     pub(super) span: Span,
 }
 

@@ -143,6 +143,7 @@ impl Templates<'_, '_> {
             path: comparison.path.clone(),
             computed: false,
             guarded: true,
+            asked: Vec::new(),
             range: comparison.range.clone(),
         };
         if read.root == "steps" && read.path.last().is_some_and(|field| field == "status") {

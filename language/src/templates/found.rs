@@ -27,8 +27,10 @@ pub(crate) struct Read {
     pub(crate) path: Vec<String>,
     /// The next look-up has a computed name.
     pub(crate) computed: bool,
-    /// It may be undefined: `default(...)`, `is defined` or an `if` about the same step takes care of that.
+    /// It may be undefined: `default(...)` or `is defined` takes care of that.
     pub(crate) guarded: bool,
+    /// Steps that an `if` or `and` around has asked about.
+    pub(crate) asked: Vec<String>,
     pub(crate) range: Range<usize>,
 }
 

@@ -222,11 +222,15 @@ impl Walk {
             }),
             Expr::Filter(node) => {
                 let shelters = usize::from(matches!(node.name, "default" | "d"));
+                let before = self.found.reads.len();
                 self.shelters += shelters;
                 self.optional(node.expr.as_ref());
-                self.shelters -= shelters;
+                // What stands in for one step's output may be another's: one of the two has run.
+                let is_choice = self.found.reads[before..].iter().any(|read| read.root == "steps");
+                self.shelters -= if is_choice { 0 } else { shelters };
                 self.word(WordKind::Filter, node.name, node.span());
                 self.arguments(&node.args);
+                self.shelters -= if is_choice { shelters } else { 0 };
             }
             Expr::Test(node) => {
                 let shelters = usize::from(matches!(node.name, "defined" | "undefined"));
@@ -249,6 +253,7 @@ impl Walk {
         self.expression(question);
         let asked = self.found.reads[before..].iter().filter(|read| read.root == "steps");
         let asked: Vec<String> = asked.filter_map(|read| read.path.first().cloned()).collect();
+        let asked: Vec<String> = asked.into_iter().filter(|name| !self.guards.contains(name)).collect();
         let outside = self.guards.len();
         self.guards.extend(asked);
         inside(self);
@@ -332,9 +337,8 @@ impl Walk {
         // The root starts the chain; a chain's own span may begin at its last link.
         let start = (var.span().start_offset as usize).min(span.start_offset as usize);
         let range = start..span.end_offset as usize;
-        let asked = var.id == "steps" && path.first().is_some_and(|name| self.guards.contains(name));
-        let guarded = self.shelters > 0 || asked;
-        self.found.reads.push(Read { root: var.id.to_owned(), path, computed, guarded, range });
+        let (guarded, asked) = (self.shelters > 0, self.guards.clone());
+        self.found.reads.push(Read { root: var.id.to_owned(), path, computed, guarded, asked, range });
     }
 
     fn compare(&mut self, left: &Expr<'_>, right: &Expr<'_>, is_in: bool) {

@@ -4,6 +4,7 @@ mod catalogue;
 mod compiler;
 mod compose;
 mod configs;
+mod contract;
 mod functions;
 mod handlers;
 mod hostile;
