@@ -16,7 +16,7 @@ pub(crate) fn check(arguments: &CheckArguments, output: Output) -> Result<Exit, 
     let mut problems: Vec<Value> = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     for flow in &flows {
-        for problem in local::compile(flow, &registry).problems {
+        for problem in local::check(flow, &registry) {
             match problem.severity {
                 Severity::Error => errors += 1,
                 Severity::Warning => warnings += 1,

@@ -39,7 +39,31 @@ pub(super) fn read_flow(path: &Path) -> Result<LocalFlow, Failure> {
         return Err(Failure::new(Exit::NotFound, format!("{} has no {FLOW_FILE}", path.display())));
     }
     let (name, folder) = service::flows::folder::read_path(whole)?;
+    let folder = with_neighbours(whole, folder);
     Ok(LocalFlow { name, path: whole.to_owned(), folder })
+}
+
+/// The folder with the flows that it extends and imports, which lie beside it. What is not there the checker reports.
+fn with_neighbours(path: &Path, mut folder: Folder) -> Folder {
+    let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let Some(beside) = own.parent() else { return folder };
+    let mut tried = std::collections::BTreeSet::new();
+    while tried.len() < language::limits::NEIGHBOURS {
+        let missing: Vec<String> = folder.missing_neighbours().difference(&tried).cloned().collect();
+        if missing.is_empty() {
+            break;
+        }
+        for name in missing {
+            let path = beside.join(&name);
+            if path.join(FLOW_FILE).is_file()
+                && let Ok((_, neighbour)) = service::flows::folder::read_path(&path)
+            {
+                folder.take_in(neighbour, &name);
+            }
+            tried.insert(name);
+        }
+    }
+    folder
 }
 
 /// Reads one flow, or all flows that lie in a folder side by side.
@@ -83,6 +107,34 @@ pub(super) fn compile(flow: &LocalFlow, registry: &engine::Registry) -> Compiled
     language::compile(&flow.folder, &registry.catalogue())
 }
 
+/// All that can be said of a flow with those that lie beside it.
+pub(super) fn check(flow: &LocalFlow, registry: &engine::Registry) -> Vec<Problem> {
+    let Compiled { plan, mut problems } = compile(flow, registry);
+    let Some(plan) = plan else { return problems };
+    let own = flow.path.canonicalize().unwrap_or_else(|_| flow.path.clone());
+    let beside = own.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let mut known = BTreeMap::new();
+    let mut tried = std::collections::BTreeSet::from([flow.name.clone()]);
+    let mut wanted = callees(&plan);
+    while let Some(name) = wanted.pop() {
+        let path = beside.join(&name);
+        if !tried.insert(name.clone()) || !path.join(FLOW_FILE).is_file() {
+            continue;
+        }
+        // A callee with problems has them shown when it is checked itself.
+        if let Some(callee) = read_flow(&path).ok().and_then(|callee| compile(&callee, registry).plan) {
+            wanted.extend(callees(&callee));
+            known.insert(name, Arc::new(callee));
+        }
+    }
+    problems.extend(language::check_calls(&flow.name, &plan, &known));
+    problems
+}
+
+fn callees(plan: &language::Plan) -> Vec<String> {
+    language::calls(plan).iter().map(|call| call.name.to_owned()).collect()
+}
+
 /// A problem as `--json` shows it.
 pub(super) fn as_json(flow: &LocalFlow, problem: &Problem) -> Value {
     json!({
@@ -94,7 +146,8 @@ pub(super) fn as_json(flow: &LocalFlow, problem: &Problem) -> Value {
 
 fn shown_path(flow: &LocalFlow, problem: &Problem) -> String {
     let path = if flow.path.is_dir() { flow.path.join(&problem.file) } else { flow.path.clone() };
-    path.strip_prefix("./").unwrap_or(&path).display().to_string()
+    let path = path.to_string_lossy();
+    path.strip_prefix("./").unwrap_or(&path).to_owned()
 }
 
 /// A problem for people: place and message, the line with its mark, the hint.

@@ -35,6 +35,18 @@ pub(crate) struct SavedFlow {
     hash: String,
     /// The checker's warnings, and for a draft its errors.
     problems: Vec<Value>,
+    /// What differs for callers of the version published before, breaking changes first.
+    changes: Vec<ContractChange>,
+}
+
+/// What a new version changes for its callers
+#[derive(Debug, serde::Serialize, ToSchema)]
+pub(crate) struct ContractChange {
+    /// Whether calls or answers that worked may fail now.
+    breaking: bool,
+    /// `/inputs/note` or `/outputs/total`.
+    pointer: String,
+    message: String,
 }
 
 /// Checks a flow without saving or running it
@@ -53,7 +65,7 @@ pub(crate) async fn check(
     let mut folder = body.read("flow")?;
     // What is checked has no name yet; a `name:` in it is right by itself.
     folder.name = None;
-    Ok(web::Json(flows::check(&state.weir, &caller.0, &folder)?))
+    Ok(web::Json(flows::check(&state.weir, &caller.0, folder).await?))
 }
 
 /// Lists the flows with their figures
@@ -114,7 +126,18 @@ pub(crate) async fn put(
         answer.insert_header((header::ETAG, format!("\"{}\"", saved.hash)));
     }
     let problems = saved.problems.iter().filter_map(|problem| serde_json::to_value(problem).ok()).collect();
-    Ok(answer.json(SavedFlow { flow: flow.into_inner(), version: saved.number, hash: saved.hash, problems }))
+    let changes = saved.changes.into_iter().map(|change| ContractChange {
+        breaking: change.is_breaking,
+        pointer: change.pointer,
+        message: change.message,
+    });
+    Ok(answer.json(SavedFlow {
+        flow: flow.into_inner(),
+        version: saved.number,
+        hash: saved.hash,
+        problems,
+        changes: changes.collect(),
+    }))
 }
 
 /// Deletes a flow

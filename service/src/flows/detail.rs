@@ -34,7 +34,7 @@ pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<(FlowDetail, 
         _ => compiled.problems,
     };
     let (nodes, edges) = compiled.plan.as_ref().map(language::graph).unwrap_or_default();
-    let texts: BTreeMap<String, String> = files.read().unwrap_or_default();
+    let texts = plans::folder_of(name, &yaml, &files).own_files();
     let object = || serde_json::json!({ "type": "object" });
     Ok((
         FlowDetail {
@@ -45,13 +45,18 @@ pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<(FlowDetail, 
                 .plan
                 .as_ref()
                 .map_or_else(|| serde_json::json!({}), |plan| plan.output_schema.clone()),
-            files: texts.into_iter().map(|(path, text)| (path, text.len() as u64)).collect(),
+            files: own_sizes(&texts),
             nodes,
             edges,
             report: check::report(&problems),
         },
         published.map(|version| version.hash),
     ))
+}
+
+/// What of the folder the author wrote; a version also holds what it builds on.
+fn own_sizes(texts: &BTreeMap<String, String>) -> BTreeMap<String, u64> {
+    texts.iter().map(|(path, text)| (path.clone(), text.len() as u64)).collect()
 }
 
 /// A flow's versions, newest first, with the channels that point at them.

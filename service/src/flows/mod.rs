@@ -10,6 +10,7 @@ mod detail;
 mod figures;
 pub mod folder;
 mod list;
+mod neighbours;
 mod plans;
 mod publish;
 

@@ -142,14 +142,15 @@ pub fn compile(weir: &Weir, folder: &Folder) -> Result<(Plan, Vec<language::Prob
     let compiled = language::compile(folder, weir.catalogue());
     match compiled.plan {
         Some(plan) => Ok((plan, compiled.problems)),
-        None => {
-            let errors =
-                compiled.problems.iter().filter(|problem| problem.severity == language::Severity::Error).count();
-            let detail =
-                format!("The flow has {errors} problem{}; nothing was saved.", if errors == 1 { "" } else { "s" });
-            Err(ServiceError::InvalidFlow { detail, problems: compiled.problems })
-        }
+        None => Err(refused(compiled.problems)),
     }
+}
+
+/// A flow that was not taken, with all that was said about it.
+pub(super) fn refused(problems: Vec<language::Problem>) -> ServiceError {
+    let errors = problems.iter().filter(|problem| problem.severity == language::Severity::Error).count();
+    let detail = format!("The flow has {errors} problem{}; nothing was saved.", if errors == 1 { "" } else { "s" });
+    ServiceError::InvalidFlow { detail, problems }
 }
 
 pub(super) fn of_row(weir: &Weir, name: &str, row: &version::Model) -> Result<Arc<Plan>, ServiceError> {

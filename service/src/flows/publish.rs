@@ -10,7 +10,7 @@ use language::Folder;
 use sea_orm::ColumnTrait;
 use sha2::{Digest, Sha256};
 
-use super::{STABLE, check_name, plans};
+use super::{STABLE, check_name, neighbours, plans};
 use crate::audit::{self, Entry};
 use crate::{Actor, ServiceError, Weir, authz};
 
@@ -33,6 +33,8 @@ pub struct Saved {
     /// Whether there was no flow of this name before.
     pub created: bool,
     pub problems: Vec<language::Problem>,
+    /// What differs for callers of the version that was on `stable` before, breaking changes first.
+    pub changes: Vec<language::Change>,
 }
 
 struct Content {
@@ -57,7 +59,16 @@ pub async fn put(
 ) -> Result<Saved, ServiceError> {
     authz::check_flow(actor, Permission::FlowsWrite, name)?;
     check_name(name)?;
-    let compiled = language::compile(&folder, weir.catalogue());
+    let folder = neighbours::with_neighbours(weir, actor, folder).await?;
+    let mut compiled = language::compile(&folder, weir.catalogue());
+    if let Some(plan) = &compiled.plan {
+        let calls = neighbours::check_calls(weir, actor, name, plan).await?;
+        let is_refused = calls.iter().any(|problem| problem.severity == language::Severity::Error);
+        compiled.problems.extend(calls);
+        if is_refused && !options.draft {
+            return Err(plans::refused(compiled.problems));
+        }
+    }
     let plan = match (compiled.plan, options.draft) {
         (None, false) => {
             return Err(plans::compile(weir, &folder)
@@ -77,6 +88,7 @@ pub async fn put(
         now: weir.now(),
     };
     let problems = compiled.problems;
+    let changes = contract_changes(weir, actor, name, plan.as_ref().filter(|_| !options.draft)).await?;
     let (weir2, actor2, draft_problems) = (weir.clone(), actor.clone(), problems.clone());
     let saved = weir
         .store()
@@ -104,11 +116,28 @@ pub async fn put(
                 hash: content.hash,
                 created,
                 problems,
+                changes,
             })
         })
         .await;
     weir.plans().changed();
     saved
+}
+
+/// What publishing this changes for callers.
+async fn contract_changes(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    plan: Option<&language::Plan>,
+) -> Result<Vec<language::Change>, ServiceError> {
+    let Some(plan) = plan else { return Ok(Vec::new()) };
+    match plans::resolve(weir, actor.tenant, name, &plans::Wanted::default()).await {
+        Ok(published) => Ok(language::contract_changes(&published.plan, plan)),
+        // Nothing is published yet, or it can no longer be read: there is nothing to compare with.
+        Err(ServiceError::NotFound { .. } | ServiceError::InvalidFlow { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Content that differs only in line ends or trailing white space is the same content.

@@ -1,0 +1,86 @@
+//! What a flow builds on and calls: the tenant's other flows, as they are published when it is saved.
+//!
+//! Invariant: a version holds what it extends and imports, so that nothing changes under it; what is sent in their place
+//! is never believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::Permission;
+use entities::{Scope as _, version};
+use language::{Folder, Plan, Problem};
+use sea_orm::ColumnTrait;
+
+use super::{STABLE, Wanted, plans};
+use crate::{Actor, ServiceError, Weir, authz};
+
+/// The folder with the flows that it extends and imports. What is not there, or not to be read, is left to the checker.
+///
+/// # Errors
+/// Only a store that does not answer.
+pub(super) async fn with_neighbours(weir: &Weir, actor: &Actor, mut folder: Folder) -> Result<Folder, ServiceError> {
+    folder.files = folder.own_files();
+    let mut tried = BTreeSet::new();
+    while tried.len() < language::limits::NEIGHBOURS {
+        let missing: Vec<String> = folder.missing_neighbours().difference(&tried).cloned().collect();
+        if missing.is_empty() {
+            break;
+        }
+        for name in missing {
+            if let Some(neighbour) = published(weir, actor, &name).await? {
+                folder.take_in(neighbour, &name);
+            }
+            tried.insert(name);
+        }
+    }
+    Ok(folder)
+}
+
+async fn published(weir: &Weir, actor: &Actor, name: &str) -> Result<Option<Folder>, ServiceError> {
+    if authz::check_flow(actor, Permission::FlowsRead, name).is_err() {
+        return Ok(None);
+    }
+    let reader = weir.store().read(actor.tenant).await?;
+    let flow = match plans::find(&reader, name).await {
+        Ok(flow) => flow,
+        Err(ServiceError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(number) = plans::channels(&reader, &flow).await?.get(STABLE).copied() else { return Ok(None) };
+    let versions = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let row = versions.filter(version::Column::Number.eq(number)).one().await?;
+    Ok(row.map(|row| plans::folder_of(name, &row.yaml, &row.files)))
+}
+
+/// What is wrong with the calls of a flow to others, as those are published now.
+///
+/// # Errors
+/// Only a store that does not answer.
+pub(super) async fn check_calls(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    plan: &Plan,
+) -> Result<Vec<Problem>, ServiceError> {
+    let mut known: BTreeMap<String, Arc<Plan>> = BTreeMap::new();
+    let mut wanted: BTreeSet<String> = language::calls(plan).iter().map(|call| call.name.to_owned()).collect();
+    let mut tried = BTreeSet::from([name.to_owned()]);
+    // Lines of calls are refused long before this many steps.
+    for _ in 0..=language::limits::DEPTH {
+        for callee in std::mem::take(&mut wanted) {
+            if !tried.insert(callee.clone()) || authz::check_flow(actor, Permission::FlowsRead, &callee).is_err() {
+                continue;
+            }
+            match plans::resolve(weir, actor.tenant, &callee, &Wanted::default()).await {
+                Ok(resolved) => {
+                    wanted.extend(language::calls(&resolved.plan).iter().map(|call| call.name.to_owned()));
+                    known.insert(callee, resolved.plan);
+                }
+                // A flow that no longer checks is a problem of its own.
+                Err(ServiceError::NotFound { .. } | ServiceError::InvalidFlow { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(language::check_calls(name, plan, &known))
+}
