@@ -143,7 +143,7 @@ async fn in_child(
 ) -> Result<Result<Value, Fault>, SandboxError> {
     let job = serde_json::to_value(prepared.job(ready, scope())).expect("a job is JSON");
     let limits = Limits { wall, cpu: wall, memory_bytes: 128 << 20, ..Limits::default() };
-    let answer = pool.run(JOB, job, Bytes::new(), limits).await?;
+    let answer = pool.share(7).run(JOB, job, Bytes::new(), limits).await?;
     Ok(serde_json::from_value(answer.output).expect("an answer is a result"))
 }
 
@@ -230,7 +230,7 @@ async fn both_ways_give_the_same_scope() {
         let ready = prepared.outputs.as_ref().expect("there are outputs");
         assert_eq!(prepared.render(&ready.shape, &parts.scope()), Ok(json!({"x": expected})), "{template}");
         let job = serde_json::to_value(prepared.job(ready, parts.clone())).expect("a job is JSON");
-        let answer = pool.run(JOB, job, Bytes::new(), Limits::default()).await.expect("the child answers");
+        let answer = pool.share(7).run(JOB, job, Bytes::new(), Limits::default()).await.expect("the child answers");
         assert_eq!(answer.output, json!({"Ok": {"x": expected}}), "{template}");
     }
 }
