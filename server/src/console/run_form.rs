@@ -69,8 +69,9 @@ pub(super) async fn start(
 
 /// The page again with what was typed; a field's problem stands at the field.
 fn again(error: ServiceError, typed: BTreeMap<String, String>) -> Outcome {
-    let Outcome::Again { status, form } = Outcome::again(error, &[]) else {
-        return Outcome::Refused(ServiceError::not_found("flow", ""));
+    let (status, retry_after_ms, form) = match Outcome::again(error, &[]) {
+        Outcome::Again { status, retry_after_ms, form } => (status, retry_after_ms, form),
+        refused => return refused,
     };
     let named = |mut problem: domain::FieldProblem| {
         problem.pointer = format!("{INPUT_PREFIX}{}", problem.pointer.split('/').next().unwrap_or_default());
@@ -79,6 +80,7 @@ fn again(error: ServiceError, typed: BTreeMap<String, String>) -> Outcome {
     let values = typed.into_iter().map(|(name, value)| (format!("{INPUT_PREFIX}{name}"), value)).collect();
     Outcome::Again {
         status,
+        retry_after_ms,
         form: FormState { values, errors: form.errors.into_iter().map(named).collect(), message: form.message },
     }
 }
