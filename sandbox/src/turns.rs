@@ -160,7 +160,12 @@ mod tests {
     }
 
     fn waiting(turns: &Turns, tenant: u128) -> usize {
-        turns.shared.lines().tenants.get(&tenant).map_or(0, |line| line.waiting.len())
+        turns
+            .shared
+            .lines()
+            .tenants
+            .get(&tenant)
+            .map_or(0, |line| line.waiting.iter().filter(|waiter| !waiter.is_closed()).count())
     }
 
     #[tokio::test]
