@@ -1,4 +1,5 @@
 //! Suite: the console as a person without scripts uses it.
+use reqwest::Method;
 use std::{collections::BTreeMap, net::IpAddr};
 use tests::{Owner, on_both_stores};
 
@@ -73,5 +74,26 @@ on_both_stores! {
             looks += statuses.get(&401).copied().unwrap_or_default();
         }
         assert_eq!(looks, 50);
+    }
+
+    async fn what_is_not_there_is_not_found_and_a_wrong_method_is_told_the_right_ones(world: World) {
+        let owner = world.tenant("acme").await.owner().await;
+        for (method, path, status, allow) in [
+            (Method::POST, "/nothing", 404, None),
+            (Method::POST, "/t/acme/nothing/at/all", 404, None),
+            (Method::PUT, "/t/acme/nothing", 404, None),
+            (Method::GET, "/t/acme/nothing", 404, None),
+            (Method::POST, "/t/acme/runs", 405, Some("GET, HEAD, OPTIONS")),
+            (Method::DELETE, "/t/acme/settings", 405, Some("GET, HEAD, POST, OPTIONS")),
+            (Method::GET, "/sign-out", 405, Some("POST, OPTIONS")),
+            (Method::GET, "/t/acme", 200, None),
+        ] {
+            let answer = owner.send(owner.request(method.clone(), path)).await;
+            assert_eq!(answer.status(), status, "{method} {path}: {answer}");
+            assert_eq!(answer.header("allow"), allow, "{method} {path}: {answer}");
+            if status != 200 && method != Method::GET {
+                answer.problem();
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use app::data::{ConsoleData, PageState, SessionView};
 
+use super::addresses;
 use super::data::ServiceData;
 use super::forms::{self, Outcome};
 use super::visitor::{self, Visitor};
@@ -27,6 +28,11 @@ pub(super) async fn around(
     let Some(host) = request.app_data::<web::Data<Host>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the console has no host"));
     };
+    match addresses::turned_away(request.method(), request.path()) {
+        Some(Ok(answer)) => return Ok(request.into_response(answer)),
+        Some(Err(fault)) => return Ok(request.into_response(fault.error_response())),
+        None => {}
+    }
     let said = cookies::read(&host, request.request());
     let visitor = match Visitor::of(&host, request.request(), &said).await {
         Ok(visitor) => Arc::new(visitor),
