@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     if let Command::Sandbox = arguments.command {
         return commands::sandbox::child();
     }
+    // Everything that this program writes (the store, blobs, sockets of its children) is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let output = output::Output::new(arguments.json);
     match run(arguments, &output) {
         Ok(exit) => exit.into(),

@@ -30,6 +30,7 @@ codes! {
     Forbidden = "forbidden", 403, false, "Not permitted";
     NotFound = "not_found", 404, false, "Not found";
     MethodNotAllowed = "method_not_allowed", 405, false, "Method not allowed here";
+    RequestTimeout = "request_timeout", 408, true, "The request came too slowly";
     Conflict = "conflict", 409, false, "In conflict with the present state";
     PreconditionFailed = "precondition_failed", 412, false, "Changed in the meantime";
     TooLarge = "too_large", 413, false, "Too large";

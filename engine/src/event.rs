@@ -32,6 +32,17 @@ pub enum SecretPart {
     Text(String),
     /// A secret's name.
     Secret(String),
+    /// Made when the values are put in, of texts with secrets: Base64 with padding.
+    Base64(Vec<SecretPart>),
+    /// In hexadecimal.
+    Sha256(Vec<SecretPart>),
+    /// In hexadecimal.
+    HmacSha256 {
+        text: Vec<SecretPart>,
+        key: Vec<SecretPart>,
+    },
+    /// Percent-encoded, as the filter `urlencode` does.
+    UrlEncoded(Vec<SecretPart>),
 }
 
 /// Steps are named, not numbered: a journal must be readable without its plan. `item` is there for one item of a

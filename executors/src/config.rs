@@ -48,6 +48,11 @@ pub(crate) fn file(value: &Value, field: &str) -> Result<FileRef, Failure> {
     FileRef::from_value(value).ok_or_else(|| flow_fault("not_a_file", format!("`{field}` must be a file.")))
 }
 
+/// The sandbox as this call's tenant has it.
+pub(crate) fn share(sandbox: &sandbox::Pool, call: &Call) -> sandbox::Share {
+    sandbox.share(call.tenant.uuid().as_u128())
+}
+
 /// Waits for `work`, unless the run is cancelled first; then `work` is dropped where it stands.
 pub(crate) async fn unless_cancelled<T, F>(call: &Call, work: F) -> Result<T, Failure>
 where

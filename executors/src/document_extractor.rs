@@ -103,7 +103,7 @@ impl Executor for DocumentExtractor {
         let pages = selection(config.pages.as_ref())?;
         let extracted = config::unless_cancelled(call, async {
             let bytes = call.blobs.get_file(&file).await.map_err(|error| config::storage_fault(&error))?;
-            documents::extract(&self.sandbox, bytes, &file.name, pages).await
+            documents::extract(&config::share(&self.sandbox, call), bytes, &file.name, pages).await
         })
         .await?;
         let text = extracted.text();

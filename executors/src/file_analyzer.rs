@@ -72,7 +72,7 @@ impl Executor for FileAnalyzer {
             let bytes = call.blobs.get_file(&file).await.map_err(|error| config::storage_fault(&error))?;
             let sha256 = hex::encode(Sha256::digest(&bytes));
             let size_bytes = bytes.len();
-            let found = documents::analyze(&self.sandbox, bytes, &file.name).await?;
+            let found = documents::analyze(&config::share(&self.sandbox, call), bytes, &file.name).await?;
             Ok(json!({
                 "file_type": found.file_type,
                 "media_type": found.media_type,

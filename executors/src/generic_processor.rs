@@ -67,13 +67,14 @@ impl GenericProcessor {
     }
 
     async fn read(&self, call: &Call, bytes: Bytes, file: &FileRef) -> Result<(String, FileType, Method), Failure> {
-        let found = documents::analyze(&self.sandbox, bytes.clone(), &file.name).await?;
+        let found = documents::analyze(&config::share(&self.sandbox, call), bytes.clone(), &file.name).await?;
         let kind = found.file_type;
         if matches!(kind, FileType::Audio | FileType::Archive | FileType::Unknown) {
             return Ok((String::new(), kind, Method::None));
         }
         if kind != FileType::Image {
-            let text = documents::extract(&self.sandbox, bytes.clone(), &file.name, None).await?.text();
+            let text =
+                documents::extract(&config::share(&self.sandbox, call), bytes.clone(), &file.name, None).await?.text();
             if !text.is_empty() {
                 return Ok((text, kind, Method::Extraction));
             }

@@ -13,7 +13,7 @@ pub(crate) fn plain<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> 
         version: 1,
         summary: summary.to_owned(),
         config: schema_of::<C>(),
-        output: schema_of::<O>(),
+        output: closed(schema_of::<O>()),
         main_input: None,
         marked: Vec::new(),
         effect: EffectRule::Always(Effect::Pure),
@@ -37,6 +37,27 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
         object.remove("title");
     }
     schema
+}
+
+/// The schema of an output that is what its type says and nothing more, all the way down: who reads another field has
+/// mistyped it, and the check can say so. Maps, and types that say what else they hold, stay open.
+fn closed(mut schema: Value) -> Value {
+    close(&mut schema);
+    schema
+}
+
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Object(map) => {
+            let parted = ["anyOf", "oneOf", "allOf", "additionalProperties"].iter().any(|key| map.contains_key(*key));
+            if map.get("properties").is_some_and(Value::is_object) && !parted {
+                map.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            map.values_mut().for_each(close);
+        }
+        _ => {}
+    }
 }
 
 /// A stored file, as a value.

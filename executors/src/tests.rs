@@ -120,3 +120,36 @@ fn every_shipped_flow_fits_this_catalogue() {
     }
     assert!(count >= 9, "only {count} flows were found");
 }
+
+/// Executors whose output is whatever they were given or asked for.
+const OPEN: [&str; 4] = ["conditional", "data_combiner", "data_transformer", "flow_executor"];
+
+#[test]
+fn a_field_that_an_output_does_not_have_is_found_before_a_run() {
+    let catalogue = catalogue();
+    for spec in catalogue.iter() {
+        let least = match spec.name.as_str() {
+            "api_request" => r#"{url: "https://example.com/"}"#,
+            "document_extractor" | "file_analyzer" | "generic_processor" | "ocr_processor" => {
+                r#"{file: "{{ inputs.document }}"}"#
+            }
+            "llm_analyzer" => "{prompt: hello, model: simulated/demo}",
+            "log" => "{message: x}",
+            "text_analyzer" => "{text: x}",
+            "fail" => "{message: x}",
+            name => {
+                assert!(OPEN.contains(&name), "{name}: say whether its output is open");
+                continue;
+            }
+        };
+        let yaml = format!(
+            "inputs: {{document: {{type: file, required: true}}}}\nsteps:\n  - {{name: a, executor: {}, config: {least}}}\n\
+             outputs: {{x: \"{{{{ steps.a.no_such_field }}}}\"}}\n",
+            spec.name
+        );
+        let compiled = language::compile(&Folder { name: None, yaml, files: BTreeMap::new() }, &catalogue);
+        let codes: Vec<String> = compiled.problems.iter().map(|problem| problem.code.to_string()).collect();
+        assert!(codes.iter().any(|code| code == "F049"), "{}: {codes:?}", spec.name);
+        assert_eq!(spec.output["additionalProperties"], json!(false), "{}", spec.name);
+    }
+}

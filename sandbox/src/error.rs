@@ -42,8 +42,8 @@ pub enum SandboxError {
     /// No handler of this name; a fault of the program.
     #[error("no sandbox job is called {0}")]
     UnknownJob(String),
-    /// Too many jobs wait already.
-    #[error("too many sandbox jobs are waiting")]
+    /// Too many jobs of this tenant wait already.
+    #[error("too many sandbox jobs of this tenant are waiting")]
     Busy,
     /// A child could not be started, or it does not speak our protocol.
     #[error("a sandbox child could not be used: {0}")]

@@ -1,23 +1,22 @@
-//! Warm children, handed out one job at a time.
+//! Warm children, handed out one job at a time, to the tenants by turns.
 //!
 //! Invariant: at most `max_children` live at once; a child goes back to the shelf only after an exchange that ended
-//! properly; whoever drops the future of a job kills its child.
+//! properly; whoever drops the future of a job kills its child. There is no way to a child but through a tenant's share.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 use crate::error::SandboxError;
 use crate::limits::Limits;
 use crate::process::Process;
+use crate::turns::Turns;
 
 /// How a pool starts and keeps its children.
 #[derive(Debug, Clone)]
@@ -27,7 +26,7 @@ pub struct PoolConfig {
     /// `["sandbox"]`, as a rule.
     pub arguments: Vec<OsString>,
     pub max_children: usize,
-    /// Jobs that may wait for a child; one more is refused.
+    /// Jobs of one tenant that may wait for a child; one more is refused.
     pub max_waiting: usize,
     /// A child that had nothing to do for this long is ended.
     pub idle_timeout: Duration,
@@ -47,7 +46,7 @@ impl PoolConfig {
             program: program.into(),
             arguments: vec!["sandbox".into()],
             max_children: std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16)),
-            max_waiting: 4096,
+            max_waiting: 1024,
             idle_timeout: Duration::from_secs(60),
             max_jobs_per_child: 500,
             keep_bytes: 192 << 20,
@@ -69,10 +68,16 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+/// One tenant's way to the children. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Share {
+    pool: Pool,
+    tenant: u128,
+}
+
 struct Shared {
     config: PoolConfig,
-    slots: Semaphore,
-    waiting: AtomicUsize,
+    turns: Turns,
     shelf: Mutex<Shelf>,
     /// An empty folder that the children stand in.
     directory: OnceLock<TempDir>,
@@ -93,16 +98,8 @@ impl fmt::Debug for Pool {
 impl Pool {
     #[must_use]
     pub fn new(config: PoolConfig) -> Self {
-        let slots = Semaphore::new(config.max_children);
-        Self {
-            shared: Arc::new(Shared {
-                config,
-                slots,
-                waiting: AtomicUsize::new(0),
-                shelf: Mutex::default(),
-                directory: OnceLock::new(),
-            }),
-        }
+        let turns = Turns::new(config.max_children, config.max_waiting);
+        Self { shared: Arc::new(Shared { config, turns, shelf: Mutex::default(), directory: OnceLock::new() }) }
     }
 
     /// A pool whose children are this very program, started with the one argument `sandbox`.
@@ -116,43 +113,16 @@ impl Pool {
         Ok(Self::new(PoolConfig::new(program)))
     }
 
-    /// Runs one job in a child. Dropping the future ends the child at once.
-    ///
-    /// # Errors
-    /// See [`SandboxError`]; every one but `Refused` costs the child, which is replaced when next needed.
-    pub async fn run(&self, job: &str, input: Value, payload: Bytes, limits: Limits) -> Result<Answer, SandboxError> {
-        if payload.len() as u64 > limits.input_bytes {
-            return Err(SandboxError::TooLarge { what: "input", limit_bytes: limits.input_bytes });
-        }
-        let _slot = self.slot().await?;
-        let mut process = match self.take() {
-            Some(process) => process,
-            None => self.shared.start().await?,
-        };
-        let result = process.run(job, input, payload, limits).await;
-        if matches!(result, Ok(_) | Err(SandboxError::Refused(_) | SandboxError::UnknownJob(_))) {
-            self.put_back(process);
-        }
-        result
+    /// The pool as one tenant has it: its jobs wait in a line of their own.
+    #[must_use]
+    pub fn share(&self, tenant: u128) -> Share {
+        Share { pool: self.clone(), tenant }
     }
 
     /// Children that idle now; for tests and metrics.
     #[must_use]
     pub fn idle_children(&self) -> usize {
         self.shared.shelf().idle.len()
-    }
-
-    async fn slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>, SandboxError> {
-        let shared = &self.shared;
-        if let Ok(slot) = shared.slots.try_acquire() {
-            return Ok(slot);
-        }
-        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= shared.config.max_waiting {
-            shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(SandboxError::Busy);
-        }
-        let _waits = Waits(&shared.waiting);
-        shared.slots.acquire().await.map_err(|_| SandboxError::Busy)
     }
 
     fn take(&self) -> Option<Process> {
@@ -180,6 +150,28 @@ impl Pool {
     }
 }
 
+impl Share {
+    /// Runs one job in a child. Dropping the future ends the child at once.
+    ///
+    /// # Errors
+    /// See [`SandboxError`]; every one but `Refused` costs the child, which is replaced when next needed.
+    pub async fn run(&self, job: &str, input: Value, payload: Bytes, limits: Limits) -> Result<Answer, SandboxError> {
+        if payload.len() as u64 > limits.input_bytes {
+            return Err(SandboxError::TooLarge { what: "input", limit_bytes: limits.input_bytes });
+        }
+        let _turn = self.pool.shared.turns.take(self.tenant).await.ok_or(SandboxError::Busy)?;
+        let mut process = match self.pool.take() {
+            Some(process) => process,
+            None => self.pool.shared.start().await?,
+        };
+        let result = process.run(job, input, payload, limits).await;
+        if matches!(result, Ok(_) | Err(SandboxError::Refused(_) | SandboxError::UnknownJob(_))) {
+            self.pool.put_back(process);
+        }
+        result
+    }
+}
+
 impl Shared {
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
@@ -194,14 +186,6 @@ impl Shared {
         }
         let directory = self.directory.get().ok_or_else(|| SandboxError::Start("no empty folder".to_owned()))?;
         Process::start(&self.config, directory.path()).await
-    }
-}
-
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use sandbox::{Limits, Pool, PoolConfig, SandboxError};
 use serde_json::{Value, json};
 
+/// Whose jobs these are, where it does not matter.
+const TENANT: u128 = 7;
+
 fn pool(max_children: usize) -> Pool {
     let mut config = PoolConfig::new(env!("CARGO_BIN_EXE_sandbox-test-child"));
     config.max_children = max_children;
@@ -18,11 +21,11 @@ fn limits() -> Limits {
 }
 
 async fn run(pool: &Pool, job: &str, limits: Limits) -> Result<Value, SandboxError> {
-    pool.run(job, Value::Null, Bytes::new(), limits).await.map(|answer| answer.output)
+    pool.share(TENANT).run(job, Value::Null, Bytes::new(), limits).await.map(|answer| answer.output)
 }
 
 async fn assert_alive(pool: &Pool) {
-    let answer = pool.run("echo", json!({"a": 1}), Bytes::from_static(b"bytes"), limits()).await.unwrap();
+    let answer = pool.share(TENANT).run("echo", json!({"a": 1}), Bytes::from_static(b"bytes"), limits()).await.unwrap();
     assert_eq!(answer.output, json!({"a": 1}));
     assert_eq!(&answer.payload[..], b"bytes");
 }
@@ -90,7 +93,7 @@ async fn a_giant_output_or_input_is_refused() {
         SandboxError::TooLarge { what: "output", limit_bytes: 1 << 20 }
     );
     let small = Limits { input_bytes: 4, ..limits() };
-    let error = pool.run("echo", Value::Null, Bytes::from_static(b"12345"), small).await.unwrap_err();
+    let error = pool.share(TENANT).run("echo", Value::Null, Bytes::from_static(b"12345"), small).await.unwrap_err();
     assert_eq!(error, SandboxError::TooLarge { what: "input", limit_bytes: 4 });
     assert_alive(&pool).await;
 }
@@ -118,7 +121,7 @@ async fn twenty_jobs_share_two_children_while_neighbours_misbehave() {
                 let bomb = if number % 2 == 0 { "memory" } else { "abort" };
                 assert!(run(&pool, bomb, limits()).await.is_err());
             } else {
-                let answer = pool.run("echo", json!(number), Bytes::new(), limits()).await.unwrap();
+                let answer = pool.share(TENANT).run("echo", json!(number), Bytes::new(), limits()).await.unwrap();
                 assert_eq!(answer.output, json!(number));
             }
         })
@@ -165,5 +168,26 @@ async fn a_program_that_is_no_child_is_a_start_error() {
         let pool = Pool::new(PoolConfig::new(program));
         let error = run(&pool, "echo", limits()).await.unwrap_err();
         assert!(matches!(error, SandboxError::Start(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_floods_the_pool_cannot_keep_another_from_the_next_child() {
+    let pool = pool(2);
+    let flood = pool.share(1);
+    let jobs = (0..200).map(|_| {
+        let flood = flood.clone();
+        tokio::spawn(async move { flood.run("process_id", Value::Null, Bytes::new(), limits()).await })
+    });
+    let jobs: Vec<_> = jobs.collect();
+    while pool.idle_children() == 0 && !jobs.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    let answer = pool.share(2).run("echo", json!("newcomer"), Bytes::new(), limits()).await.unwrap();
+    assert_eq!(answer.output, json!("newcomer"));
+    let done = jobs.iter().filter(|job| job.is_finished()).count();
+    assert!(done < 100, "the newcomer waited for {done} jobs of the flood");
+    for job in jobs {
+        job.await.unwrap().unwrap();
     }
 }

@@ -171,6 +171,12 @@ impl Config {
 }
 
 impl Config {
+    /// The base of links, where it is known before the server listens.
+    #[must_use]
+    pub fn known_url(&self) -> Option<String> {
+        (self.public_url.is_some() || self.addr.port() != 0).then(|| self.base_url())
+    }
+
     /// The base of links, without a slash at its end.
     #[must_use]
     pub fn base_url(&self) -> String {

@@ -84,6 +84,7 @@ pub fn tools(config: &Config) -> Result<executors::Tools, StartError> {
 pub async fn open(config: &Config) -> Result<Weir, StartError> {
     std::fs::create_dir_all(&config.data)
         .map_err(|source| StartError::Data { path: config.data.display().to_string(), source })?;
+    close_to_others(config)?;
     let master = vault::master_key(config.master_key.clone(), &config.data)?;
     if !pending_migrations(config).await?.is_empty() {
         migrate(config).await?;
@@ -110,6 +111,26 @@ pub async fn open(config: &Config) -> Result<Weir, StartError> {
         sandbox: Some(tools.sandbox),
     });
     Ok(weir.await?)
+}
+
+/// Files of the embedded store that were made when others could read them. What is made from now on is closed by the
+/// program's mask.
+fn close_to_others(config: &Config) -> Result<(), StartError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(database) = config.database_url.strip_prefix("sqlite://") else { return Ok(()) };
+    let database = database.split('?').next().unwrap_or(database);
+    for path in ["", "-wal", "-shm"].map(|end| format!("{database}{end}")) {
+        let fault = |source| StartError::Data { path: path.clone(), source };
+        match std::fs::metadata(&path) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fault)?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    Ok(())
 }
 
 /// The migrations that have not run yet, oldest first.

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use domain::{FileId, FileRef, Permission};
 
-use crate::blobs::{self, NewFile};
+use crate::blobs::{self, NewFile, Spool};
 use crate::{Actor, ServiceError, Weir, authz};
 
-/// Stores an uploaded file.
+/// Stores an uploaded file that was received.
 ///
 /// # Errors
 /// [`ServiceError::Forbidden`], [`ServiceError::TooLarge`].
@@ -17,11 +17,11 @@ pub async fn upload(
     actor: &Actor,
     name: String,
     media_type: String,
-    bytes: Bytes,
+    content: Spool,
 ) -> Result<FileRef, ServiceError> {
     authz::check(actor, Permission::FilesWrite)?;
     let new = NewFile { name, media_type, created_by: actor.name().to_owned(), run_id: None };
-    blobs::put_file(weir, actor.tenant, new, bytes).await
+    blobs::put_spool(weir, actor.tenant, new, content).await
 }
 
 /// Refuses an actor that may not upload, before anything is received.

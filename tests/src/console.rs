@@ -51,6 +51,13 @@ impl Owner {
         }
     }
 
+    /// A visitor whose connections come from another address of this machine.
+    pub fn visitor_from(origin: &str, address: std::net::IpAddr) -> Self {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let client = client.local_address(address).build().expect("a client with a local address can be made");
+        Self { client, ..Self::visitor(origin) }
+    }
+
     /// Uses a sign-in or first-owner link: the page it leads to is a form, which is filled and sent.
     pub async fn by_link(link: &str, email: &str, tenant: Option<&str>) -> Self {
         let link = url::Url::parse(link).unwrap_or_else(|error| panic!("not a link ({error}): {link}"));

@@ -155,6 +155,23 @@ impl Running {
         self.child.id().expect("the process was not waited for yet")
     }
 
+    /// The most memory that it held at once so far, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it holds, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let found = status.lines().find_map(|text| text.strip_prefix(line));
+        let kilobytes = found.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.unwrap_or_else(|| panic!("the kernel does not say {line}")) * 1024
+    }
+
     /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

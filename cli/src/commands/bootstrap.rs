@@ -53,11 +53,18 @@ pub(crate) async fn tenant(overrides: &Overrides, command: TenantCommand, output
     match command {
         TenantCommand::Create { name, owner } => {
             let created = service::tenants::create(&weir, &name, &owner).await?;
-            let link = format!("{}{}", config.base_url(), created.owner_path);
+            let link = config.known_url().map(|base| format!("{base}{}", created.owner_path));
+            let shown = match &link {
+                Some(link) => link.clone(),
+                None => format!("{}   (behind the address that `weir serve` says)", created.owner_path),
+            };
             output.answer(
-                &json!({"tenant": {"id": created.id, "name": created.name}, "owner_link": link}),
+                &json!({
+                    "tenant": {"id": created.id, "name": created.name},
+                    "owner_link": link, "owner_path": created.owner_path,
+                }),
                 &format!(
-                    "tenant {} ({})\n{owner} becomes its owner by this link (good once, for a week):\n  {link}",
+                    "tenant {} ({})\n{owner} becomes its owner by this link (good once, for a week):\n  {shown}",
                     created.name, created.id
                 ),
             );

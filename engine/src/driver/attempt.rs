@@ -20,15 +20,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Keep;
+use super::masked::Masked;
 use super::render::too_large;
 use super::values::store;
 use super::{Driver, Note, until};
 use crate::dispatcher::{AttemptResult, FailedAttempt, Place, SucceededAttempt};
-use crate::event::{SecretPart, SecretUse, Settled};
-use crate::executor::{Call, Executor, Failed, Progress};
+use crate::event::{SecretUse, Settled};
+use crate::executor::{Call, Executor, Failed};
 use crate::limits;
 use crate::ports::{Blobs, ChildRequest, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
-use crate::template::{fill, mask};
+use crate::template::{Masker, fill, made, names};
 
 /// How deep an output may nest; what is deeper cannot be read back.
 const OUTPUT_DEPTH: usize = 100;
@@ -200,8 +201,7 @@ impl Attempt {
             Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
         };
         if !revealed.is_empty() {
-            let progress = Masked { inner: self.call.progress.clone(), values: revealed.clone() };
-            self.call.progress = Arc::new(progress);
+            self.call.progress = Arc::new(Masked::new(self.call.progress.clone(), revealed.clone()));
         }
         let reserved = match self.reserve().await? {
             Ok(reserved) => reserved,
@@ -242,7 +242,7 @@ impl Attempt {
         })
     }
 
-    async fn execute(&mut self, revealed: &[String]) -> Result<AttemptResult, PortError> {
+    async fn execute(&mut self, revealed: &Masker) -> Result<AttemptResult, PortError> {
         let cancel = self.call.cancel.clone();
         let config = std::mem::take(&mut self.config);
         let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
@@ -273,7 +273,7 @@ impl Attempt {
                 })
             }
             Err(Failed { mut failure, usage }) => {
-                if let Some(message) = mask(&failure.message, revealed) {
+                if let Some(message) = revealed.mask(&failure.message) {
                     failure.message = message;
                 }
                 Ok(Err(FailedAttempt { failure, usage }))
@@ -281,22 +281,27 @@ impl Attempt {
         }
     }
 
-    /// Puts the secrets' values into the config; gives the values.
-    async fn reveal(&mut self) -> Result<Result<Vec<String>, Failure>, PortError> {
+    /// Puts the secrets' values into the config; gives what finds them in what comes out.
+    async fn reveal(&mut self) -> Result<Result<Masker, Failure>, PortError> {
+        let mut wanted = std::collections::BTreeSet::new();
+        for secret in &self.uses {
+            names(&secret.parts, &mut |name| {
+                wanted.insert(name);
+            });
+        }
         let mut values = std::collections::BTreeMap::new();
-        for part in self.uses.iter().flat_map(|secret| &secret.parts) {
-            let SecretPart::Secret(name) = part else { continue };
-            if values.contains_key(name) {
-                continue;
-            }
+        for name in wanted {
             let Some(value) = self.secrets.reveal(name).await? else {
                 let message = format!("The secret `{name}` does not exist. Create it, or correct the name.");
                 return Ok(Err(Failure::new(FailureKind::Flow, "secret_missing", message)));
             };
-            values.insert(name.clone(), value);
+            values.insert(name, value);
         }
-        fill(&mut self.config, &self.uses, |name| values.get(name).cloned().unwrap_or_default());
-        Ok(Ok(values.into_values().collect()))
+        let reveal = |name: &str| values.get(name).cloned().unwrap_or_default();
+        fill(&mut self.config, &self.uses, reveal);
+        let mut found = made(&self.uses, reveal);
+        found.extend(values.into_values());
+        Ok(Ok(Masker::new(&found)))
     }
 }
 
@@ -322,21 +327,21 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
         .into()
 }
 
-fn mask_value(value: &mut Value, secrets: &[String]) {
+fn mask_value(value: &mut Value, secrets: &Masker) {
     if secrets.is_empty() {
         return;
     }
     match value {
         Value::String(text) => {
-            if let Some(masked) = mask(text, secrets) {
+            if let Some(masked) = secrets.mask(text) {
                 *text = masked;
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secrets)),
         Value::Object(map) => {
-            if map.keys().any(|key| mask(key, secrets).is_some()) {
+            if map.keys().any(|key| secrets.mask(key).is_some()) {
                 let entries = std::mem::take(map);
-                map.extend(entries.into_iter().map(|(key, value)| (mask(&key, secrets).unwrap_or(key), value)));
+                map.extend(entries.into_iter().map(|(key, value)| (secrets.mask(&key).unwrap_or(key), value)));
             }
             map.values_mut().for_each(|item| mask_value(item, secrets));
         }
@@ -349,25 +354,6 @@ fn shallow(value: &Value, left: usize) -> bool {
         Value::Array(items) => left > 0 && items.iter().all(|item| shallow(item, left - 1)),
         Value::Object(map) => left > 0 && map.values().all(|item| shallow(item, left - 1)),
         _ => true,
-    }
-}
-
-/// Progress with secrets taken out. A value cut between two deltas is not seen.
-struct Masked {
-    inner: Arc<dyn Progress>,
-    values: Vec<String>,
-}
-
-impl Progress for Masked {
-    fn delta(&self, text: &str) {
-        match mask(text, &self.values) {
-            Some(masked) => self.inner.delta(&masked),
-            None => self.inner.delta(text),
-        }
-    }
-
-    fn advanced(&self, done: u64, total: Option<u64>, unit: &str) {
-        self.inner.advanced(done, total, unit);
     }
 }
 

@@ -86,7 +86,7 @@ async fn configure(
     let reads_secrets =
         ready.config.reads.reads("secrets") || ready.prompts.iter().any(|(_, prompt)| prompt.reads.reads("secrets"));
     let secrets = if reads_secrets {
-        Prepared::take_secrets(&mut config, nonce).map_err(|fault| (Missed::Fault(fault), String::new()))?
+        Prepared::take_secrets(&mut config, nonce).map_err(|fault| located(Missed::Fault(fault)))?
     } else {
         Vec::new()
     };

@@ -8,6 +8,7 @@ mod buffer;
 mod cache;
 mod config;
 mod inputs;
+mod masked;
 mod render;
 mod timers;
 mod values;

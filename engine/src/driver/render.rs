@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{Failure, FailureKind};
 use language::plan::StepIndex;
-use sandbox::{Limits, Pool, SandboxError};
+use sandbox::{Limits, SandboxError, Share};
 use serde_json::{Map, Value};
 
 use super::values::{Locals, load, store};
@@ -25,7 +25,7 @@ const SANDBOX_PAUSE: Duration = Duration::from_millis(250);
 /// One render with all that it needs, free of the driver.
 pub(super) struct Render {
     pub(super) prepared: Arc<Prepared>,
-    pub(super) sandbox: Option<Arc<Pool>>,
+    pub(super) sandbox: Option<Share>,
     pub(super) scope: Scope,
     /// Only where a shape is costly.
     pub(super) parts: Option<ScopeParts>,
@@ -59,21 +59,21 @@ impl Render {
 
     pub(super) async fn render(&self, ready: &Ready) -> Result<Value, Missed> {
         match (&self.sandbox, &self.parts) {
-            (Some(pool), Some(parts)) if ready.weight == Weight::Costly => {
-                in_sandbox(pool, self.prepared.job(ready, parts.clone())).await
+            (Some(share), Some(parts)) if ready.weight == Weight::Costly => {
+                in_sandbox(share, self.prepared.job(ready, parts.clone())).await
             }
             _ => self.prepared.render(&ready.shape, &self.scope).map_err(Missed::Fault),
         }
     }
 }
 
-async fn in_sandbox(pool: &Pool, job: RenderJob) -> Result<Value, Missed> {
+async fn in_sandbox(share: &Share, job: RenderJob) -> Result<Value, Missed> {
     let input = serde_json::to_value(job).map_err(|error| Missed::Ours(internal(error.to_string())))?;
     let wall = Duration::from_millis(limits::TEMPLATE_WALL_MS);
     let limits = Limits { wall, cpu: wall, memory_bytes: limits::TEMPLATE_MEMORY_BYTES, ..Limits::default() };
     let mut tries = 1;
     let answer = loop {
-        match pool.run(template::JOB, input.clone(), Bytes::new(), limits).await {
+        match share.run(template::JOB, input.clone(), Bytes::new(), limits).await {
             Ok(answer) => break answer,
             Err(SandboxError::Busy | SandboxError::Start(_)) if tries < SANDBOX_TRIES => {
                 tries += 1;
@@ -131,7 +131,7 @@ impl Driver {
         let outside = costly && self.surroundings.sandbox.is_some();
         let parts = outside.then(|| self.scope_parts(reads, nonce, locals));
         let scope = self.scope(reads, nonce, locals);
-        let sandbox = self.surroundings.sandbox.clone();
+        let sandbox = self.surroundings.sandbox.as_ref().map(|pool| pool.share(self.run.tenant.uuid().as_u128()));
         Ok((Render { prepared: self.prepared.clone(), sandbox, scope, parts }, outside))
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::fault::Fault;
 use super::json::{Budget, to_json};
 use super::scope::Scope;
-use super::{dates, filters, tables};
+use super::{dates, filters, secrets, tables};
 use crate::limits;
 
 /// The variable that carries the value of a native template.
@@ -27,6 +27,7 @@ pub(super) fn environment(files: &BTreeMap<String, String>) -> Environment<'stat
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.remove_global("debug");
     filters::add(&mut environment);
+    secrets::add(&mut environment);
     dates::add(&mut environment);
     tables::add(&mut environment);
     let files = files.clone();

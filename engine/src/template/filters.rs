@@ -1,15 +1,13 @@
-//! Weir's filters for text, digests and lists.
+//! Weir's filters for text and lists. Those that know secrets are with them.
 //!
 //! Invariant: no filter reaches out, reads a clock or draws a random number; what a filter makes is charged as fuel by
 //! the engine, and work beyond that is charged here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 use regex::{Regex, RegexBuilder};
-use sha2::{Digest as _, Sha256};
 
 /// Compiled size of a tenant's regular expression.
 const REGEX_BYTES: usize = 1 << 20;
@@ -19,10 +17,7 @@ const CHARS_PER_TOKEN: usize = 4;
 
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("fromjson", fromjson);
-    environment.add_filter("b64encode", |text: &str| STANDARD.encode(text));
     environment.add_filter("b64decode", b64decode);
-    environment.add_filter("sha256", |text: &str| hex::encode(Sha256::digest(text)));
-    environment.add_filter("hmac_sha256", hmac_sha256);
     environment.add_filter("jmespath", jmespath);
     environment.add_filter("regex_find", regex_find);
     environment.add_filter("regex_replace", regex_replace);
@@ -47,12 +42,6 @@ fn fromjson(state: &State<'_, '_>, text: &str) -> Result<Value, Error> {
 fn b64decode(text: &str) -> Result<String, Error> {
     let bytes = STANDARD.decode(text.trim()).map_err(|error| fault(format!("not Base64: {error}")))?;
     String::from_utf8(bytes).map_err(|_| fault("the decoded bytes are not text"))
-}
-
-fn hmac_sha256(text: &str, key: &str) -> Result<String, Error> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| fault(error.to_string()))?;
-    mac.update(text.as_bytes());
-    Ok(hex::encode(mac.finalize().into_bytes()))
 }
 
 /// A query over the value, as JMESPath.

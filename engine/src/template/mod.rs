@@ -25,7 +25,7 @@ pub use job::{JOB, RenderJob, handlers, render_job};
 pub(crate) use prepared::way;
 pub use prepared::{Prepared, PreparedEntry, PreparedStep, Ready};
 pub use scope::{GroupParts, RecordParts, Scope, ScopeParts};
-pub use secrets::{MASK, fill, mask};
+pub use secrets::{MASK, Masker, fill, made, names};
 pub use shape::{Shape, Template};
 
 #[cfg(test)]

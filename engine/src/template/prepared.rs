@@ -192,10 +192,33 @@ impl Compiler {
         Self { environment: environment(&sources), sources, file_reads }
     }
 
-    fn ready(&mut self, mut shape: Shape) -> Ready {
+    fn ready(&mut self, shape: Shape) -> Ready {
+        self.ready_among(shape, &BTreeSet::new())
+    }
+
+    /// `carriers` are names in its scope whose values may hold secrets.
+    fn ready_among(&mut self, mut shape: Shape, carriers: &BTreeSet<String>) -> Ready {
         shape.add_to(&mut self.environment);
         let reads = self.with_files(shape.reads());
+        if reads.reads("secrets") || carriers.iter().any(|name| reads.reads(name)) {
+            let files: Vec<_> = self
+                .sources
+                .iter()
+                .filter(|(name, _)| reads.all_files || reads.files.contains(*name))
+                .filter_map(|(name, text)| {
+                    minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()).ok()
+                })
+                .collect();
+            shape.hold_secrets(&files, carriers);
+        }
         Ready { weight: shape.weight(), reads, shape }
+    }
+
+    /// The fields of a config that hold secrets: prompts see them by name.
+    fn carriers(&self, config: &Shape) -> BTreeSet<String> {
+        let Shape::Map(fields) = config else { return BTreeSet::new() };
+        let carries = |field: &Shape| self.with_files(field.reads()).reads("secrets");
+        fields.iter().filter(|(_, field)| carries(field)).map(|(name, _)| name.clone()).collect()
     }
 
     fn with_files(&self, mut reads: Reads) -> Reads {
@@ -233,10 +256,15 @@ impl Compiler {
     }
 
     fn entry(&mut self, parts: Parts) -> PreparedEntry {
+        let carriers = self.carriers(&parts.config);
         PreparedEntry {
             config: self.ready(parts.config),
             raw: parts.raw,
-            prompts: parts.prompts.into_iter().map(|(field, shape)| (field, self.ready(shape))).collect(),
+            prompts: parts
+                .prompts
+                .into_iter()
+                .map(|(field, shape)| (field, self.ready_among(shape, &carriers)))
+                .collect(),
             listed_steps: parts.listed_steps,
             validator: parts
                 .executor

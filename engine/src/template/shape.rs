@@ -2,6 +2,8 @@
 //!
 //! Invariant: a shape renders to a value of the same form; only whole strings change their type.
 
+use std::collections::BTreeSet;
+
 use minijinja::Environment;
 use minijinja::machinery::{self, ast};
 use minijinja::syntax::SyntaxConfig;
@@ -12,6 +14,7 @@ use super::analysis::{Analysis, Groups, Reads, Weight};
 use super::environment::{native_source, render};
 use super::fault::Fault;
 use super::scope::Scope;
+use super::secrets;
 
 /// One template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +94,25 @@ impl Template {
         {
             self.broken = Some(Fault::of(&error, &self.source));
         }
+    }
+
+    fn hold_secrets(&mut self, files: &[ast::Stmt<'_>], carriers: &BTreeSet<String>) {
+        if self.broken.is_some() {
+            return;
+        }
+        let includes = self.reads.all_files || !self.reads.files.is_empty();
+        let files = if includes { files } else { &[] };
+        let refused = if self.native {
+            machinery::parse_expr(&self.source)
+                .ok()
+                .and_then(|expression| secrets::refusal(&files.iter().collect::<Vec<_>>(), Some(&expression), carriers))
+        } else {
+            machinery::parse(&self.source, "template", SyntaxConfig::default()).ok().and_then(|template| {
+                let templates: Vec<&ast::Stmt<'_>> = files.iter().chain([&template]).collect();
+                secrets::refusal(&templates, None, carriers)
+            })
+        };
+        self.broken = refused;
     }
 
     pub(super) fn render(&self, environment: &Environment<'_>, scope: &Scope) -> Result<Json, Fault> {
@@ -173,6 +195,16 @@ impl Shape {
             Self::Template(template) => template.add_to(environment),
             Self::List(items) => items.iter_mut().for_each(|item| item.add_to(environment)),
             Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.add_to(environment)),
+        }
+    }
+
+    /// Refuses the templates that would compute something from a secret's marker. `files` are those that may be taken in.
+    pub(super) fn hold_secrets(&mut self, files: &[ast::Stmt<'_>], carriers: &BTreeSet<String>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Template(template) => template.hold_secrets(files, carriers),
+            Self::List(items) => items.iter_mut().for_each(|item| item.hold_secrets(files, carriers)),
+            Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.hold_secrets(files, carriers)),
         }
     }
 

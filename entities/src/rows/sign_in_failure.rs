@@ -1,4 +1,4 @@
-//! Failed sign-ins counted by account and by address; `subject` is `account:...` or `address:...`.
+//! Failed sign-ins counted by account, by address and by both; `subject` begins with which of them it is.
 
 use sea_orm::entity::prelude::*;
 

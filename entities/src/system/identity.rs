@@ -136,14 +136,6 @@ impl System {
             .await?)
     }
 
-    /// Failed sign-ins counted for an account or an address.
-    ///
-    /// # Errors
-    /// Whatever the database said.
-    pub async fn sign_in_failures(&self, subject: &str) -> Result<Option<sign_in_failure::Model>, StoreError> {
-        Ok(sign_in_failure::Entity::find_by_id(subject.to_owned()).one(&self.connection).await?)
-    }
-
     /// The newest price table's version.
     ///
     /// # Errors
@@ -240,7 +232,34 @@ impl SystemUnit {
         Ok(())
     }
 
-    /// Writes down how often sign-in failed for an account or an address.
+    /// Failed sign-ins counted for an account, an address or both. Until the unit ends nobody else can look at them or
+    /// change them, so that what is decided by the count holds.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn hold_sign_in_failures(
+        &self,
+        subject: &str,
+        now: DateTimeUtc,
+    ) -> Result<sign_in_failure::Model, StoreError> {
+        use sign_in_failure::Column;
+        let fresh = sign_in_failure::Model {
+            subject: subject.to_owned(),
+            failures: 0,
+            window_started_at: now,
+            blocked_until: None,
+        };
+        // Writing the row as it is locks it, and makes one where there is none.
+        let conflict = OnConflict::column(Column::Subject).update_column(Column::Subject).to_owned();
+        Insert::one(fresh.clone().into_active_model().reset_all())
+            .on_conflict(conflict)
+            .exec_without_returning(self.connection())
+            .await?;
+        let row = sign_in_failure::Entity::find_by_id(subject.to_owned()).one(self.connection()).await?;
+        Ok(row.unwrap_or(fresh))
+    }
+
+    /// Writes down how often sign-in failed for an account, an address or both.
     ///
     /// # Errors
     /// Whatever the database said.

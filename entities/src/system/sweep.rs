@@ -1,16 +1,20 @@
 //! What time makes worthless is removed here, a bounded number of rows at a time.
 //!
-//! Invariant: only rows past their own `expires_at` go.
+//! Invariant: only rows past their own `expires_at` go, and counts of failed sign-ins that count no more.
 
+use chrono::Duration;
 use sea_orm::prelude::DateTimeUtc;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::SystemUnit;
 use crate::error::StoreError;
-use crate::rows::{idempotency_key, one_time_link, session};
+use crate::rows::{idempotency_key, one_time_link, session, sign_in_failure};
+
+/// Longer than any window and any wait of signing in.
+const COUNTS_KEPT: Duration = Duration::hours(1);
 
 impl SystemUnit {
-    /// Removes expired sessions, links and idempotency keys; says how many.
+    /// Removes expired sessions, links and idempotency keys, and old counts of failed sign-ins; says how many.
     ///
     /// # Errors
     /// Whatever the database said.
@@ -29,6 +33,11 @@ impl SystemUnit {
             .rows_affected;
         gone += idempotency_key::Entity::delete_many()
             .filter(idempotency_key::Column::ExpiresAt.lt(now))
+            .exec(connection)
+            .await?
+            .rows_affected;
+        gone += sign_in_failure::Entity::delete_many()
+            .filter(sign_in_failure::Column::WindowStartedAt.lt(now - COUNTS_KEPT))
             .exec(connection)
             .await?
             .rows_affected;

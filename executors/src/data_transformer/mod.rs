@@ -14,7 +14,7 @@ use domain::{Failure, FailureKind};
 use engine::template::Handle;
 use engine::{Call, Done, Executor, Failed};
 use language::{DataKind, ExecutorSpec, MainInput};
-use sandbox::{Limits, Pool, SandboxError};
+use sandbox::{Limits, Pool, SandboxError, Share};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -114,7 +114,7 @@ impl Executor for DataTransformer {
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
         let parsed = Transformation::parse(config::read(config.clone())?)?;
         if parsed.is_costly() {
-            let made = config::unless_cancelled(call, in_sandbox(&self.sandbox, config)).await?;
+            let made = config::unless_cancelled(call, in_sandbox(config::share(&self.sandbox, call), config)).await?;
             return Ok(Done::free(made));
         }
         let cancel = call.cancel.clone();
@@ -125,7 +125,7 @@ impl Executor for DataTransformer {
     }
 }
 
-async fn in_sandbox(sandbox: &Pool, config: Value) -> Result<Value, Failure> {
+async fn in_sandbox(sandbox: Share, config: Value) -> Result<Value, Failure> {
     let limits = Limits {
         wall: Duration::from_secs(30),
         cpu: Duration::from_secs(25),

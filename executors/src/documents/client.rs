@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{Failure, FailureKind};
-use sandbox::{Limits, Pool, SandboxError};
+use sandbox::{Limits, SandboxError, Share};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,36 +26,36 @@ fn quick() -> Limits {
     Limits { wall: Duration::from_secs(20), cpu: Duration::from_secs(15), ..limits() }
 }
 
-pub(crate) async fn analyze(pool: &Pool, bytes: Bytes, name: &str) -> Result<Analyzed, Failure> {
+pub(crate) async fn analyze(share: &Share, bytes: Bytes, name: &str) -> Result<Analyzed, Failure> {
     let request = AnalyzeRequest { name: name.to_owned(), deep: true };
-    match job(pool, ANALYZE, &request, bytes.clone(), quick()).await {
+    match job(share, ANALYZE, &request, bytes.clone(), quick()).await {
         Ok((analyzed, _)) => Ok(analyzed),
         // A file whose insides cannot be looked at is still a file of some kind.
         Err(SandboxError::Memory | SandboxError::Time | SandboxError::Crashed(_)) => {
             let request = AnalyzeRequest { deep: false, ..request };
-            job(pool, ANALYZE, &request, bytes, quick()).await.map(|(analyzed, _)| analyzed).map_err(faults::failure)
+            job(share, ANALYZE, &request, bytes, quick()).await.map(|(analyzed, _)| analyzed).map_err(faults::failure)
         }
         Err(error) => Err(faults::failure(error)),
     }
 }
 
 pub(crate) async fn extract(
-    pool: &Pool,
+    share: &Share,
     bytes: Bytes,
     name: &str,
     pages: Option<Selection>,
 ) -> Result<Extracted, Failure> {
     let request = ExtractRequest { name: name.to_owned(), pages };
-    job(pool, EXTRACT, &request, bytes, limits()).await.map(|(extracted, _)| extracted).map_err(faults::failure)
+    job(share, EXTRACT, &request, bytes, limits()).await.map(|(extracted, _)| extracted).map_err(faults::failure)
 }
 
 /// A page of a PDF, or an image for `None`, as a portable grey map.
-pub(crate) async fn picture(pool: &Pool, bytes: Bytes, page: Option<u32>) -> Result<(Picture, Bytes), Failure> {
-    job(pool, PICTURE, &PictureRequest { page }, bytes, limits()).await.map_err(faults::failure)
+pub(crate) async fn picture(share: &Share, bytes: Bytes, page: Option<u32>) -> Result<(Picture, Bytes), Failure> {
+    job(share, PICTURE, &PictureRequest { page }, bytes, limits()).await.map_err(faults::failure)
 }
 
 async fn job<T: DeserializeOwned>(
-    pool: &Pool,
+    share: &Share,
     name: &str,
     request: &impl Serialize,
     bytes: Bytes,
@@ -63,7 +63,7 @@ async fn job<T: DeserializeOwned>(
 ) -> Result<(T, Bytes), SandboxError> {
     let protocol = |error: serde_json::Error| SandboxError::Start(error.to_string());
     let input = serde_json::to_value(request).map_err(protocol)?;
-    let answer = pool.run(name, input, bytes, limits).await?;
+    let answer = share.run(name, input, bytes, limits).await?;
     Ok((serde_json::from_value(answer.output).map_err(protocol)?, answer.payload))
 }
 

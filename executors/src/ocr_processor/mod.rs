@@ -105,8 +105,9 @@ impl Ocr {
         file: &FileRef,
         reading: Reading,
     ) -> Result<Vec<OutputPage>, Failure> {
+        let share = config::share(&self.sandbox, call);
         let languages = self.engine.languages(&reading.languages).await?;
-        let found = documents::analyze(&self.sandbox, bytes.clone(), &file.name).await?;
+        let found = documents::analyze(&share, bytes.clone(), &file.name).await?;
         let pages: Vec<Option<u32>> = match found.file_type {
             FileType::Image => vec![None],
             FileType::Pdf => {
@@ -129,7 +130,7 @@ impl Ocr {
         }
         let total = pages.len() as u64;
         let mut read = stream::iter(pages)
-            .map(|page| self.page(bytes.clone(), page, &languages, reading.min_confidence))
+            .map(|page| self.page(call, bytes.clone(), page, &languages, reading.min_confidence))
             .buffered(PAGES_AT_ONCE);
         let mut done = Vec::new();
         while let Some(page) = read.try_next().await? {
@@ -141,13 +142,15 @@ impl Ocr {
 
     async fn page(
         &self,
+        call: &Call,
         bytes: Bytes,
         page: Option<u32>,
         languages: &str,
         min_confidence: f64,
     ) -> Result<OutputPage, Failure> {
-        let (picture, pixels) = documents::picture(&self.sandbox, bytes, page).await?;
-        let read: PageWords = self.engine.read(&picture, pixels, languages).await?.at_least(min_confidence);
+        let (picture, pixels) = documents::picture(&config::share(&self.sandbox, call), bytes, page).await?;
+        let read: PageWords =
+            self.engine.read(call.tenant, &picture, pixels, languages).await?.at_least(min_confidence);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a picture of limited size")]
         let side = |pixels: u32| (f64::from(pixels) / picture.scale).round() as u32;
         Ok(OutputPage {

@@ -8,11 +8,12 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Failure, FailureKind};
+use domain::{Failure, FailureKind, TenantId};
 use rlimit::Resource;
+use sandbox::Turns;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::words::{self, PageWords};
@@ -23,14 +24,16 @@ const PAGE_CPU_SECONDS: u64 = 110;
 const MEMORY_BYTES: u64 = 2 << 30;
 const OUTPUT_BYTES: u64 = 32 << 20;
 const ERROR_BYTES: u64 = 8 << 10;
+/// Pages of one tenant that may wait for a process; one more is refused.
+const PAGES_WAITING: usize = 1024;
 const LIST_WALL: Duration = Duration::from_secs(10);
 
 /// The program, found once, with the languages it has.
 #[derive(Debug)]
 pub(crate) struct Tesseract {
     installed: OnceCell<Installed>,
-    /// Processes at once, over all steps.
-    slots: Semaphore,
+    /// Processes at once, over all steps of all tenants.
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,7 @@ struct Installed {
 impl Tesseract {
     pub(crate) fn new() -> Self {
         let slots = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-        Self { installed: OnceCell::new(), slots: Semaphore::new(slots) }
+        Self { installed: OnceCell::new(), turns: Turns::new(slots, PAGES_WAITING) }
     }
 
     /// Checks that every wanted language is there; gives Tesseract's own writing of the list (`eng+deu`).
@@ -65,9 +68,15 @@ impl Tesseract {
     }
 
     /// Reads one page.
-    pub(crate) async fn read(&self, picture: &Picture, pixels: Bytes, languages: &str) -> Result<PageWords, Failure> {
+    pub(crate) async fn read(
+        &self,
+        tenant: TenantId,
+        picture: &Picture,
+        pixels: Bytes,
+        languages: &str,
+    ) -> Result<PageWords, Failure> {
         let installed = self.installed().await?;
-        let _slot = self.slots.acquire().await.map_err(|_| unavailable("the pool of slots is closed"))?;
+        let _turn = self.turns.take(tenant.uuid().as_u128()).await.ok_or_else(busy)?;
         // With the model for it, turned pages are turned upright first.
         let layout = if installed.languages.iter().any(|language| language == "osd") { "1" } else { "3" };
         let dpi = format!("{:.0}", picture.dpi.clamp(70.0, 2400.0));
@@ -160,6 +169,11 @@ fn limit(child: &Child) {
             tracing::warn!(%error, "the OCR engine runs without one of its limits");
         }
     }
+}
+
+fn busy() -> Failure {
+    let message = "Too many pages of this tenant wait for the OCR engine at the moment.";
+    Failure::new(FailureKind::Overloaded, "ocr_busy", message)
 }
 
 fn unavailable(cause: &str) -> Failure {

@@ -4,7 +4,7 @@
 
 mod connections;
 mod executors;
-mod files;
+pub(crate) mod files;
 mod flows;
 pub(crate) mod health;
 mod keys;

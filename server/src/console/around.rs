@@ -14,6 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use app::data::{ConsoleData, PageState, SessionView};
 
+use super::addresses;
 use super::data::ServiceData;
 use super::forms::{self, Outcome};
 use super::visitor::{self, Visitor};
@@ -27,19 +28,25 @@ pub(super) async fn around(
     let Some(host) = request.app_data::<web::Data<Host>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the console has no host"));
     };
+    match addresses::turned_away(request.method(), request.path()) {
+        Some(Ok(answer)) => return Ok(request.into_response(answer)),
+        Some(Err(fault)) => return Ok(request.into_response(fault.error_response())),
+        None => {}
+    }
     let said = cookies::read(&host, request.request());
     let visitor = match Visitor::of(&host, request.request(), &said).await {
         Ok(visitor) => Arc::new(visitor),
         Err(error) => return Ok(refuse(request, error)),
     };
     let mut state = page_state(&host, &visitor, &said);
-    let mut status = None;
+    let (mut status, mut retry_after) = (None, None);
     if request.method() == Method::POST {
         match forms::act(&host, &visitor, &mut request).await {
             Outcome::See { to, cookies } => return Ok(see(request, &to, &cookies)),
-            Outcome::Again { status: refused, form } => {
+            Outcome::Again { status: refused, retry_after_ms, form } => {
                 state.form = Some(form);
                 status = Some(refused);
+                retry_after = retry_after_ms;
             }
             Outcome::Key(created) => state.created_key = Some(created),
             Outcome::Refused(error) => return Ok(refuse(request, error)),
@@ -61,6 +68,10 @@ pub(super) async fn around(
     let mut response = next.call(request).await?.map_into_boxed_body();
     if let Some(status) = status {
         *response.response_mut().status_mut() = status;
+    }
+    if let Some(wait) = retry_after {
+        let wait = header::HeaderValue::from(wait.div_ceil(1_000).max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     finish(&host, &visitor, shows_notice, &mut response);
     Ok(response)

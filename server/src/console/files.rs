@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{self, ContentDisposition, DispositionParam, DispositionType};
+use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, web};
 use domain::Permission;
 use service::ServiceError;
@@ -31,12 +31,8 @@ async fn read(request: &HttpRequest, host: &Host, tenant: &str, file: &str) -> R
     let id = file.parse().map_err(|_| ServiceError::not_found("file", file))?;
     service::authz::check(&actor, Permission::FilesRead)?;
     let (found, bytes) = service::blobs::get_file(&host.weir, actor.tenant, id).await?;
-    let disposition = ContentDisposition {
-        disposition: DispositionType::Attachment,
-        parameters: vec![DispositionParam::Filename(found.name)],
-    };
     Ok(HttpResponse::Ok()
-        .insert_header(disposition)
+        .insert_header(crate::api::files::attachment(&found.name))
         .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(bytes))

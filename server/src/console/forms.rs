@@ -27,6 +27,8 @@ pub(super) enum Outcome {
     /// The page again, with what does not fit.
     Again {
         status: StatusCode,
+        /// For whoever was told to wait.
+        retry_after_ms: Option<u64>,
         form: FormState,
     },
     /// The page that shows a new key, once.
@@ -56,7 +58,8 @@ impl Outcome {
         }
         let message = errors.is_empty().then(|| error.to_string());
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::Again { status: status(&error), form: FormState { values, errors, message } }
+        let retry_after_ms = error.retry_after_ms();
+        Self::Again { status: status(&error), retry_after_ms, form: FormState { values, errors, message } }
     }
 }
 

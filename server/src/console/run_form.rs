@@ -69,8 +69,9 @@ pub(super) async fn start(
 
 /// The page again with what was typed; a field's problem stands at the field.
 fn again(error: ServiceError, typed: BTreeMap<String, String>) -> Outcome {
-    let Outcome::Again { status, form } = Outcome::again(error, &[]) else {
-        return Outcome::Refused(ServiceError::not_found("flow", ""));
+    let (status, retry_after_ms, form) = match Outcome::again(error, &[]) {
+        Outcome::Again { status, retry_after_ms, form } => (status, retry_after_ms, form),
+        refused => return refused,
     };
     let named = |mut problem: domain::FieldProblem| {
         problem.pointer = format!("{INPUT_PREFIX}{}", problem.pointer.split('/').next().unwrap_or_default());
@@ -79,6 +80,7 @@ fn again(error: ServiceError, typed: BTreeMap<String, String>) -> Outcome {
     let values = typed.into_iter().map(|(name, value)| (format!("{INPUT_PREFIX}{name}"), value)).collect();
     Outcome::Again {
         status,
+        retry_after_ms,
         form: FormState { values, errors: form.errors.into_iter().map(named).collect(), message: form.message },
     }
 }
@@ -88,6 +90,9 @@ fn inputs(filled: Filled) -> Result<Inputs, ServiceError> {
     let body = if raw.trim().is_empty() {
         Value::Object(serde_json::Map::new())
     } else {
+        if let Some(why) = crate::extract::objection(raw.as_bytes()) {
+            return Err(ServiceError::field(RAW_INPUTS, format!("This can be read in more than one way: {why}.")));
+        }
         serde_json::from_str(&raw)
             .map_err(|error| ServiceError::field(RAW_INPUTS, format!("This is no JSON object: {error}.")))?
     };
@@ -106,10 +111,8 @@ async fn fill(host: &Host, visitor: &Visitor, actor: &Actor, mut form: Multipart
         let file_name = field.content_disposition().and_then(|found| found.get_filename()).map(ToOwned::to_owned);
         let media_type =
             field.content_type().map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
-        let limit = if file_name.is_some() { blobs::FILE_BYTES } else { TEXT_BYTES };
-        let bytes = read(&mut field, limit).await?;
-        if name == CSRF {
-            prove(visitor, &text(bytes)?)?;
+        if name == CSRF && file_name.is_none() {
+            prove(visitor, &text(read(&mut field, TEXT_BYTES).await?)?)?;
             proved = true;
             continue;
         }
@@ -117,21 +120,24 @@ async fn fill(host: &Host, visitor: &Visitor, actor: &Actor, mut form: Multipart
             prove(visitor, "")?;
         }
         match (file_name, name.strip_prefix(INPUT_PREFIX)) {
-            // Browsers send an empty, nameless file where none was chosen.
-            (Some(file), Some(_)) if file.is_empty() && bytes.is_empty() => {}
             (Some(file), Some(input)) => {
+                let content = receive(host, actor, &mut field).await?;
+                // Browsers send an empty, nameless file where none was chosen.
+                if file.is_empty() && content.size() == 0 {
+                    continue;
+                }
                 let input = if name == RAW_FILE { "file" } else { input };
                 let new = NewFile { name: file, media_type, created_by: actor.name().to_owned(), run_id: None };
-                let stored = blobs::put_file(&host.weir, actor.tenant, new, bytes).await?;
+                let stored = blobs::put_spool(&host.weir, actor.tenant, new, content).await?;
                 filled.files.insert(input.to_owned(), stored);
             }
             (None, Some(input)) => {
-                let typed = text(bytes)?;
+                let typed = text(read(&mut field, TEXT_BYTES).await?)?;
                 if !typed.is_empty() {
                     filled.texts.insert(input.to_owned(), typed);
                 }
             }
-            (None, None) if name == RAW_INPUTS => filled.raw = Some(text(bytes)?),
+            (None, None) if name == RAW_INPUTS => filled.raw = Some(text(read(&mut field, TEXT_BYTES).await?)?),
             _ => return Err(ServiceError::field(name.clone(), format!("`{name}` is no field of this form."))),
         }
     }
@@ -139,6 +145,14 @@ async fn fill(host: &Host, visitor: &Visitor, actor: &Actor, mut form: Multipart
         prove(visitor, "")?;
     }
     Ok(filled)
+}
+
+async fn receive(host: &Host, actor: &Actor, field: &mut actix_multipart::Field) -> Result<blobs::Spool, ServiceError> {
+    let mut content = blobs::spool(&host.weir, actor.tenant).await?;
+    while let Some(chunk) = field.try_next().await.map_err(|error| unreadable(&error))? {
+        content = blobs::receive(content, chunk).await?;
+    }
+    Ok(content)
 }
 
 async fn read(field: &mut actix_multipart::Field, limit: usize) -> Result<Bytes, ServiceError> {

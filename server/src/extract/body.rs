@@ -13,6 +13,7 @@ use domain::ErrorCode;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::plain;
 use crate::nearest::nearest;
 use crate::problem::Fault;
 
@@ -76,8 +77,7 @@ pub(crate) fn unsupported(given: &str, wanted: &str) -> Fault {
 pub(crate) async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Fault> {
     let mut content = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|error| Fault::new(ErrorCode::BadRequest, format!("The body broke off: {error}.")))?;
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
         if content.len() + chunk.len() > limit {
             return Err(Fault::new(ErrorCode::TooLarge, format!("The body has more than {limit} bytes.")));
         }
@@ -86,8 +86,15 @@ pub(crate) async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes,
     Ok(content.freeze())
 }
 
+pub(crate) fn broken_off(error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(ErrorCode::BadRequest, format!("The body broke off: {error}."))
+}
+
 /// Parses JSON; the refusal points at the field and offers the nearest known one.
 pub(crate) fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, Fault> {
+    if let Some(why) = plain::objection(content) {
+        return Err(Fault::new(ErrorCode::BadRequest, format!("The body cannot be read in one way: {why}.")));
+    }
     serde_json::from_slice(content).map_err(|error| {
         if !error.is_data() {
             return Fault::new(ErrorCode::BadRequest, format!("The body is not JSON: {error}."));
@@ -139,6 +146,8 @@ mod tests {
         assert!(
             parse::<domain::wire::KeyInput>(br#"{"name": 7}"#).unwrap_err().to_string().starts_with("invalid_input")
         );
+        let twice = parse::<domain::wire::KeyInput>(br#"{"name": "a", "name": "b"}"#).unwrap_err().to_string();
+        assert!(twice.starts_with("bad_request") && twice.contains("`name` is there twice"), "{twice}");
         assert!(parse::<domain::wire::KeyInput>(b"{").unwrap_err().to_string().starts_with("bad_request"));
     }
 }

@@ -8,6 +8,7 @@ mod caller;
 mod client;
 mod flow_body;
 mod params;
+mod plain;
 mod run_body;
 
 pub(crate) use body::Body;
@@ -15,4 +16,5 @@ pub(crate) use caller::{Caller, MaybeCaller};
 pub(crate) use client::client_of;
 pub(crate) use flow_body::{FlowBody, if_match};
 pub(crate) use params::{Known, NoParams, Params};
+pub(crate) use plain::objection;
 pub(crate) use run_body::{RunBody, UploadBody};

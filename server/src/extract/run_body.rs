@@ -1,6 +1,7 @@
 //! Inputs with files: JSON or multipart.
 //!
-//! Invariant: nothing is stored before the caller's right to it was checked; parts are limited in number and size.
+//! Invariant: nothing is stored before the caller's right to it was checked; parts are limited in number and size; a file
+//! is never held in memory whole.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -13,16 +14,16 @@ use bytes::{Bytes, BytesMut};
 use domain::{ErrorCode, FileRef};
 use futures_util::StreamExt;
 use serde_json::Value;
-use service::blobs::{self, FILE_BYTES, NewFile};
+use service::blobs::{self, FILE_BYTES, NewFile, Spool};
 use service::runs::Inputs;
 use service::{Actor, ServiceError, Weir};
 
-use super::body::{JSON_BYTES, collect, is_json, media_type, parse, unsupported};
+use super::body::{JSON_BYTES, broken_off, collect, is_json, media_type, parse, unsupported};
 use crate::problem::Fault;
 
 const PARTS: usize = 100;
-/// All files of one call together, in bytes: they are held in memory until the inputs are known to fit.
-const CALL_BYTES: usize = 2 * FILE_BYTES;
+/// All files of one call together, in bytes: they are held beside the store until the inputs are known to fit.
+const CALL_BYTES: u64 = 2 * FILE_BYTES as u64;
 /// Where all inputs can be given as JSON beside the files.
 const INPUTS_PART: &str = "inputs";
 
@@ -65,16 +66,16 @@ impl RunBody {
         };
         let mut fields = BTreeMap::new();
         let mut received = Vec::new();
-        while let Some(part) = next(&mut parts).await? {
+        while let Some(part) = next(weir, actor, &mut parts).await? {
             if fields.len() + received.len() >= PARTS {
                 return Err(Fault::new(ErrorCode::TooLarge, format!("A call has at most {PARTS} parts.")));
             }
             match part {
                 Part::Text { name, text } => once(fields.insert(name.clone(), text).is_some(), &name)?,
                 Part::File { name, file } => {
-                    once(received.iter().any(|(known, _): &(String, Received)| *known == name), &name)?;
+                    once(received.iter().any(|(known, _): &(String, Box<Received>)| *known == name), &name)?;
                     received.push((name, file));
-                    if received.iter().map(|(_, file)| file.bytes.len()).sum::<usize>() > CALL_BYTES {
+                    if received.iter().map(|(_, file)| file.content.size()).sum::<u64>() > CALL_BYTES {
                         let most = CALL_BYTES / 1024 / 1024;
                         let detail = format!(
                             "The files of one call have at most {most} MiB together. Upload them one by one first."
@@ -107,7 +108,7 @@ impl RunBody {
 pub(crate) struct Received {
     pub(crate) name: String,
     pub(crate) media_type: String,
-    pub(crate) bytes: Bytes,
+    pub(crate) content: Spool,
 }
 
 /// The body of an upload.
@@ -138,24 +139,28 @@ impl FromRequest for UploadBody {
 }
 
 impl UploadBody {
-    pub(crate) async fn read(self) -> Result<Received, Fault> {
+    /// Receives the file. The caller was checked before.
+    pub(crate) async fn read(self, weir: &Weir, actor: &Actor) -> Result<Received, Fault> {
         let missing = || {
             let detail = "An upload is multipart with one part `file`, or the bytes with their content type.";
             Fault::new(ErrorCode::BadRequest, detail)
         };
         let mut parts = match (self.body, self.payload) {
             (RunBody::Parts(parts), _) => *parts,
-            (RunBody::Whole { media_type, .. }, Some(payload)) => {
-                let bytes = collect(payload, FILE_BYTES).await?;
-                if bytes.is_empty() || media_type.is_empty() {
+            (RunBody::Whole { media_type, .. }, Some(mut payload)) => {
+                let mut content = blobs::spool(weir, actor.tenant).await?;
+                while let Some(chunk) = payload.next().await {
+                    content = blobs::receive(content, chunk.map_err(|error| broken_off(&error))?).await?;
+                }
+                if content.size() == 0 || media_type.is_empty() {
                     return Err(missing());
                 }
-                return Ok(Received { name: self.name.unwrap_or_else(|| "file".to_owned()), media_type, bytes });
+                return Ok(Received { name: self.name.unwrap_or_else(|| "file".to_owned()), media_type, content });
             }
             (RunBody::Whole { .. }, None) => return Err(missing()),
         };
         let mut found = None;
-        while let Some(part) = next(&mut parts).await? {
+        while let Some(part) = next(weir, actor, &mut parts).await? {
             match part {
                 Part::File { file, .. } if found.is_none() => found = Some(file),
                 Part::File { .. } => {
@@ -170,16 +175,16 @@ impl UploadBody {
                 }
             }
         }
-        found.ok_or_else(missing)
+        found.map(|file| *file).ok_or_else(missing)
     }
 }
 
 enum Part {
     Text { name: String, text: String },
-    File { name: String, file: Received },
+    File { name: String, file: Box<Received> },
 }
 
-async fn next(parts: &mut Multipart) -> Result<Option<Part>, Fault> {
+async fn next(weir: &Weir, actor: &Actor, parts: &mut Multipart) -> Result<Option<Part>, Fault> {
     let Some(field) = parts.next().await else { return Ok(None) };
     let mut field = field.map_err(|error| broken(&error))?;
     let disposition = field.content_disposition();
@@ -194,8 +199,12 @@ async fn next(parts: &mut Multipart) -> Result<Option<Part>, Fault> {
                 || "application/octet-stream".to_owned(),
                 |media_type| media_type.essence_str().to_owned(),
             );
-            let bytes = whole(&mut field, FILE_BYTES).await?;
-            Ok(Some(Part::File { name, file: Received { name: file_name, media_type, bytes } }))
+            let mut content = blobs::spool(weir, actor.tenant).await?;
+            while let Some(chunk) = field.next().await {
+                content = blobs::receive(content, chunk.map_err(|error| broken(&error))?).await?;
+            }
+            let file = Box::new(Received { name: file_name, media_type, content });
+            Ok(Some(Part::File { name, file }))
         }
         None => {
             let bytes = whole(&mut field, JSON_BYTES).await?;
@@ -230,8 +239,8 @@ fn once(known: bool, name: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn store(weir: &Weir, actor: &Actor, file: Received) -> Result<FileRef, ServiceError> {
+async fn store(weir: &Weir, actor: &Actor, file: Box<Received>) -> Result<FileRef, ServiceError> {
     let new =
         NewFile { name: file.name, media_type: file.media_type, created_by: actor.name().to_owned(), run_id: None };
-    blobs::put_file(weir, actor.tenant, new, file.bytes).await
+    blobs::put_spool(weir, actor.tenant, new, file.content).await
 }

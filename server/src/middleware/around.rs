@@ -2,6 +2,7 @@
 //!
 //! Invariant: every answer has `X-Request-Id`; a panic in a handler costs one request and is answered with a problem.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,13 +11,14 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, header};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, ResponseError};
+use actix_web::{HttpMessage, HttpResponse, ResponseError};
 use domain::ErrorCode;
 use futures_util::FutureExt;
 
 use super::context::{CONTEXT, Context};
+use super::paced::paced;
 use crate::problem::Fault;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,12 +39,15 @@ pub(crate) async fn around(
     if head_only {
         request.head_mut().method = Method::GET;
     }
+    let late = Rc::new(Cell::new(false));
+    let payload = request.take_payload();
+    request.set_payload(paced(payload, Rc::clone(&late)));
     let context = Rc::new(Context { request_id, path: request.path().to_owned(), ..Context::default() });
     let method = if head_only { Method::HEAD } else { request.method().clone() };
     let handled = CONTEXT
         .scope(Rc::clone(&context), async {
             let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-            match answered {
+            let answered = match answered {
                 Ok(Ok(response)) => Ok(response.map_into_boxed_body()),
                 Ok(Err(error)) => Err(into_problem(error.error_response(), &error)),
                 Err(_panic) => {
@@ -51,7 +56,8 @@ pub(crate) async fn around(
                     let fault = Fault::new(ErrorCode::Internal, "Something went wrong on our side.");
                     Err(fault.error_response())
                 }
-            }
+            };
+            if late.get() { too_late(answered) } else { answered }
         })
         .await;
     match handled {
@@ -72,12 +78,27 @@ pub(crate) async fn around(
     }
 }
 
+/// Whatever a handler made of a body that did not come: the answer says what it was, and ends the connection.
+#[expect(clippy::result_large_err, reason = "an answer is what the middleware hands on either way")]
+fn too_late(handled: Handled) -> Handled {
+    let detail = "The body came too slowly. It has 30 seconds, and after them has to have come at 16 KiB a second.";
+    let mut answer = Fault::new(ErrorCode::RequestTimeout, detail).error_response();
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    match handled {
+        Ok(response) => Ok(response.into_response(answer)),
+        Err(_) => Err(answer),
+    }
+}
+
+/// An answer, or one for a request that is gone.
+type Handled = Result<ServiceResponse<BoxBody>, HttpResponse>;
+
 fn nothing() -> BoxBody {
     BoxBody::new(actix_web::body::None::new())
 }
 
 /// Errors that did not come from our own handlers (a payload cut short, a path that does not decode) get our shape.
-fn into_problem(response: actix_web::HttpResponse, error: &actix_web::Error) -> actix_web::HttpResponse {
+fn into_problem(response: HttpResponse, error: &actix_web::Error) -> HttpResponse {
     let ours = response
         .headers()
         .get(header::CONTENT_TYPE)
@@ -90,6 +111,7 @@ fn into_problem(response: actix_web::HttpResponse, error: &actix_web::Error) -> 
         403 => ErrorCode::Forbidden,
         404 => ErrorCode::NotFound,
         405 => ErrorCode::MethodNotAllowed,
+        408 => ErrorCode::RequestTimeout,
         413 => ErrorCode::TooLarge,
         415 => ErrorCode::UnsupportedMediaType,
         500.. => ErrorCode::Internal,

@@ -2,4 +2,5 @@
 
 pub(crate) mod around;
 pub(crate) mod context;
+mod paced;
 pub(crate) mod rate;

@@ -3,6 +3,7 @@
 //! Invariant: a name that exists holds its whole content (written beside, synced, then renamed), and every piece is bound
 //! to the blob's name and to its place, so that pieces cannot be swapped, dropped or cut off.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::TenantId;
 
+use super::spool::Spool;
 use crate::vault::{CipherError, TenantKey};
 
 /// Plain bytes sealed together.
-const PIECE: usize = 1024 * 1024;
+pub(super) const PIECE: usize = 1024 * 1024;
 /// A sealed piece is at most this much longer than what it seals.
 const OVERHEAD: usize = 256;
 
@@ -56,9 +58,35 @@ impl BlobStore {
             let storage_key = format!("{}/{}/{name}", tenant.uuid().simple(), &name[..2]);
             let path = root.join(&storage_key);
             if !path.exists() {
-                write_sealed(&key, &name, &path, &bytes)?;
+                let pieces = bytes.chunks(PIECE).map(|piece| Ok(Cow::Borrowed(piece)));
+                write_sealed(&key, &name, &path, pieces)?;
             }
             Ok(storage_key)
+        })
+        .await
+    }
+
+    /// Room for a file that is about to be received.
+    #[must_use]
+    pub fn spool(&self, key: &TenantKey) -> Spool {
+        Spool::new(Arc::clone(&self.root), key.clone())
+    }
+
+    /// Keeps what was received; gives it back with the key to read it by.
+    ///
+    /// # Errors
+    /// Whatever the file system said.
+    pub async fn keep(&self, tenant: TenantId, mut spool: Spool) -> Result<(String, Spool), BlobError> {
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            let name = spool.content_name()?;
+            let storage_key = format!("{}/{}/{name}", tenant.uuid().simple(), &name[..2]);
+            let path = root.join(&storage_key);
+            if !path.exists() {
+                let key = spool.key().clone();
+                write_sealed(&key, &name, &path, spool.pieces()?.map(|piece| piece.map(Cow::Owned)))?;
+            }
+            Ok((storage_key, spool))
         })
         .await
     }
@@ -83,25 +111,31 @@ impl BlobStore {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| BlobError::Disk(std::io::Error::other(error)))?
 }
 
-fn write_sealed(key: &TenantKey, name: &str, path: &Path, bytes: &[u8]) -> Result<(), BlobError> {
+/// Pieces are of the same length but for the last one.
+fn write_sealed<'p>(
+    key: &TenantKey,
+    name: &str,
+    path: &Path,
+    pieces: impl Iterator<Item = Result<Cow<'p, [u8]>, BlobError>>,
+) -> Result<(), BlobError> {
     let folder = path.parent().ok_or(BlobError::Damaged)?;
     std::fs::create_dir_all(folder)?;
     let beside = folder.join(format!("{name}.{:08x}.part", rand::random::<u32>()));
     let written = (|| {
         let mut file = std::fs::File::create_new(&beside)?;
-        let mut pieces = bytes.chunks(PIECE).enumerate().peekable();
+        let mut pieces = pieces.enumerate().peekable();
         if pieces.peek().is_none() {
             write_piece(&mut file, &key.seal(name, "0 last", b""))?;
         }
         while let Some((number, piece)) = pieces.next() {
             let field = place(number, pieces.peek().is_none());
-            write_piece(&mut file, &key.seal(name, &field, piece))?;
+            write_piece(&mut file, &key.seal(name, &field, &piece?))?;
         }
         file.sync_all()?;
         std::fs::rename(&beside, path)?;
@@ -116,7 +150,7 @@ fn write_sealed(key: &TenantKey, name: &str, path: &Path, bytes: &[u8]) -> Resul
     written
 }
 
-fn write_piece(file: &mut std::fs::File, sealed: &[u8]) -> Result<(), BlobError> {
+pub(super) fn write_piece(file: &mut std::fs::File, sealed: &[u8]) -> Result<(), BlobError> {
     let length = u32::try_from(sealed.len()).map_err(|_| BlobError::Damaged)?;
     file.write_all(&length.to_be_bytes())?;
     file.write_all(sealed)?;
@@ -128,14 +162,7 @@ fn read_sealed(key: &TenantKey, path: &Path) -> Result<Bytes, BlobError> {
     let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
     let mut out = Vec::new();
     for number in 0.. {
-        let mut length = [0; 4];
-        file.read_exact(&mut length)?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > PIECE + OVERHEAD {
-            return Err(BlobError::Damaged);
-        }
-        let mut sealed = vec![0; length];
-        file.read_exact(&mut sealed)?;
+        let sealed = read_piece(&mut file)?;
         let last = std::io::BufRead::fill_buf(&mut file)?.is_empty();
         out.extend_from_slice(&key.open(name, &place(number, last), &sealed)?);
         if last {
@@ -145,7 +172,19 @@ fn read_sealed(key: &TenantKey, path: &Path) -> Result<Bytes, BlobError> {
     Ok(out.into())
 }
 
+pub(super) fn read_piece(file: &mut dyn Read) -> Result<Vec<u8>, BlobError> {
+    let mut length = [0; 4];
+    file.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > PIECE + OVERHEAD {
+        return Err(BlobError::Damaged);
+    }
+    let mut sealed = vec![0; length];
+    file.read_exact(&mut sealed)?;
+    Ok(sealed)
+}
+
 /// What a piece is bound to besides the blob's name.
-fn place(number: usize, last: bool) -> String {
+pub(super) fn place(number: usize, last: bool) -> String {
     format!("{number}{}", if last { " last" } else { "" })
 }

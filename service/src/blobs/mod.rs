@@ -4,6 +4,7 @@
 //! under the tenant's prefix, and on the disk before a row names it.
 
 mod folder;
+mod spool;
 
 use bytes::Bytes;
 use domain::{BlobId, FileId, FileRef, RunId, TenantId};
@@ -12,6 +13,7 @@ use sea_orm::ColumnTrait;
 use sha2::{Digest, Sha256};
 
 pub use folder::{BlobError, BlobStore};
+pub use spool::Spool;
 
 use crate::{ServiceError, Weir};
 
@@ -63,6 +65,41 @@ pub async fn put_file(weir: &Weir, tenant: TenantId, new: NewFile, bytes: Bytes)
         return Err(ServiceError::TooLarge(format!("A file may have at most {limit} MiB.")));
     }
     let blob = place(weir, tenant, bytes).await?;
+    insert_file(weir, tenant, new, blob).await
+}
+
+/// Room for a file that is about to be received.
+///
+/// # Errors
+/// Faults of the store.
+pub async fn spool(weir: &Weir, tenant: TenantId) -> Result<Spool, ServiceError> {
+    Ok(weir.blobs().spool(&weir.tenant_key(tenant).await?))
+}
+
+/// Takes the next bytes of a file that is received, up to the largest file.
+///
+/// # Errors
+/// [`ServiceError::TooLarge`], [`ServiceError::Unavailable`].
+pub async fn receive(spool: Spool, chunk: Bytes) -> Result<Spool, ServiceError> {
+    if spool.size() + chunk.len() as u64 > FILE_BYTES as u64 {
+        let limit = FILE_BYTES / (1024 * 1024);
+        return Err(ServiceError::TooLarge(format!("A file may have at most {limit} MiB.")));
+    }
+    Ok(spool.add(chunk).await?)
+}
+
+/// Stores a file that was received.
+///
+/// # Errors
+/// [`ServiceError::Unavailable`].
+pub async fn put_spool(weir: &Weir, tenant: TenantId, new: NewFile, spool: Spool) -> Result<FileRef, ServiceError> {
+    let (storage_key, spool) = weir.blobs().keep(tenant, spool).await?;
+    let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);
+    let blob = blob_row(weir, tenant, storage_key, size, spool.sha256());
+    insert_file(weir, tenant, new, blob).await
+}
+
+async fn insert_file(weir: &Weir, tenant: TenantId, new: NewFile, blob: blob::Model) -> Result<FileRef, ServiceError> {
     let row = file::Model {
         tenant_id: tenant.uuid(),
         id: weir.ids().file().uuid(),
@@ -115,14 +152,18 @@ async fn place(weir: &Weir, tenant: TenantId, bytes: Bytes) -> Result<blob::Mode
     let sha256 = hex::encode(Sha256::digest(&bytes));
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
     let storage_key = weir.blobs().write(&key, tenant, bytes).await?;
-    Ok(blob::Model {
+    Ok(blob_row(weir, tenant, storage_key, size_bytes, sha256))
+}
+
+fn blob_row(weir: &Weir, tenant: TenantId, storage_key: String, size_bytes: i64, sha256: String) -> blob::Model {
+    blob::Model {
         tenant_id: tenant.uuid(),
         id: weir.ids().blob().uuid(),
         storage_key,
         size_bytes,
         sha256,
         created_at: weir.now(),
-    })
+    }
 }
 
 fn file_ref(row: &file::Model) -> FileRef {

@@ -21,6 +21,8 @@ use crate::{Actor, ServiceError, Weir, authz};
 
 /// The largest JSON of a call's inputs, in bytes.
 pub const INPUT_BYTES: usize = 1024 * 1024;
+/// Lists and objects within each other in a call's inputs.
+const INPUT_DEPTH: usize = 64;
 /// How long an idempotency key is remembered.
 const KEY_HOURS: i64 = 24;
 const KEY_LENGTH: usize = 255;
@@ -243,10 +245,23 @@ async fn read_inputs(
         detail: format!("The inputs do not fit what the flow `{}` declares.", resolved.name),
         fields,
     })?;
+    if !nests_at_most(&inputs, INPUT_DEPTH) {
+        let detail =
+            format!("The inputs nest deeper than {INPUT_DEPTH} levels; neither a template nor a step could take them.");
+        return Err(ServiceError::field("", detail));
+    }
     if canonical(&inputs).len() > INPUT_BYTES {
         return Err(ServiceError::TooLarge("The inputs of a call may have at most 1 MiB of JSON.".to_owned()));
     }
     Ok(inputs)
+}
+
+fn nests_at_most(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| nests_at_most(item, levels - 1)),
+        Value::Object(fields) => levels > 0 && fields.values().all(|field| nests_at_most(field, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 /// Replaces what the body says about files by what is known about them, so that nobody can claim another name, type or

@@ -36,11 +36,10 @@ export async function startProgram(args = ['serve'], extra = {}) {
       if (answer.status !== 0) throw new Error(`weir ${words.join(' ')} ended with ${answer.status}: ${answer.stderr}`)
       return JSON.parse(answer.stdout)
     },
-    // A tenant by the operator's command; `owner_link` leads to the running server.
+    // A tenant by the operator's command; `owner_path` leads to its owner at the running server.
     tenant(name) {
       const answer = this.weir('tenant', 'create', name, '--owner', `owner@${name}.test`)
-      const link = new URL(answer.owner_link)
-      return { ...answer.tenant, email: `owner@${name}.test`, ownerLink: url + link.pathname + link.search }
+      return { ...answer.tenant, email: `owner@${name}.test`, ownerLink: url + answer.owner_path }
     },
     async stop() {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
