@@ -71,6 +71,9 @@ fn a_tenant(number: u128) -> tenant::Model {
         channel_position: 0,
         created_at: at(0),
         suspended_at: None,
+        queue_weight: 1,
+        max_running: None,
+        pools: None,
     }
 }
 
@@ -154,6 +157,16 @@ fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -> run::Mode
         lease_until: None,
         fencing_token: 0,
         claims: 0,
+        experiment_id: None,
+        experiment: None,
+        variant: None,
+        slot_key: None,
+        slot_limit: None,
+        parked_for: None,
+        queue_deadline: None,
+        replay_of: None,
+        replay: None,
+        restart_by: None,
     }
 }
 

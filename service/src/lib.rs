@@ -10,6 +10,7 @@ pub mod blobs;
 pub mod connections;
 pub mod demo;
 pub mod error;
+pub mod experiments;
 pub mod files;
 pub mod flows;
 pub mod ids;

@@ -180,6 +180,9 @@ pub(crate) fn new_row(weir: &Weir, id: TenantId, name: &str) -> tenant::Model {
         channel_position: 0,
         created_at: weir.now(),
         suspended_at: None,
+        queue_weight: 1,
+        max_running: None,
+        pools: None,
     }
 }
 

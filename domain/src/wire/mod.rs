@@ -1,10 +1,15 @@
 //! Request and response types shared by REST, console and clients. Rows never go on the wire; these do.
 
+mod experiment;
 mod flow;
 mod identity;
 mod page;
 mod run;
 
+pub use experiment::{
+    ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
+    Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
+};
 pub use flow::{CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
 pub use identity::{
     ConnectionInput, ConnectionView, CreatedKey, KeyInput, KeyView, MemberView, SecretView, TenantPatch, TenantView,

@@ -178,6 +178,6 @@ pub(crate) async fn cancel(
 }
 
 /// A text that is no id names nothing, like an id that nobody has.
-fn id(text: &str) -> Result<RunId, Fault> {
+pub(super) fn id(text: &str) -> Result<RunId, Fault> {
     text.parse().map_err(|_| ServiceError::not_found("run", text).into())
 }

@@ -73,7 +73,7 @@ async fn seed(weir: &Weir, shipped: Vec<(String, Folder)>) -> Result<(TenantId, 
         flows::put(weir, &actor, &name, folder, PutOptions::default()).await?;
     }
     let broken = Folder { name: Some("needs_a_fix".to_owned()), yaml: BROKEN.to_owned(), ..Folder::default() };
-    flows::put(weir, &actor, "needs_a_fix", broken, PutOptions { draft: true, if_match: None }).await?;
+    flows::put(weir, &actor, "needs_a_fix", broken, PutOptions { draft: true, ..PutOptions::default() }).await?;
     history::act_out(weir, &actor).await?;
     Ok((tenant, owner))
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus::Bus;
+use crate::experiments::Watch;
 
 /// Text of a running attempt that is kept for watchers who come late.
 const TEXT_BYTES: usize = 64 * 1024;
@@ -30,6 +31,7 @@ struct Inner {
     crew: Mutex<Option<Arc<Crew>>>,
     local: Mutex<HashMap<RunId, Arc<LocalRun>>>,
     prepared: moka::future::Cache<VersionId, Arc<Prepared>>,
+    experiments: Watch,
 }
 
 impl Default for Runs {
@@ -39,6 +41,7 @@ impl Default for Runs {
             crew: Mutex::default(),
             local: Mutex::default(),
             prepared: moka::future::Cache::new(500),
+            experiments: Watch::default(),
         };
         Self { bus: Bus::default(), inner: Arc::new(inner) }
     }
@@ -138,6 +141,11 @@ impl Runs {
     #[must_use]
     pub fn executing(&self) -> usize {
         self.local().len()
+    }
+
+    /// Which experiments' guards look now.
+    pub(crate) fn experiments(&self) -> &Watch {
+        &self.inner.experiments
     }
 
     /// Tells the worker that there may be something to claim.

@@ -262,6 +262,7 @@ async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settl
         settled,
     };
     weir.runs().bus().tell(over.run_id, Live::Settled(Arc::new(over)));
+    crate::experiments::settled(weir, row);
 }
 
 /// The run's journal so far.

@@ -52,6 +52,6 @@ async fn find_row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<Option<run
     Ok(reader.find::<run::Entity>().filter(run::Column::Id.eq(id.uuid())).one().await?)
 }
 
-async fn row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<run::Model, ServiceError> {
+pub(crate) async fn row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<run::Model, ServiceError> {
     find_row(weir, tenant, id).await?.ok_or_else(|| ServiceError::not_found("run", id))
 }

@@ -16,8 +16,9 @@ use tokio::sync::broadcast::Receiver;
 
 use super::bus::Live;
 use super::execute::{self, Job};
+use crate::experiments::Running;
 use crate::flows::{Resolved, Wanted};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, ServiceError, Subject, Weir, authz};
 
 /// The largest JSON of a call's inputs, in bytes.
 pub const INPUT_BYTES: usize = 1024 * 1024;
@@ -52,6 +53,10 @@ pub struct StartRun {
     pub inputs: Inputs,
     pub idempotency_key: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// Who is meant in experiments; unless said, the person or key that calls.
+    pub subject: Option<String>,
+    /// 1 is taken from the queue first, 5 last; 3 unless said.
+    pub priority: Option<i32>,
     pub answer: Answer,
 }
 
@@ -83,9 +88,19 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
         return Err(ServiceError::BadRequest(format!("An idempotency key has 1 to {KEY_LENGTH} characters.")));
     }
     let wanted = Wanted { version: wish.version, channel: wish.channel.clone(), position: None };
+    refuse_misfits(&wish)?;
+    let id = weir.ids().run().uuid();
     let resolved = crate::flows::resolve(weir, actor.tenant, &wish.flow, &wanted).await?;
+    let (resolved, variant) = choose_variant(weir, actor, resolved, wish.subject.as_deref(), id).await?;
     let inputs = read_inputs(weir, actor.tenant, &resolved, wish.inputs).await?;
     let mut row = new_row(weir, actor.tenant, &resolved);
+    (row.id, row.root_run_id) = (id, id);
+    row.priority = wish.priority.unwrap_or(USUAL_PRIORITY);
+    if let Some((experiment, variant)) = variant {
+        row.experiment_id = Some(experiment.id.uuid());
+        row.experiment = Some(experiment.name.clone());
+        row.variant = Some(variant);
+    }
     row.trigger_kind = actor.trigger.to_owned();
     row.started_by = actor.name().to_owned();
     row.user_id = actor.user_id().map(domain::UserId::uuid);
@@ -100,6 +115,52 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
         Some(key) => once(weir, job, &resolved, key, fingerprint(&wanted, &resolved)).await,
         None => dispatch(weir, job, &resolved, wish.answer).await,
     }
+}
+
+/// The longest subject of an experiment, in characters.
+const SUBJECT: usize = 256;
+const USUAL_PRIORITY: i32 = 3;
+
+fn refuse_misfits(wish: &StartRun) -> Result<(), ServiceError> {
+    if wish.version.is_some() && wish.channel.is_some() {
+        return Err(ServiceError::BadRequest("A run is pinned by `version` or by `channel`, not by both.".to_owned()));
+    }
+    if wish.priority.is_some_and(|priority| !(1..=5).contains(&priority)) {
+        return Err(ServiceError::BadRequest("A priority is a whole number from 1 (first) to 5 (last).".to_owned()));
+    }
+    let subject = wish.subject.as_deref().unwrap_or("none");
+    if subject.is_empty() || subject.chars().count() > SUBJECT || !crate::text::can_be_stored(subject) {
+        return Err(ServiceError::BadRequest(format!("An experiment's subject has 1 to {SUBJECT} characters.")));
+    }
+    Ok(())
+}
+
+/// The version that an experiment gives to this call, with the experiment and the variant's name. Runs by test keys take
+/// no part.
+async fn choose_variant(
+    weir: &Weir,
+    actor: &Actor,
+    resolved: Resolved,
+    subject: Option<&str>,
+    run: uuid::Uuid,
+) -> Result<(Resolved, Option<(std::sync::Arc<Running>, String)>), ServiceError> {
+    let Some(experiment) = resolved.experiment.clone().filter(|_| !actor.test) else { return Ok((resolved, None)) };
+    let subject = match (subject, &actor.subject) {
+        (Some(subject), _) => subject.to_owned(),
+        (None, Subject::User { id, .. }) => id.to_string(),
+        (None, Subject::ApiKey { id, .. }) => id.to_string(),
+        (None, Subject::System { .. }) => RunId::from_uuid(run).to_string(),
+    };
+    let Some(variant) = experiment.split.assign(&subject) else { return Ok((resolved, None)) };
+    let name = variant.name.clone();
+    if variant.version == resolved.number {
+        return Ok((resolved, Some((experiment, name))));
+    }
+    let wanted = Wanted { version: Some(variant.version), ..Wanted::default() };
+    let chosen = crate::flows::resolve(weir, actor.tenant, &resolved.name, &wanted).await?;
+    // The history was read with the channel; the children of this run resolve against that.
+    let chosen = Resolved { channel: resolved.channel, channel_position: resolved.channel_position, ..chosen };
+    Ok((chosen, Some((experiment, name))))
 }
 
 /// Hands a new run to this process's worker, or leaves it in the queue.
@@ -352,12 +413,22 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         cancel_requested_at: None,
         cancel_reason: None,
         event_position: 0,
-        priority: 3,
+        priority: USUAL_PRIORITY,
         available_at: now,
         lease_owner: None,
         lease_until: None,
         fencing_token: 0,
         claims: 0,
+        experiment_id: None,
+        experiment: None,
+        variant: None,
+        slot_key: None,
+        slot_limit: None,
+        parked_for: None,
+        queue_deadline: None,
+        replay_of: None,
+        replay: None,
+        restart_by: None,
     }
 }
 

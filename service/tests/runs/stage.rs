@@ -280,6 +280,8 @@ pub(crate) fn wish(flow: &str, body: Value, answer: Answer) -> StartRun {
         inputs: Inputs::Json { body, files: BTreeMap::new() },
         idempotency_key: None,
         labels: BTreeMap::new(),
+        subject: None,
+        priority: None,
         answer,
     }
 }
