@@ -13,6 +13,7 @@ pub mod error;
 pub mod experiments;
 pub mod files;
 pub mod flows;
+pub mod forecast;
 pub mod ids;
 pub mod keys;
 pub mod links;

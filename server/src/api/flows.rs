@@ -2,14 +2,16 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
-use domain::wire::{CheckReport, FlowDetail, FlowSummary, Page, VersionDetail, VersionSummary};
+use domain::wire::{
+    CheckReport, FlowDetail, FlowSummary, Forecast, ForecastInput, Page, VersionDetail, VersionSummary,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use service::flows::{self, PutOptions};
 use utoipa::{IntoParams, ToSchema};
 
 use super::whole;
-use crate::extract::{Caller, FlowBody, Known, NoParams, Params, if_match};
+use crate::extract::{Body, Caller, FlowBody, Known, NoParams, Params, if_match};
 use crate::problem::Fault;
 use crate::state::Shared;
 
@@ -166,4 +168,23 @@ pub(crate) async fn version(
     let (flow, version) = path.into_inner();
     let number = version.parse().map_err(|_| service::ServiceError::not_found("version", version))?;
     Ok(web::Json(flows::version(&state.weir, &caller.0, &flow, number).await?))
+}
+
+/// Says what a call would run, take and cost
+///
+/// Conditions that the inputs decide are decided, the others "may"; times, tokens and money are the 10th, 50th and 90th
+/// percentile of earlier runs. Nothing is executed, and nothing leaves.
+#[utoipa::path(operation_id = "plan_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+    request_body(content = ForecastInput), responses((status = 200, body = Forecast)))]
+#[post("/api/v1/flows/{flow}/plan")]
+pub(crate) async fn plan(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<NoParams>,
+    body: Body<ForecastInput>,
+    state: Shared,
+) -> Result<web::Json<Forecast>, Fault> {
+    params.read()?;
+    let input = body.read_or_default()?;
+    Ok(web::Json(service::forecast::forecast(&state.weir, &caller.0, &flow, input).await?))
 }

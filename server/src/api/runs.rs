@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use chrono::{DateTime, Utc};
-use domain::wire::{Page, RunAccepted, RunDetail, RunSummary, StepView};
+use domain::wire::{Page, RunAccepted, RunDetail, RunSummary, StepView, WhyView};
 use domain::{ErrorCode, RunId, RunStatus};
 use serde::Deserialize;
 use service::ServiceError;
@@ -147,6 +147,22 @@ pub(crate) async fn events(
     };
     let events = runs::events(&state.weir, &caller.0, id(&run)?, after).await?;
     Ok(sse::response(events, &state.draining, None))
+}
+
+/// Says what a run waits for
+///
+/// In a sentence, and as fields: a worker, a place under a limit, a time, its own steps, something from outside, a person.
+#[utoipa::path(operation_id = "why_run", tag = "Runs", params(("run" = String, Path, description = "The run's id")),
+    responses((status = 200, body = WhyView)))]
+#[get("/api/v1/runs/{run}/why")]
+pub(crate) async fn why(
+    caller: Caller,
+    run: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<WhyView>, Fault> {
+    params.read()?;
+    Ok(web::Json(runs::why(&state.weir, &caller.0, id(&run)?).await?))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -69,6 +69,11 @@ impl Children for RunChildren {
         row.priority = parent.priority;
         row.request_id.clone_from(&parent.request_id);
         start::keep_inputs(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
+        let limit = super::slots::limit_of(&resolved.plan, resolved.flow_id, &inputs)?;
+        if let Some((key, most)) = limit {
+            row.slot_key = Some(key);
+            row.slot_limit = Some(most);
+        }
         execute::lease(&mut row, &self.crew, self.weir.now());
         // The child's row points at the parent's.
         self.journal.ensure_written().await.map_err(ours)?;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus::Bus;
+use super::fairness::Turns;
 use crate::experiments::Watch;
 
 /// Text of a running attempt that is kept for watchers who come late.
@@ -59,6 +60,8 @@ pub(super) struct Crew {
     /// One place: runs that went down with several workers are tried one at a time, so that the culprit is told from
     /// those that were only there.
     pub(super) lane: Arc<Semaphore>,
+    /// Whose turn it is in the queue, as far as this worker serves it.
+    pub(super) turns: Mutex<Turns>,
 }
 
 /// A run that this process executes.
@@ -149,7 +152,7 @@ impl Runs {
     }
 
     /// Tells the worker that there may be something to claim.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.inner.wake.notify_one();
     }
 

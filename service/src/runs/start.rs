@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::{FileRef, Permission, RunId, RunStatus, TenantId};
 use entities::{JsonText, Scope, StoreError, Unit, idempotency_key, run};
+use language::plan::ConcurrencyPlan;
 use sea_orm::ColumnTrait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +17,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::bus::Live;
 use super::execute::{self, Job};
+use super::slots::{self, Admission};
 use crate::experiments::Running;
 use crate::flows::{Resolved, Wanted};
 use crate::{Actor, ServiceError, Subject, Weir, authz};
@@ -109,6 +111,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     row.request_id = actor.request_id.clone();
     row.test = actor.test;
     row.labels = JsonText::of(&labels(&resolved, wish.labels));
+    limit(&mut row, &resolved, &inputs)?;
     keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
     match wish.idempotency_key {
@@ -166,12 +169,12 @@ async fn choose_variant(
 /// Hands a new run to this process's worker, or leaves it in the queue.
 async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer) -> Result<Started, ServiceError> {
     let started = started(weir, &job.row, resolved, false);
-    let (tenant, place) = (started.tenant, weir.runs().free_place());
-    let Some((crew, place)) = place else {
-        let row = job.row;
-        weir.store().write(tenant, |unit| async move { enqueue(&unit, row).await }).await?;
-        weir.runs().wake();
-        weir.runs().bus().tell_tenant(tenant, started.run_id);
+    let tenant = started.tenant;
+    let Some((crew, place)) = free_place(weir, &job.row, resolved) else {
+        let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
+        let admitted =
+            weir.store().write(tenant, |unit| async move { enqueue(&unit, row, concurrency.as_ref()).await });
+        admitted_now(weir, &job, admitted.await?).await;
         return Ok(started);
     };
     execute::lease(&mut job.row, &crew, weir.now());
@@ -195,7 +198,7 @@ async fn once(
 ) -> Result<Started, ServiceError> {
     let fingerprint = Sha256::new().chain_update(&pins).chain_update(canonical(&job.inputs)).finalize().to_vec();
     let fresh = started(weir, &job.row, resolved, false);
-    let place = weir.runs().free_place();
+    let place = free_place(weir, &job.row, resolved);
     if let Some((crew, _)) = &place {
         execute::lease(&mut job.row, crew, weir.now());
     }
@@ -210,22 +213,23 @@ async fn once(
         expires_at: now + chrono::Duration::hours(KEY_HOURS),
     };
     for _ in 0..3 {
-        let (row, key_row) = (job.row.clone(), key_row.clone());
-        let kept =
-            weir.store().write(fresh.tenant, move |unit| async move { claim_key(&unit, row, key_row, now).await });
+        let (row, key_row, concurrency) = (job.row.clone(), key_row.clone(), job.plan.concurrency.clone());
+        let kept = weir.store().write(fresh.tenant, move |unit| async move {
+            claim_key(&unit, row, key_row, now, concurrency.as_ref()).await
+        });
         match kept.await {
-            Ok(Kept::New) => {
+            Ok(Kept::New(admission)) => {
                 weir.runs().bus().tell_tenant(fresh.tenant, fresh.run_id);
                 match place {
                     Some((crew, place)) => execute::spawn(weir, &crew, job, true, Some(place)),
-                    None => weir.runs().wake(),
+                    None => admitted_now(weir, &job, admission).await,
                 }
                 return Ok(fresh);
             }
             Ok(Kept::Before(row)) => return Ok(started(weir, &row, resolved, true)),
             Ok(Kept::Otherwise) => return Err(ServiceError::IdempotencyMismatch),
             // Another call with this key came first, just now: look again.
-            Err(StoreError::Duplicate(_)) => {}
+            Err(Refused::Store(StoreError::Duplicate(_))) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -233,7 +237,7 @@ async fn once(
 }
 
 enum Kept {
-    New,
+    New(Admission),
     Before(Box<run::Model>),
     Otherwise,
 }
@@ -243,7 +247,8 @@ async fn claim_key(
     row: run::Model,
     key: idempotency_key::Model,
     now: DateTime<Utc>,
-) -> Result<Kept, StoreError> {
+    concurrency: Option<&ConcurrencyPlan>,
+) -> Result<Kept, Refused> {
     use idempotency_key::Column as C;
     let same = || {
         sea_orm::Condition::all().add(C::FlowId.eq(key.flow_id)).add(C::IdempotencyKey.eq(key.idempotency_key.as_str()))
@@ -258,18 +263,100 @@ async fn claim_key(
         }
         unit.delete::<idempotency_key::Entity>().filter(same()).exec().await?;
     }
-    if row.lease_owner.is_some() {
+    let admission = if row.lease_owner.is_some() {
         unit.insert(row).await?;
+        Admission::Queued
     } else {
-        enqueue(unit, row).await?;
-    }
+        enqueue(unit, row, concurrency).await?
+    };
     unit.insert(key).await?;
-    Ok(Kept::New)
+    Ok(Kept::New(admission))
 }
 
-async fn enqueue(unit: &Unit, row: run::Model) -> Result<(), StoreError> {
-    unit.insert(row).await?;
-    unit.announce(super::listen::QUEUED).await
+/// Why a run was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `on_limit: reject`.
+    #[error("as many runs as may execute at once do so already")]
+    AtLimit,
+}
+
+/// How long a caller is asked to wait before it tries again at a limit.
+const RETRY_AT_LIMIT_MS: u64 = 1_000;
+
+impl From<Refused> for ServiceError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Store(error) => error.into(),
+            Refused::AtLimit => Self::RateLimited {
+                detail: "As many runs of this flow as may execute at once do so already (`concurrency`).".to_owned(),
+                retry_after_ms: RETRY_AT_LIMIT_MS,
+            },
+        }
+    }
+}
+
+/// Puts a run into the queue, or behind its flow's limit.
+pub(super) async fn enqueue(
+    unit: &Unit,
+    mut row: run::Model,
+    concurrency: Option<&ConcurrencyPlan>,
+) -> Result<Admission, Refused> {
+    let admission = slots::admit(unit, &mut row, concurrency).await?;
+    if admission == Admission::Refused {
+        return Err(Refused::AtLimit);
+    }
+    unit.insert(row.clone()).await?;
+    if admission == Admission::Queued {
+        slots::hold(unit, &row).await?;
+        unit.announce(super::listen::QUEUED).await?;
+    }
+    Ok(admission)
+}
+
+/// What follows once a run is in the queue.
+async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
+    let (tenant, run) = (TenantId::from_uuid(job.row.tenant_id), RunId::from_uuid(job.row.id));
+    match admission {
+        Admission::Queued | Admission::Refused => weir.runs().wake(),
+        Admission::Skipped => {
+            execute::settle_unbegun(weir, &job.row, &job.plan, RunStatus::Cancelled, slots::skipped()).await;
+        }
+        Admission::Parked { replace: None } => {}
+        Admission::Parked { replace: Some(oldest) } => {
+            let by = format!("replaced by {run} (`on_limit: replace_oldest`)");
+            // It may have ended by itself.
+            if let Err(error) = super::cancel::request(weir, tenant, oldest, by, None).await {
+                tracing::debug!(%error, run = %oldest, "the oldest run of a limit was not cancelled");
+            }
+        }
+    }
+    weir.runs().bus().tell_tenant(tenant, run);
+}
+
+/// The limit that the run counts under, into its row.
+fn limit(row: &mut run::Model, resolved: &Resolved, inputs: &Value) -> Result<(), ServiceError> {
+    let limit = slots::limit_of(&resolved.plan, resolved.flow_id, inputs)
+        .map_err(|failure| ServiceError::Invalid { detail: failure.message, fields: Vec::new() })?;
+    if let Some((key, most)) = limit {
+        row.slot_key = Some(key);
+        row.slot_limit = Some(most);
+    }
+    Ok(())
+}
+
+/// A free place of this process's worker; none for a run that counts under a limit, which goes through the queue.
+fn free_place(
+    weir: &Weir,
+    row: &run::Model,
+    resolved: &Resolved,
+) -> Option<(std::sync::Arc<super::desk::Crew>, tokio::sync::OwnedSemaphorePermit)> {
+    if row.slot_key.is_some() || resolved.max_running.is_some() {
+        return None;
+    }
+    weir.runs().free_place()
 }
 
 fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -> Started {
@@ -285,6 +372,16 @@ fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -
         cancel_on_disconnect: resolved.plan.cancel_on_disconnect,
         live: weir.runs().bus().of_run(run_id),
     }
+}
+
+/// A JSON body read as a call's inputs, for those who only want to know what would happen.
+pub(crate) async fn parsed_inputs(
+    weir: &Weir,
+    tenant: TenantId,
+    resolved: &Resolved,
+    body: Value,
+) -> Result<Value, ServiceError> {
+    read_inputs(weir, tenant, resolved, Inputs::Json { body, files: BTreeMap::new() }).await
 }
 
 async fn read_inputs(
