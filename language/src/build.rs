@@ -6,20 +6,41 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::catalogue::{Effect, EffectRule, ExecutorSpec};
-use crate::check::{Analysis, input_schema, input_value_schema, is_required, output_schema};
-use crate::flow::{Flow, GroupOnError, OnDisconnect, Retry, Step, StepOnError};
+use crate::catalogue::{Effect, ExecutorSpec};
+use crate::check::{
+    Analysis, StepFacts, Subject, Way, effects, input_schema, input_value_schema, is_required, output_schema,
+};
+use crate::compose;
+use crate::flow::{
+    Cache, Concurrency, Fallback, Flow, Function, GroupOnError, Macro, OnDisconnect, Repeat, Retry, Step, StepOnError,
+};
 use crate::limits;
-use crate::node::object;
-use crate::plan::{GroupPlan, InputPlan, Join, OnError, OnSkip, Phase, Plan, RetryPolicy, RunIf, Save, StepPlan};
-use crate::templates;
+use crate::node::{Node, object};
+use crate::plan::{
+    CacheMode, CachePlan, ConcurrencyPlan, FallbackPlan, FunctionPlan, GroupPlan, InputPlan, Join, OnError, OnSkip,
+    Phase, Plan, RepeatPlan, ResourcePlan, RetryPolicy, RunIf, StepPlan,
+};
 
-pub(crate) fn plan(analysis: Analysis<'_>, name: Option<String>, files: BTreeMap<String, String>) -> Plan {
+pub(crate) fn plan(analysis: Analysis<'_>, subject: Subject<'_>, name: Option<String>) -> Plan {
     let output_schema = output_schema(&analysis);
     let flow = analysis.flow;
     let groups = groups(&analysis);
     let group_of = analysis.names.group_of;
-    let steps = flow.steps.iter().zip(analysis.steps).zip(group_of);
+    let compensations: BTreeMap<usize, usize> = analysis
+        .written
+        .iter()
+        .enumerate()
+        .filter_map(|(index, step)| match step.phase {
+            Phase::Compensation { of } => Some((of, index)),
+            _ => None,
+        })
+        .collect();
+    let steps = analysis.written.iter().zip(analysis.steps).zip(group_of).enumerate();
+    let steps = steps.map(|(index, ((step, facts), group))| StepPlan {
+        group,
+        compensation: compensations.get(&index).copied(),
+        ..self::step(flow, step, facts)
+    });
     Plan {
         name: flow.name.as_ref().map(|name| name.value.clone()).or(name),
         description: flow.description.clone(),
@@ -29,21 +50,64 @@ pub(crate) fn plan(analysis: Analysis<'_>, name: Option<String>, files: BTreeMap
         output_schema,
         outputs: flow.outputs.as_ref().map(|outputs| named(outputs)),
         vars: named(&flow.vars),
-        macros: BTreeMap::new(),
-        functions: BTreeMap::new(),
-        files,
-        steps: steps.map(|((step, facts), group)| self::step(flow, step, facts, group)).collect(),
+        macros: macros(subject),
+        functions: functions(subject),
+        files: files(subject),
+        steps: steps.collect(),
         groups,
         fail_fast: flow.fail_fast,
-        max_cost: None,
-        concurrency: None,
-        save: Save::All,
+        max_cost: flow.max_cost,
+        concurrency: flow.concurrency.as_ref().map(concurrency),
+        save: flow.save.as_ref().map(|save| save.value).unwrap_or_default(),
         timeout_ms: flow.timeout,
         model: flow.defaults.model.clone(),
         search: flow.search.iter().map(|field| field.value.clone()).collect(),
         max_wait_ms: flow.endpoint.max_wait.unwrap_or(limits::MAX_WAIT_MS),
         cancel_on_disconnect: flow.endpoint.on_disconnect == Some(OnDisconnect::Cancel),
     }
+}
+
+/// The folder's files; those of a library say their library's name where they mean what belongs to it.
+fn files(subject: Subject<'_>) -> BTreeMap<String, String> {
+    let text = |file: &compose::TextFile| match &file.home {
+        Some(home) => compose::at_home(&file.text, home, subject.libraries, subject.files),
+        None => file.text.clone(),
+    };
+    subject.files.iter().map(|(path, file)| (path.clone(), text(file))).collect()
+}
+
+fn macros(subject: Subject<'_>) -> BTreeMap<String, String> {
+    let own = |found: &Macro| (found.name.value.clone(), found.source.value.clone());
+    let mut macros: BTreeMap<String, String> = subject.flow.macros.iter().map(own).collect();
+    for library in subject.libraries {
+        macros.extend(library.macros.iter().map(|found| {
+            let source = compose::at_home(&found.source.value, &library.name, subject.libraries, subject.files);
+            (format!("{}.{}", library.name, found.name.value), source)
+        }));
+    }
+    macros
+}
+
+fn functions(subject: Subject<'_>) -> BTreeMap<String, FunctionPlan> {
+    let plan = |function: &Function| FunctionPlan {
+        description: function.description.clone(),
+        implementation: function.implementation.value.clone(),
+        line: first_line(subject, function),
+    };
+    let own = subject.flow.functions.iter().map(|function| (function.name.value.clone(), plan(function)));
+    let mut functions: BTreeMap<String, FunctionPlan> = own.collect();
+    for library in subject.libraries {
+        let named = |function: &Function| (format!("{}.{}", library.name, function.name.value), plan(function));
+        functions.extend(library.functions.iter().map(named));
+    }
+    functions
+}
+
+/// The line of a source's first line: below the `|` that opens it.
+fn first_line(subject: Subject<'_>, function: &Function) -> u32 {
+    let found = &function.implementation;
+    let source = subject.sources.get(found.span.file);
+    crate::source::Anchor { source, text: &found.value, scalar: Some(found.span) }.span(0, 0).start.line
 }
 
 fn named(entries: &[crate::flow::Named]) -> Map<String, Value> {
@@ -74,52 +138,125 @@ fn groups(analysis: &Analysis<'_>) -> Vec<GroupPlan> {
             cancel_rest_on_error: settings.and_then(|group| group.on_error) == Some(GroupOnError::CancelRest),
             max_parallel: settings.and_then(|group| group.max_parallel),
             timeout_ms: settings.and_then(|group| group.timeout),
-            max_cost: None,
+            max_cost: settings.and_then(|group| group.max_cost),
         }
     };
     analysis.names.groups.iter().map(group).collect()
 }
 
-fn step(flow: &Flow, step: &Step, facts: crate::check::StepFacts<'_>, group: Option<usize>) -> StepPlan {
-    let mut config_lines = BTreeMap::new();
-    for entry in step.config.iter().flat_map(crate::node::Node::entries) {
-        let key = entry.key.replace('~', "~0").replace('/', "~1");
-        entry.value.lines(&format!("/{key}"), &mut config_lines);
-    }
+fn step(flow: &Flow, step: &Step, facts: StepFacts<'_>) -> StepPlan {
+    let effect = effects::of_step(step, &facts);
+    let fallbacks = match &step.on_error {
+        Some(StepOnError::Fallback { fallbacks, .. }) => fallbacks.as_slice(),
+        _ => &[],
+    };
     StepPlan {
         name: step.name.value.clone(),
-        phase: Phase::Main,
+        phase: step.phase,
         line: step.span.start.line,
         description: step.description.clone(),
         executor: step.executor.value.clone(),
-        config: step.config.as_ref().map(|config| object(config.entries())).unwrap_or_default(),
-        config_lines,
-        main_input: facts.main_input,
+        config: config(step.config.as_ref()),
+        config_lines: config_lines(step.config.as_ref()),
+        cache: cache(flow, step, &facts, effect),
+        main_input: facts.own.main_input,
         needs: facts.needs,
         condition: facts.condition,
         run_if: step.run_if.unwrap_or(RunIf::AllSuccess),
         watches: facts.watches,
-        group,
-        retry: retry(facts.spec, flow.defaults.retry.as_ref(), step.retry.as_ref()),
+        group: None,
+        retry: retry(facts.own.spec, flow.defaults.retry.as_ref(), step.retry.as_ref()),
         timeout_ms: step.timeout.or(flow.defaults.timeout),
         total_timeout_ms: step.total_timeout,
         first_token_timeout_ms: step.first_token_timeout,
-        effect: step.effect.or_else(|| facts.spec.and_then(|spec| effect(step, spec))),
+        effect,
         on_error: match &step.on_error {
-            None | Some(StepOnError::Fail) => OnError::Fail,
+            None | Some(StepOnError::Fail | StepOnError::Fallback { value: None, .. }) => OnError::Fail,
             Some(StepOnError::Continue) => OnError::Continue,
-            Some(StepOnError::Value(value)) => OnError::Value(value.to_json()),
+            Some(StepOnError::Attention) => OnError::Attention,
+            Some(StepOnError::Value(value) | StepOnError::Fallback { value: Some(value), .. }) => {
+                OnError::Value(value.to_json())
+            }
         },
-        fallbacks: Vec::new(),
+        fallbacks: fallbacks.iter().zip(facts.fallbacks).map(|(written, way)| fallback(flow, written, way)).collect(),
         on_skip: step.on_skip.unwrap_or(OnSkip::Default),
         on_unknown: step.on_unknown.unwrap_or_default(),
-        for_each: None,
-        repeat: None,
+        for_each: facts.for_each,
+        repeat: step.repeat.as_ref().and_then(|repeat| self::repeat(repeat, facts.until)),
         compensation: None,
-        cache: None,
-        resources: None,
-        concurrency: None,
+        resources: step
+            .resources
+            .as_ref()
+            .map(|resources| ResourcePlan { pool: resources.pool.value.clone(), units: resources.units.unwrap_or(1) }),
+        concurrency: step.concurrency.as_ref().map(concurrency),
     }
+}
+
+fn config(config: Option<&Node>) -> Map<String, Value> {
+    config.map(|config| object(config.entries())).unwrap_or_default()
+}
+
+fn config_lines(config: Option<&Node>) -> BTreeMap<String, u32> {
+    let mut lines = BTreeMap::new();
+    for entry in config.into_iter().flat_map(Node::entries) {
+        let key = entry.key.replace('~', "~0").replace('/', "~1");
+        entry.value.lines(&format!("/{key}"), &mut lines);
+    }
+    lines
+}
+
+fn fallback(flow: &Flow, written: &Fallback, way: Way<'_>) -> FallbackPlan {
+    FallbackPlan {
+        line: written.span.start.line,
+        executor: written.executor.value.clone(),
+        config: config(written.config.as_ref()),
+        config_lines: config_lines(written.config.as_ref()),
+        class: written.class,
+        retry: retry(way.spec, flow.defaults.retry.as_ref(), written.retry.as_ref()),
+        effect: written.effect.or_else(|| effects::of_way(&way)),
+        main_input: way.main_input,
+    }
+}
+
+fn repeat(written: &Repeat, until: Option<crate::plan::Expression>) -> Option<RepeatPlan> {
+    Some(RepeatPlan {
+        until: until?,
+        max_iterations: written.max_iterations.unwrap_or(limits::DEFAULT_ITERATIONS),
+        interval_ms: written.interval.unwrap_or(0),
+        max_duration_ms: written.max_duration.unwrap_or(limits::REPEAT_MS),
+    })
+}
+
+fn concurrency(written: &Concurrency) -> ConcurrencyPlan {
+    ConcurrencyPlan {
+        limit: written.limit,
+        key: written.key.as_ref().map(|key| key.value.clone()),
+        on_limit: written.on_limit.unwrap_or_default(),
+        max_wait_ms: written.max_wait,
+    }
+}
+
+/// The step's own words over the flow's. What is never kept has no cache: waits, and what acts on the outside world.
+fn cache(flow: &Flow, step: &Step, facts: &StepFacts<'_>, effect: Option<Effect>) -> Option<CachePlan> {
+    let is_kept = step.phase == Phase::Main
+        && effect != Some(Effect::Unsafe)
+        && facts.own.spec.is_some_and(|spec| spec.control.is_none());
+    if !is_kept {
+        return None;
+    }
+    let layers: Vec<&Cache> = flow.defaults.cache.iter().chain(&step.cache).collect();
+    let last = layers.iter().rev();
+    let mode = last.clone().find_map(|cache| cache.mode).unwrap_or_default();
+    if layers.is_empty() || mode == CacheMode::Off {
+        return None;
+    }
+    Some(CachePlan {
+        mode,
+        ttl_ms: last.clone().find_map(|cache| cache.ttl),
+        scope: last.clone().find_map(|cache| cache.scope).unwrap_or_default(),
+        tags: last.clone().find_map(|cache| cache.tags.clone()).unwrap_or_default(),
+        force: last.clone().find_map(|cache| cache.force).unwrap_or(false),
+    })
 }
 
 /// The step's own policy over the flow's over the defaults. Who writes `retry` without `max_attempts` wants three.
@@ -155,33 +292,4 @@ fn retry(spec: Option<&ExecutorSpec>, defaults: Option<&Retry>, own: Option<&Ret
         };
     }
     policy
-}
-
-fn effect(step: &Step, spec: &ExecutorSpec) -> Option<Effect> {
-    match &spec.effect {
-        EffectRule::Always(effect) => Some(*effect),
-        EffectRule::StrictestChild => None,
-        EffectRule::ByMethod { field } => {
-            let written = step.config.as_ref().and_then(|config| config.get(field));
-            let method = match written {
-                Some(node) => node.as_str()?.to_ascii_uppercase(),
-                None if has_body(step) => "POST".to_owned(),
-                None => "GET".to_owned(),
-            };
-            if templates::is_template(&method) {
-                return None;
-            }
-            Some(match method.as_str() {
-                "GET" | "HEAD" | "OPTIONS" => Effect::Pure,
-                "PUT" | "DELETE" => Effect::Idempotent,
-                _ => Effect::Unsafe,
-            })
-        }
-    }
-}
-
-/// Without a method, a request with a body is a POST.
-fn has_body(step: &Step) -> bool {
-    let config = step.config.as_ref();
-    config.is_some_and(|config| ["json", "form", "body", "file"].iter().any(|key| config.get(key).is_some()))
 }

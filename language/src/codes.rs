@@ -41,6 +41,9 @@ codes! {
     UNKNOWN_CONFIG = "F022", Error, "A config key that the executor does not know.";
     MISSING_CONFIG = "F023", Error, "A config key that the executor needs.";
     MISSING_FILE = "F024", Error, "A file that is not in the flow's folder.";
+    NO_ITEMS = "F025", Error, "A word about items (`as`, `max_items` ...) in a step without `for_each`.";
+    UNFIT = "F026", Error, "A setting that cannot go with another: `save: none` with a wait, a handler that waits, a list longer than `max_items`.";
+    IDLE = "F027", Warning, "Something that has no effect: a cache on a step that is never cached, an item that nothing uses, an import without functions.";
     DUPLICATE_NAME = "F030", Error, "Two steps or groups share a name.";
     UNKNOWN_DEPENDENCY = "F031", Error, "`depends_on` names no step and no group.";
     CYCLE = "F032", Error, "Steps wait for each other in a circle.";
@@ -48,6 +51,9 @@ codes! {
     OWN_GROUP = "F034", Error, "A member waits for its own group.";
     UNKNOWN_GROUP = "F035", Error, "`groups` describes a group without members.";
     JOIN_IMPOSSIBLE = "F036", Error, "A join that needs more members than the group has.";
+    OTHER_PHASE = "F037", Error, "A step names or reads one that has its turn later, or may not have run: a handler's step from outside, or, in `compensate`, a step that need not have come before.";
+    UNREACHABLE = "F038", Warning, "A step that can never run.";
+    UNORDERED = "F039", Warning, "Two steps that act on the outside world without an order between them.";
     TEMPLATE_SYNTAX = "F040", Error, "A template that cannot be read.";
     COMPUTED_STEP = "F041", Error, "A step's name is computed, so that nobody can tell what to wait for.";
     UNKNOWN_STEP = "F042", Error, "A template reads a step that does not exist.";
@@ -65,5 +71,18 @@ codes! {
     TEMPLATE_FILE = "F054", Error, "A template includes a file that is not there, or by a computed name.";
     RECORD_NAME = "F055", Warning, "An output field is named like a field of the step's record and is hidden by it.";
     SHADOWED = "F056", Error, "A template assigns to a name of the language.";
+    UNKNOWN_NEIGHBOUR = "F060", Error, "`extends` or `imports` names a flow that is not there.";
+    NEIGHBOUR_CYCLE = "F061", Error, "Flows that extend or call each other in a circle.";
+    NOTHING_TO_REMOVE = "F062", Error, "`remove` names nothing of the extended flow.";
+    FUNCTION_SHAPE = "F063", Error, "A function without its `def` line, or a macro without its `macro` block, of the same name.";
+    FUNCTION_BODY = "F064", Warning, "A function whose body is missing or returns a name that nothing sets.";
+    ARGUMENTS = "F065", Error, "A function or macro is called with arguments that it does not take.";
+    UNKNOWN_CALLEE = "F066", Warning, "A step calls a flow that is not there yet; the run would fail.";
+    CALLEE_INPUT = "F067", Warning, "A step gives a flow an input that it does not declare.";
+    TYPE_MISFIT = "F070", Error, "A value of another type than the config takes.";
+    NEVER_EQUAL = "F071", Warning, "A comparison that can never hold: the two sides have different types or choices.";
+    MAYBE_SKIPPED = "F072", Warning, "The output of a step is read that may have been skipped.";
+    SECRET_LEAVES = "F073", Error, "A secret would leave: into a log, a prompt, or to a host that the call or a step chooses.";
+    SECRET_SHOWN = "F074", Warning, "A secret stands in an address, which others write into their logs.";
     NOT_YET = "F090", Error, "A part of the language that this version does not run yet.";
 }

@@ -3,19 +3,23 @@
 //! Invariant: what stands here has the right shape; whether its names mean something is the checker's business. The
 //! JSON Schema of flow files is generated from these types.
 
+mod run;
 mod shape;
+mod step;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::catalogue::Effect;
 use crate::node::Node;
-use crate::plan::{Backoff, InputKind, Jitter, Join, OnSkip, OnUnknown, RunIf};
+use crate::plan::{InputKind, Join, MaxCost, Save};
 use crate::source::Span;
 
-use shape::{Condition, Duration, InputFile, InputWord, JoinFile, OnErrorFile, OneOrMany};
+pub use run::{Cache, Concurrency, Function, Macro, Resources};
+pub use step::{Compensate, Fallback, Repeat, Retry, Step, StepOnError};
+
+use shape::{CacheFile, Duration, InputFile, InputWord, JoinFile, MaxCostFile};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,14 @@ pub struct Flow {
     /// Input and output fields by which runs can be searched.
     #[schemars(with = "Option<Vec<String>>")]
     pub search: Vec<Located<String>>,
+    /// Another flow that this one changes: mappings are merged, steps by their name.
+    pub extends: Option<Located<String>>,
+    /// What of the other flow is left out: steps by name, anything else by path (`inputs.note`).
+    #[schemars(with = "Option<Vec<String>>")]
+    pub remove: Vec<Located<String>>,
+    /// Flows whose functions, macros and prompt files can be used under their names.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub imports: Vec<Located<String>>,
     /// What a call must and may give. Left out: any object and any files.
     #[schemars(with = "Option<BTreeMap<String, Input>>")]
     pub inputs: Option<Vec<Input>>,
@@ -63,9 +75,24 @@ pub struct Flow {
     /// What steps inherit.
     #[schemars(with = "Option<Defaults>")]
     pub defaults: Defaults,
+    /// Python that templates may call, by name.
+    #[schemars(with = "Option<BTreeMap<String, Function>>")]
+    pub functions: Vec<Function>,
+    /// Jinja macros that templates may call, by name: `{% macro name(...) %}...{% endmacro %}`.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub macros: Vec<Macro>,
     /// What the flow does.
     #[schemars(length(min = 1, max = 500))]
     pub steps: Vec<Step>,
+    /// What undoes steps, made of their `compensate`.
+    #[schemars(skip)]
+    pub compensations: Vec<Step>,
+    /// Steps that run when the flow fails, with `error` and `failed_step` in scope.
+    #[schemars(with = "Option<Vec<Step>>")]
+    pub on_error: Vec<Step>,
+    /// Steps that run at the very end, also after a failure, a cancel and a timeout.
+    #[schemars(with = "Option<Vec<Step>>")]
+    pub finally: Vec<Step>,
     /// Settings of parallel groups, by name.
     #[schemars(with = "Option<BTreeMap<String, Group>>")]
     pub groups: Vec<Group>,
@@ -75,17 +102,27 @@ pub struct Flow {
     /// The whole run's time limit.
     #[schemars(with = "Option<Duration>")]
     pub timeout: Option<u64>,
-    /// Whether the run is stored; only `all` in this version.
-    pub save: Option<Save>,
+    /// What a run may cost with all its children, in US dollars.
+    #[schemars(with = "Option<MaxCostFile>")]
+    pub max_cost: Option<MaxCost>,
+    /// How many runs of the flow may execute at the same time.
+    pub concurrency: Option<Concurrency>,
+    /// Which runs are stored; `all` unless said.
+    pub save: Option<Located<Save>>,
     /// How calls are answered.
     #[schemars(with = "Option<Endpoint>")]
     pub endpoint: Endpoint,
     /// Where the mapping stands.
     #[schemars(skip)]
     pub span: Span,
-    /// Functions and macros by name, as far as templates may call them.
-    #[schemars(skip)]
-    pub callables: Vec<String>,
+}
+
+impl Flow {
+    /// All steps in the order of the plan: the flow's own, what undoes them, the handlers of failures, those of the end.
+    #[must_use]
+    pub fn all_steps(&self) -> Vec<&Step> {
+        self.steps.iter().chain(&self.compensations).chain(&self.on_error).chain(&self.finally).collect()
+    }
 }
 
 /// A name with the value written for it.
@@ -96,95 +133,6 @@ pub struct Named {
     pub value: Node,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-pub enum Save {
-    All,
-}
-
-/// One step.
-#[derive(Debug, Clone, PartialEq, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct Step {
-    /// The step's name; its record is `steps.<name>`.
-    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,63}$"), with = "String")]
-    pub name: Located<String>,
-    /// What the step is for; the instruction of an LLM step without a prompt.
-    pub description: Option<String>,
-    /// What the step does.
-    pub executor: Located<String>,
-    /// The executor's settings; strings may hold templates.
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
-    pub config: Option<Node>,
-    /// Steps and groups to wait for. Left out: what is written above. `[]`: nothing.
-    #[schemars(with = "Option<OneOrMany>")]
-    pub depends_on: Option<Vec<Located<String>>>,
-    /// Steps of one group start together.
-    pub parallel_group: Option<Located<String>>,
-    /// Whether the step runs; evaluated once, when it is its turn.
-    #[schemars(with = "Option<Condition>")]
-    pub condition: Option<Node>,
-    /// How the steps before must have ended.
-    pub run_if: Option<RunIf>,
-    /// How often and how long failures are tried again.
-    pub retry: Option<Retry>,
-    /// The time limit of one attempt.
-    #[schemars(with = "Option<Duration>")]
-    pub timeout: Option<u64>,
-    /// The time limit of the step with all its attempts and waits.
-    #[schemars(with = "Option<Duration>")]
-    pub total_timeout: Option<u64>,
-    /// How long an LLM step may take to its first token.
-    #[schemars(with = "Option<Duration>")]
-    pub first_token_timeout: Option<u64>,
-    /// What running the step twice does to the outside world.
-    pub effect: Option<Effect>,
-    /// What happens when nobody knows whether an unsafe attempt had its effect.
-    pub on_unknown: Option<OnUnknown>,
-    /// What happens when the step fails.
-    #[schemars(with = "Option<OnErrorFile>")]
-    pub on_error: Option<StepOnError>,
-    /// What the steps after do when this one is skipped.
-    pub on_skip: Option<OnSkip>,
-    /// Where the mapping stands.
-    #[schemars(skip)]
-    pub span: Span,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum StepOnError {
-    Fail,
-    Continue,
-    Value(Node),
-}
-
-/// When and how often a failure is tried again. What is left out comes from `defaults.retry`, then from the defaults.
-#[derive(Debug, Clone, PartialEq, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct Retry {
-    /// Counts the first attempt.
-    #[schemars(range(min = 1, max = 100))]
-    pub max_attempts: Option<u32>,
-    pub backoff_strategy: Option<Backoff>,
-    /// 1 s unless said.
-    #[schemars(with = "Option<Duration>")]
-    pub initial_delay: Option<u64>,
-    /// What each delay is multiplied by; 2 unless said.
-    pub factor: Option<f64>,
-    /// 60 s unless said.
-    #[schemars(with = "Option<Duration>")]
-    pub max_delay: Option<u64>,
-    /// `full` unless said.
-    pub jitter: Option<Jitter>,
-    /// 15 minutes unless said.
-    #[schemars(with = "Option<Duration>")]
-    pub max_elapsed: Option<u64>,
-    /// Kinds or codes of failures that are retried besides.
-    pub retry_on: Option<Vec<String>>,
-    /// Kinds or codes of failures that are never retried.
-    pub no_retry_on: Option<Vec<String>>,
-}
-
 /// What steps inherit.
 #[derive(Debug, Clone, PartialEq, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -193,6 +141,9 @@ pub struct Defaults {
     /// The time limit of one attempt.
     #[schemars(with = "Option<Duration>")]
     pub timeout: Option<u64>,
+    /// Whether outputs are kept for the next time; off unless said.
+    #[schemars(with = "Option<CacheFile>")]
+    pub cache: Option<Cache>,
     /// `connection/model`.
     pub model: Option<String>,
 }
@@ -214,6 +165,9 @@ pub struct Group {
     /// The time limit of all members together.
     #[schemars(with = "Option<Duration>")]
     pub timeout: Option<u64>,
+    /// What the members may cost together, in US dollars.
+    #[schemars(with = "Option<MaxCostFile>")]
+    pub max_cost: Option<MaxCost>,
     #[schemars(skip)]
     pub join_span: Span,
 }

@@ -3,9 +3,12 @@
 //! Invariant: no text, however hostile, makes anything here panic, overflow or take long; [`limits`] says how.
 
 mod build;
+mod calls;
 pub mod catalogue;
 mod check;
 pub mod codes;
+mod compose;
+mod contract;
 pub mod duration;
 pub mod flow;
 mod graph;
@@ -28,9 +31,11 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use calls::{Call, calls, check_calls};
 pub use catalogue::{Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
+pub use contract::{Change, contract_changes};
 pub use flow::Flow;
 pub use graph::graph;
 pub use plan::Plan;
@@ -39,7 +44,6 @@ pub use read::is_flow_name;
 pub use schema::schema;
 
 use report::Report;
-use source::Source;
 
 /// The file that holds the flow, within its folder.
 pub const FLOW_FILE: &str = "flow.yaml";
@@ -60,12 +64,41 @@ pub struct Compiled {
     pub problems: Vec<Problem>,
 }
 
+impl Folder {
+    /// Takes in a flow that this one builds on; its files stand beside this folder's, as `../<name>/...`. A version of a
+    /// flow is stored with them: what it builds on does not change under it.
+    pub fn take_in(&mut self, neighbour: Self, name: &str) {
+        self.files.insert(format!("{}{name}/{FLOW_FILE}", compose::BESIDE), neighbour.yaml);
+        let own = neighbour.files.into_iter().filter(|(path, _)| !path.starts_with(compose::BESIDE));
+        self.files.extend(own.map(|(path, text)| (format!("{}{name}/{path}", compose::BESIDE), text)));
+    }
+
+    /// Without the flows that it builds on: what an author wrote.
+    #[must_use]
+    pub fn own_files(&self) -> BTreeMap<String, String> {
+        let own = self.files.iter().filter(|(path, _)| !path.starts_with(compose::BESIDE));
+        own.map(|(path, text)| (path.clone(), text.clone())).collect()
+    }
+
+    /// The flows that this one builds on (`extends`, `imports`), or that those do, and that were not taken in yet.
+    #[must_use]
+    pub fn missing_neighbours(&self) -> BTreeSet<String> {
+        let beside = self.files.iter().filter(|(path, _)| path.starts_with(compose::BESIDE));
+        let flows = beside.filter(|(path, _)| path.ends_with(&format!("/{FLOW_FILE}"))).map(|(_, text)| text);
+        let named = flows.take(limits::NEIGHBOURS).chain([&self.yaml]).flat_map(|yaml| compose::named(yaml));
+        named
+            .filter(|name| self.name.as_ref() != Some(name))
+            .filter(|name| !self.files.contains_key(&format!("{}{name}/{FLOW_FILE}", compose::BESIDE)))
+            .collect()
+    }
+}
+
 /// Reads a flow as it is written: shapes, names, bounds.
 #[must_use]
 pub fn parse(folder: &Folder) -> (Option<Flow>, Vec<Problem>) {
     let mut report = Report::default();
-    let source = Source::new(FLOW_FILE, bounded(&folder.yaml));
-    let flow = read_flow(folder, &source, &mut report);
+    let composed = compose::compose(folder, &mut report);
+    let flow = read_flow(folder, composed.root.as_ref(), &mut report);
     (flow, report.finish())
 }
 
@@ -73,16 +106,20 @@ pub fn parse(folder: &Folder) -> (Option<Flow>, Vec<Problem>) {
 #[must_use]
 pub fn compile(folder: &Folder, catalogue: &Catalogue) -> Compiled {
     let mut report = Report::default();
-    let source = Source::new(FLOW_FILE, bounded(&folder.yaml));
-    let flow = read_flow(folder, &source, &mut report);
-    let files = files(folder, &mut report);
+    let composed = compose::compose(folder, &mut report);
+    let flow = read_flow(folder, composed.root.as_ref(), &mut report);
     let plan = flow.and_then(|flow| {
-        let subject = check::Subject { flow: &flow, catalogue, source: &source, files: &files, texts: &folder.files };
+        let steps = flow.all_steps();
+        let subject = check::Subject {
+            flow: &flow,
+            steps: &steps,
+            catalogue,
+            sources: &composed.sources,
+            files: &composed.files,
+            libraries: &composed.libraries,
+        };
         let analysis = check::analyse(subject, &mut report);
-        if report.has_errors() {
-            return None;
-        }
-        Some(build::plan(analysis, folder.name.clone(), folder.files.clone()))
+        (!report.has_errors()).then(|| build::plan(analysis, subject, folder.name.clone()))
     });
     Compiled { plan, problems: report.finish() }
 }
@@ -100,8 +137,9 @@ pub fn too_complex(template: &str) -> Option<String> {
 /// The first thing that is wrong, with its line.
 pub fn yaml_to_json(text: &str) -> Result<serde_json::Value, String> {
     let mut report = Report::default();
-    let source = Source::new("file", bounded(text));
-    let root = yaml::parse(&source, text, &mut report);
+    let mut sources = source::Sources::default();
+    let file = sources.add("file", bounded(text), &mut report);
+    let root = yaml::parse(sources.get(file), text, &mut report);
     match report.finish().into_iter().next() {
         Some(problem) => Err(format!("line {}: {}", problem.line, problem.message)),
         None => Ok(root.map_or(serde_json::Value::Null, |root| root.to_json())),
@@ -113,50 +151,14 @@ fn bounded(text: &str) -> &str {
     if text.len() > limits::YAML_BYTES { "" } else { text }
 }
 
-fn read_flow(folder: &Folder, source: &Source, report: &mut Report) -> Option<Flow> {
-    let text = folder.yaml.strip_prefix('\u{feff}').unwrap_or(&folder.yaml);
-    let Some(root) = yaml::parse(source, text, report) else {
+fn read_flow(folder: &Folder, root: Option<&node::Node>, report: &mut Report) -> Option<Flow> {
+    let Some(root) = root else {
         if !report.has_errors() {
             let message = "the file is empty; a flow needs `steps`";
-            report.hint(
-                &source.file,
-                source.span(0, 0),
-                codes::MISSING_KEY,
-                (message, "steps:\n  - name: first\n    executor: ..."),
-            );
+            let hint = "steps:\n  - name: first\n    executor: ...";
+            report.hint(source::Span::default(), codes::MISSING_KEY, (message, hint));
         }
         return None;
     };
-    read::flow(&mut reader::Reader { file: &source.file, report }, &root, folder.name.as_deref())
-}
-
-/// The texts beside the flow, within their limits.
-fn files(folder: &Folder, report: &mut Report) -> BTreeMap<String, Source> {
-    let nowhere = source::Span::default();
-    let total: usize = folder.files.values().map(String::len).sum();
-    if folder.files.len() > limits::FILES || total > limits::FOLDER_BYTES {
-        let message = format!(
-            "the folder holds {} files with {total} bytes; at most {} files and {} bytes are allowed",
-            folder.files.len(),
-            limits::FILES,
-            limits::FOLDER_BYTES
-        );
-        report.add(FLOW_FILE, nowhere, codes::TOO_LARGE, message);
-        return BTreeMap::new();
-    }
-    let mut sources = BTreeMap::new();
-    for (path, text) in &folder.files {
-        if text.len() > limits::FILE_BYTES {
-            let message = format!("the file has {} bytes; at most {} are allowed", text.len(), limits::FILE_BYTES);
-            report.add(path, nowhere, codes::TOO_LARGE, message);
-        } else if let Some(fault) = templates::too_complex(text) {
-            // Whether a flow uses the file or not: whoever reads the folder's templates must be safe.
-            let source = Source::new(path, text);
-            let span = source::Anchor { source: &source, text, scalar: None }.line(fault.line);
-            report.add(path, span, codes::TEMPLATE_TOO_COMPLEX, fault.message);
-        } else {
-            sources.insert(path.clone(), Source::new(path, text));
-        }
-    }
-    sources
+    read::flow(&mut reader::Reader { report }, root, folder.name.as_deref())
 }

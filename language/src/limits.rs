@@ -38,6 +38,28 @@ pub const PATTERNS: usize = 200;
 pub const PROBLEMS: usize = 200;
 /// Tries of one step.
 pub const ATTEMPTS: u64 = 100;
+/// Other ways to do one step.
+pub const FALLBACKS: usize = 10;
+/// Items of a `for_each` that does not say `max_items`.
+pub const ITEMS: u32 = 10_000;
+/// The most that `max_items` may say.
+pub const MOST_ITEMS: u64 = 100_000;
+/// Iterations of a `repeat` that does not say `max_iterations`.
+pub const DEFAULT_ITERATIONS: u32 = 100;
+/// The most that `max_iterations` may say.
+pub const ITERATIONS: u64 = 10_000;
+/// How long a `repeat` goes on that does not say `max_duration`, in milliseconds.
+pub const REPEAT_MS: u64 = 3_600_000;
+/// Places of a concurrency limit, units of a pool.
+pub const PLACES: u64 = 100_000;
+/// The most that `max_cost` may say, in US dollars.
+pub const DOLLARS: f64 = 1_000_000.0;
+/// Bytes of one Python function.
+pub const FUNCTION_BYTES: usize = 64 * 1024;
+/// Flows that a flow extends or imports, directly or not.
+pub const NEIGHBOURS: usize = 32;
+/// How deep flows may extend, import and call each other.
+pub const DEPTH: usize = 8;
 /// The longest time that a flow may name, in milliseconds: 30 days.
 pub const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
 /// How long a synchronous call waits when `endpoint.max_wait` is left out, in milliseconds.
@@ -75,4 +97,14 @@ pub const TABLE: &[Limit] = &[
     row("regular expressions in a flow's JSON Schemas", PATTERNS, "patterns"),
     row("problems reported at once", PROBLEMS, "problems"),
     row("attempts of one step", ATTEMPTS as usize, "attempts"),
+    row("fallbacks of one step", FALLBACKS, "fallbacks"),
+    row("items of a `for_each` without `max_items`", ITEMS as usize, "items"),
+    row("`max_items`", MOST_ITEMS as usize, "items"),
+    row("iterations of a `repeat` without `max_iterations`", DEFAULT_ITERATIONS as usize, "iterations"),
+    row("`max_iterations`", ITERATIONS as usize, "iterations"),
+    row("`limit` of a concurrency limit, `units` of a pool", PLACES as usize, "places"),
+    row("`max_cost`", DOLLARS as usize, "US dollars"),
+    row("one function", FUNCTION_BYTES, "bytes"),
+    row("flows that one flow extends or imports, directly or not", NEIGHBOURS, "flows"),
+    row("flows that extend, import or call each other in a line", DEPTH, "flows"),
 ];

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use crate::source::{Place, Span};
+use crate::source::Span;
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ impl Node {
     /// A value that nobody wrote.
     #[must_use]
     pub fn absent() -> Self {
-        Self { kind: Kind::Null, span: Span { start: Place::default(), end: Place::default() } }
+        Self { kind: Kind::Null, span: Span::default() }
     }
 
     #[must_use]

@@ -11,10 +11,9 @@ use crate::report::Report;
 use crate::source::Span;
 use crate::suggest;
 
-/// A file being read, and where its problems go.
+/// Where the problems of what is read go.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
-    pub(crate) file: &'a str,
     pub(crate) report: &'a mut Report,
 }
 
@@ -32,11 +31,11 @@ impl<'n> Fields<'n> {
 
 impl Reader<'_> {
     pub(crate) fn error(&mut self, span: Span, code: Code, message: impl Into<String>) {
-        self.report.add(self.file, span, code, message);
+        self.report.add(span, code, message);
     }
 
     pub(crate) fn hint(&mut self, span: Span, code: Code, message: (impl Into<String>, impl Into<String>)) {
-        self.report.hint(self.file, span, code, message);
+        self.report.hint(span, code, message);
     }
 
     /// A mapping with keys out of `keys`; those in `later` are known but not built yet.

@@ -11,24 +11,26 @@ use crate::source::Span;
 /// The problems found so far. Errors and warnings are counted apart, so that many warnings cannot hide an error.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    /// What the files are called, by their number.
+    files: Vec<String>,
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, file: &str, span: Span, code: Code, message: impl Into<String>) {
-        self.push(file, span, code, message.into(), None);
+    /// A number for a file.
+    pub(crate) fn file(&mut self, name: &str) -> u16 {
+        self.files.push(name.to_owned());
+        u16::try_from(self.files.len() - 1).unwrap_or(u16::MAX)
     }
 
-    pub(crate) fn hint(
-        &mut self,
-        file: &str,
-        span: Span,
-        code: Code,
-        (message, hint): (impl Into<String>, impl Into<String>),
-    ) {
+    pub(crate) fn add(&mut self, span: Span, code: Code, message: impl Into<String>) {
+        self.push(span, code, message.into(), None);
+    }
+
+    pub(crate) fn hint(&mut self, span: Span, code: Code, (message, hint): (impl Into<String>, impl Into<String>)) {
         let hint = hint.into();
-        self.push(file, span, code, message.into(), Some(hint).filter(|hint| !hint.is_empty()));
+        self.push(span, code, message.into(), Some(hint).filter(|hint| !hint.is_empty()));
     }
 
     /// Whether there are so many errors that no more are taken; going on is for nothing.
@@ -36,7 +38,7 @@ impl Report {
         self.errors.len() >= limits::PROBLEMS
     }
 
-    fn push(&mut self, file: &str, span: Span, code: Code, message: String, hint: Option<String>) {
+    fn push(&mut self, span: Span, code: Code, message: String, hint: Option<String>) {
         let list = match code.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
@@ -49,7 +51,7 @@ impl Report {
             severity: code.severity,
             message,
             hint,
-            file: file.to_owned(),
+            file: self.files.get(usize::from(span.file)).map_or_else(|| crate::FLOW_FILE.to_owned(), Clone::clone),
             line: span.start.line.max(1),
             column: span.start.column.max(1),
             end_line: span.end.line.max(span.start.line).max(1),

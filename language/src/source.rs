@@ -3,6 +3,8 @@
 //!
 //! Invariant: lines and columns are 1-based and count characters, never bytes.
 
+use crate::report::Report;
+
 /// A place in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
@@ -12,28 +14,37 @@ pub struct Place {
     pub column: u32,
 }
 
-/// From `start` up to, not including, `end`.
+/// From `start` up to, not including, `end`, in one file of a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
+    /// The file's number; 0 is the flow's own `flow.yaml`.
+    pub file: u16,
     pub start: Place,
     pub end: Place,
 }
 
-/// One file of the folder.
+impl Span {
+    /// The place before the first character.
+    pub(crate) const fn before(self) -> Self {
+        Self { end: self.start, ..self }
+    }
+}
+
+/// One file of the folder, or of a folder that it builds on.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) file: String,
+    file: u16,
     chars: Vec<char>,
     /// Index of the first character of each line.
     lines: Vec<usize>,
 }
 
 impl Source {
-    pub(crate) fn new(file: &str, text: &str) -> Self {
+    pub(crate) fn new(file: u16, text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         let mut lines = vec![0];
         lines.extend(chars.iter().enumerate().filter(|(_, c)| **c == '\n').map(|(index, _)| index + 1));
-        Self { file: file.to_owned(), chars, lines }
+        Self { file, chars, lines }
     }
 
     pub(crate) fn char(&self, index: usize) -> Option<char> {
@@ -47,7 +58,7 @@ impl Source {
     }
 
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
-        Span { start: self.place(start), end: self.place(end.max(start)) }
+        Span { file: self.file, start: self.place(start), end: self.place(end.max(start)) }
     }
 
     /// The characters of a 1-based line, without its end.
@@ -56,6 +67,25 @@ impl Source {
         let start = self.lines[index];
         let end = self.lines.get(index + 1).map_or(self.chars.len(), |next| next - 1);
         &self.chars[start..end]
+    }
+}
+
+/// The files of one compilation by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    list: Vec<Source>,
+}
+
+impl Sources {
+    /// Takes a file in under the name by which problems call it; its number.
+    pub(crate) fn add(&mut self, name: &str, text: &str, report: &mut Report) -> u16 {
+        let file = report.file(name);
+        self.list.push(Source::new(file, text));
+        file
+    }
+
+    pub(crate) fn get(&self, file: u16) -> &Source {
+        &self.list[usize::from(file)]
     }
 }
 

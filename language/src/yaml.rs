@@ -19,7 +19,7 @@ use crate::source::{Source, Span};
 pub(crate) fn parse(source: &Source, text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > limits::YAML_BYTES {
         let message = format!("the file has {} bytes; at most {} are allowed", text.len(), limits::YAML_BYTES);
-        report.add(&source.file, source.span(0, 0), codes::TOO_LARGE, message);
+        report.add(source.span(0, 0), codes::TOO_LARGE, message);
         return None;
     }
     let mut builder = Builder {
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
 
     fn refuse(&mut self, span: YamlSpan, code: Code, message: impl Into<String>) -> Stop {
         let span = self.span(span);
-        self.report.add(&self.source.file, span, code, message);
+        self.report.add(span, code, message);
         Stop
     }
 
@@ -123,14 +123,14 @@ impl<'a> Builder<'a> {
         }
         let message = format!("this is not YAML: {}", error.info());
         let hint = if line.contains('\t') { "Indent with spaces; YAML takes no tabs." } else { "" };
-        self.report.hint(&self.source.file, span, codes::YAML_SYNTAX, (message, hint));
+        self.report.hint(span, codes::YAML_SYNTAX, (message, hint));
         Stop
     }
 
     fn unquoted_template(&mut self, span: Span) {
         let message = "a template must be quoted; without quotes YAML reads `{{` as a mapping";
         let hint = "Quote the template: \"{{ ... }}\".";
-        self.report.hint(&self.source.file, span, codes::UNQUOTED_TEMPLATE, (message, hint));
+        self.report.hint(span, codes::UNQUOTED_TEMPLATE, (message, hint));
     }
 
     fn count(&mut self, span: YamlSpan, nodes: usize) -> Result<(), Stop> {
@@ -192,7 +192,7 @@ impl<'a> Builder<'a> {
         let flow_style = matches!(self.source.char(span.start.index()), Some('[' | '{'));
         let end = self.source.place(end.end.index());
         let end = if flow_style { end } else { last.unwrap_or(end) };
-        self.add(Node { kind, span: Span { start: self.source.place(span.start.index()), end } }, anchor)
+        self.add(Node { kind, span: Span { end, ..self.source.span(span.start.index(), span.start.index()) } }, anchor)
     }
 
     fn scalar(
@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
                 let first = entries.iter().find(|entry| entry.key == *text);
                 let line = first.map_or(place.start.line, |entry| entry.key_span.start.line);
                 let message = format!("`{}` is written twice; first on line {line}", crate::reader::shorten(&text));
-                self.report.add(&self.source.file, place, codes::DUPLICATE_KEY, message);
+                self.report.add(place, codes::DUPLICATE_KEY, message);
             }
             *key = Some(Key { text: text.into_owned(), span: place, is_double });
             return Ok(());
@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
             Ok(number) if number.is_f64() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
                 let message = format!("the number {text} does not fit 64 bits");
                 let hint = "Quote it if it is an identifier and not a number.";
-                self.report.hint(&self.source.file, span, codes::NUMBER_TOO_LARGE, (message, hint));
+                self.report.hint(span, codes::NUMBER_TOO_LARGE, (message, hint));
                 Kind::String(text.to_owned())
             }
             Ok(number) => Kind::Number(number),
@@ -283,7 +283,7 @@ impl<'a> Builder<'a> {
             self.nodes += size.nodes;
             if self.nodes > limits::YAML_NODES {
                 let message = format!("more than {} YAML nodes", limits::YAML_NODES);
-                self.report.add(&self.source.file, span, codes::TOO_LARGE, message);
+                self.report.add(span, codes::TOO_LARGE, message);
                 return Err(Stop);
             }
             self.anchors.insert(anchor, (node.clone(), size));

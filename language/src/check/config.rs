@@ -4,51 +4,49 @@
 
 use serde_json::Value;
 
+use super::Way;
 use super::outputs::resolve;
 use crate::catalogue::{Catalogue, ExecutorSpec};
 use crate::codes;
-use crate::flow::Step;
+use crate::flow::Located;
 use crate::json_schema;
 use crate::node::{Kind, Node};
 use crate::report::Report;
-use crate::source::Source;
 use crate::suggest;
 use crate::templates;
 
 /// Looks the executor up.
 pub(super) fn executor<'a>(
-    step: &Step,
+    executor: &Located<String>,
     catalogue: &'a Catalogue,
-    source: &Source,
     report: &mut Report,
 ) -> Option<&'a ExecutorSpec> {
-    let name = &step.executor.value;
+    let name = &executor.value;
     let found = catalogue.get(name);
     if found.is_none() {
         if name.starts_with("plugin:") {
             let hint = "Plugins come with a later version.";
             let message = format!("`{}` is not available yet in this version", crate::reader::shorten(name));
-            report.hint(&source.file, step.executor.span, codes::NOT_YET, (message, hint));
+            report.hint(executor.span, codes::NOT_YET, (message, hint));
             return None;
         }
         let message = format!("there is no executor `{}`", crate::reader::shorten(name));
         let known: Vec<&str> = catalogue.iter().map(|spec| spec.name.as_str()).collect();
         let hint = suggest::did_you_mean(name, known);
-        report.hint(&source.file, step.executor.span, codes::UNKNOWN_EXECUTOR, (message, hint));
+        report.hint(executor.span, codes::UNKNOWN_EXECUTOR, (message, hint));
     }
     found
 }
 
-pub(super) fn check(step: &Step, spec: &ExecutorSpec, source: &Source, report: &mut Report) {
-    let mut check = Check { spec, source, report };
-    let empty = Node { kind: Kind::Map(Vec::new()), span: step.executor.span };
-    let config = step.config.as_ref().unwrap_or(&empty);
+pub(super) fn check(way: &Way<'_>, spec: &ExecutorSpec, report: &mut Report) {
+    let mut check = Check { spec, report };
+    let empty = Node { kind: Kind::Map(Vec::new()), span: way.executor.span };
+    let config = way.config.unwrap_or(&empty);
     check.object(config, &spec.config, true);
 }
 
 struct Check<'a> {
     spec: &'a ExecutorSpec,
-    source: &'a Source,
     report: &'a mut Report,
 }
 
@@ -87,7 +85,7 @@ impl Check<'_> {
                     let message =
                         format!("`{executor}` has no config key `{}` here", crate::reader::shorten(&entry.key));
                     let hint = suggest::did_you_mean(&entry.key, properties.keys().map(String::as_str));
-                    self.report.hint(&self.source.file, entry.key_span, codes::UNKNOWN_CONFIG, (message, hint));
+                    self.report.hint(entry.key_span, codes::UNKNOWN_CONFIG, (message, hint));
                 }
                 None => {}
             }
@@ -99,8 +97,8 @@ impl Check<'_> {
                 let message = format!("`{}` needs the config key `{key}`", self.spec.name);
                 let description = properties.get(key).and_then(|property| property.get("description")?.as_str());
                 let hint = description.unwrap_or_default();
-                let start = crate::source::Span { start: node.span.start, end: node.span.start };
-                self.report.hint(&self.source.file, start, codes::MISSING_CONFIG, (message, hint));
+                let start = node.span.before();
+                self.report.hint(start, codes::MISSING_CONFIG, (message, hint));
             }
         }
     }
@@ -111,7 +109,7 @@ impl Check<'_> {
             let message = format!("`{key}` is nearly the config key `{known}`");
             let hint =
                 format!("Did you mean `{known}`? A variable of the prompt needs a name that cannot be taken for it.");
-            self.report.hint(&self.source.file, span, codes::UNKNOWN_CONFIG, (message, hint));
+            self.report.hint(span, codes::UNKNOWN_CONFIG, (message, hint));
         }
     }
 
@@ -125,7 +123,7 @@ impl Check<'_> {
         if let Some((_, reason)) = json_schema::first_problem(&validator, &node.to_json()) {
             let hint = choices(node, schema).unwrap_or_default();
             let message = format!("`{name}` does not fit `{}`: {reason}", self.spec.name);
-            self.report.hint(&self.source.file, node.span, codes::CONFIG_MISFIT, (message, hint));
+            self.report.hint(node.span, codes::CONFIG_MISFIT, (message, hint));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::json_schema;
 use crate::limits;
 use crate::plan::InputKind;
 use crate::report::Report;
-use crate::source::{Source, Span};
+use crate::source::Span;
 use crate::suggest;
 
 /// Compiles schemas that a flow brings, within one budget of patterns for all of them.
@@ -20,42 +20,37 @@ pub(super) struct Schemas {
 }
 
 impl Schemas {
-    pub(super) fn compile(
-        &mut self,
-        schema: &Value,
-        (source, span): (&Source, Span),
-        report: &mut Report,
-    ) -> Option<jsonschema::Validator> {
+    pub(super) fn compile(&mut self, schema: &Value, span: Span, report: &mut Report) -> Option<jsonschema::Validator> {
         self.patterns += json_schema::patterns(schema);
         if self.patterns > limits::PATTERNS {
             let message = format!("more than {} patterns in the flow's JSON Schemas", limits::PATTERNS);
-            report.add(&source.file, span, codes::TOO_LARGE, message);
+            report.add(span, codes::TOO_LARGE, message);
             return None;
         }
         match json_schema::compile(schema) {
             Ok(validator) => Some(validator),
             Err(reason) => {
-                report.add(&source.file, span, codes::INVALID_SCHEMA, format!("this is no JSON Schema: {reason}"));
+                report.add(span, codes::INVALID_SCHEMA, format!("this is no JSON Schema: {reason}"));
                 None
             }
         }
     }
 }
 
-pub(super) fn check(flow: &Flow, source: &Source, schemas: &mut Schemas, report: &mut Report) {
+pub(super) fn check(flow: &Flow, schemas: &mut Schemas, report: &mut Report) {
     for input in flow.inputs.iter().flatten() {
         let schema = input_value_schema(input);
         let span = input.schema.as_ref().map_or(input.span, |node| node.span);
-        let Some(validator) = schemas.compile(&schema, (source, span), report) else { continue };
+        let Some(validator) = schemas.compile(&schema, span, report) else { continue };
         let name = &input.name.value;
         if let (Some(default), Some(true)) = (&input.default, input.required) {
             let message = format!("`{name}` is required and has a default; it cannot be both");
-            report.add(&source.file, default.span, codes::DEFAULT_MISFIT, message);
+            report.add(default.span, codes::DEFAULT_MISFIT, message);
         }
         if input.kind == InputKind::File {
             for node in input.default.iter().chain(&input.examples) {
                 let message = format!("`{name}` is a file; it has no default and no examples");
-                report.add(&source.file, node.span, codes::DEFAULT_MISFIT, message);
+                report.add(node.span, codes::DEFAULT_MISFIT, message);
             }
             continue;
         }
@@ -63,14 +58,14 @@ pub(super) fn check(flow: &Flow, source: &Source, schemas: &mut Schemas, report:
         for (what, node) in default.chain(input.examples.iter().map(|node| ("example", node))) {
             if let Some((_, reason)) = json_schema::first_problem(&validator, &node.to_json()) {
                 let message = format!("the {what} of `{name}` does not fit: {reason}");
-                report.add(&source.file, node.span, codes::DEFAULT_MISFIT, message);
+                report.add(node.span, codes::DEFAULT_MISFIT, message);
             }
         }
     }
-    search(flow, source, report);
+    search(flow, report);
 }
 
-fn search(flow: &Flow, source: &Source, report: &mut Report) {
+fn search(flow: &Flow, report: &mut Report) {
     let inputs: Vec<&str> = flow.inputs.iter().flatten().map(|input| input.name.value.as_str()).collect();
     let outputs: Vec<&str> = flow.outputs.iter().flatten().map(|output| output.name.as_str()).collect();
     for field in &flow.search {
@@ -86,7 +81,7 @@ fn search(flow: &Flow, source: &Source, report: &mut Report) {
         if !open && !known.contains(&root) {
             let message = format!("there is no input or output `{root}` to search by");
             let hint = suggest::did_you_mean(root, known);
-            report.hint(&source.file, field.span, codes::UNKNOWN_FIELD, (message, hint));
+            report.hint(field.span, codes::UNKNOWN_FIELD, (message, hint));
         }
     }
 }

@@ -5,76 +5,109 @@
 use std::collections::BTreeSet;
 
 use super::order::StepSet;
-use super::{Names, StepFacts};
+use super::{Names, StepFacts, Subject, Way};
 use crate::catalogue::{DataKind, ExecutorSpec, MainInput};
 use crate::codes;
 use crate::flow::{Flow, Step};
 use crate::plan::{InputKind, MainInputPlan, NeedKind, Source as From, StepIndex, Target};
 use crate::report::Report;
-use crate::source::Source;
 
 pub(super) fn resolve(
-    flow: &Flow,
+    subject: Subject<'_>,
     names: &Names<'_>,
-    source: &Source,
     ancestors: &[StepSet],
     steps: &mut [StepFacts<'_>],
     report: &mut Report,
 ) {
-    let fits = Fits::of(steps);
-    for (index, step) in flow.steps.iter().enumerate() {
-        let Some(spec) = steps[index].spec else { continue };
-        let Some(main) = &spec.main_input else { continue };
-        let is_written = step.config.as_ref().is_some_and(|config| config.get(&main.field).is_some());
-        if is_written || (!main.required && steps[index].ignores_main_input) {
-            continue;
+    let finder = Finder { subject, names, ancestors, fits: Fits::of(steps) };
+    for (index, facts) in steps.iter_mut().enumerate() {
+        let own = finder.way(index, facts, &facts.own, report);
+        let fallbacks = facts.fallbacks.iter();
+        let fallbacks: Vec<_> = fallbacks.map(|way| finder.way(index, facts, way, report)).collect();
+        for plan in own.iter().chain(fallbacks.iter().flatten()) {
+            finder.wait_for(index, &plan.sources, facts);
         }
-        let found = if main.list {
-            list(&steps[index], main, names, &fits)
+        facts.own.main_input = own;
+        for (way, found) in facts.fallbacks.iter_mut().zip(fallbacks) {
+            way.main_input = found;
+        }
+    }
+}
+
+struct Finder<'f, 'a> {
+    subject: Subject<'f>,
+    names: &'f Names<'a>,
+    ancestors: &'f [StepSet],
+    fits: Fits,
+}
+
+impl Finder<'_, '_> {
+    /// Where the main input of one way to do a step comes from, if it is left out.
+    fn way(
+        &self,
+        index: StepIndex,
+        facts: &StepFacts<'_>,
+        way: &Way<'_>,
+        report: &mut Report,
+    ) -> Option<MainInputPlan> {
+        let spec = way.spec?;
+        let main = spec.main_input.as_ref()?;
+        let is_written = way.config.is_some_and(|config| config.get(&main.field).is_some());
+        if is_written || (!main.required && way.ignores_main_input) {
+            return None;
+        }
+        let step = self.subject.steps[index];
+        let mut sources = if main.list {
+            list(facts, main, self.names, &self.fits)
         } else {
-            match nearest(main, names, &ancestors[index], &fits) {
+            match nearest(main, self.names, &self.ancestors[index], &self.fits) {
                 Ok(found) => found,
                 Err(members) => {
                     // Variables of a prompt say what is meant as well as the main input does.
-                    if main.required || !has_variables(step, spec) {
-                        ambiguous_members(flow, step, main, &members, source, report);
+                    if main.required || !has_variables(way, spec) {
+                        ambiguous_members(self.subject.steps, step, main, &members, report);
                     }
-                    continue;
+                    return None;
                 }
             }
         };
-        let mut sources = found;
-        let candidates: Vec<StepIndex> = sources.iter().filter_map(step_of).collect();
-        let inputs = inputs(flow, main.kind);
+        let inputs = inputs(self.subject.flow, main.kind);
         if !main.list || sources.is_empty() {
-            sources.extend(only(flow, main.kind, &inputs));
+            sources.extend(only(self.subject.flow, main.kind, &inputs));
         }
         if sources.is_empty() {
             if main.required {
-                missing(flow, step, main, &inputs, source, report);
+                missing(self.subject.flow, (step, way), main, &inputs, report);
             }
-            continue;
+            return None;
         }
-        let direct: Vec<Target> = steps[index].needs.iter().map(|need| need.target).collect();
-        for candidate in candidates {
-            // A member that is waited for through its group stays a need on the group.
-            let through = names.group_of[candidate].map(Target::Group).filter(|group| direct.contains(group));
-            steps[index].need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
-        }
-        steps[index].main_input = Some(MainInputPlan {
+        Some(MainInputPlan {
             field: main.field.clone(),
             kind: main.kind,
             list: main.list,
             required: main.required,
             sources,
-        });
+        })
+    }
+
+    /// Steps that run beside this one are waited for; a handler comes after the flow's own anyway.
+    fn wait_for(&self, index: StepIndex, sources: &[From], facts: &mut StepFacts<'_>) {
+        let direct: Vec<Target> = facts.needs.iter().map(|need| need.target).collect();
+        for candidate in sources.iter().filter_map(step_of) {
+            if self.names.phases()[candidate] != self.names.phases()[index] {
+                continue;
+            }
+            // A member that is waited for through its group stays a need on the group.
+            let through = self.names.group_of[candidate].map(Target::Group).filter(|group| direct.contains(group));
+            facts.need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
+        }
     }
 }
 
-fn has_variables(step: &Step, spec: &ExecutorSpec) -> bool {
+fn has_variables(way: &Way<'_>, spec: &ExecutorSpec) -> bool {
     let own = spec.config.get("properties").and_then(serde_json::Value::as_object);
     let is_variable = |key: &String| own.is_none_or(|own| !own.contains_key(key));
-    spec.open_config && step.config.iter().flat_map(crate::node::Node::entries).any(|entry| is_variable(&entry.key))
+    spec.open_config && way.config.iter().flat_map(|node| node.entries()).any(|entry| is_variable(&entry.key))
 }
 
 fn step_of(source: &From) -> Option<StepIndex> {
@@ -96,7 +129,7 @@ impl Fits {
             let field = |facts: &StepFacts<'_>| {
                 // A schema of the step's own replaces the executor's output, and may lack the marked field.
                 let has = |field: &String| super::field_schema(&facts.output, std::slice::from_ref(field)).is_ok();
-                let marked = facts.spec?.marked.iter().find(|marked| marked.kind == kind && has(&marked.field))?;
+                let marked = facts.own.spec?.marked.iter().find(|marked| marked.kind == kind && has(&marked.field))?;
                 Some(marked.field.clone())
             };
             steps.iter().map(field).collect()
@@ -171,13 +204,13 @@ fn words(kind: DataKind) -> &'static str {
     }
 }
 
-fn missing(flow: &Flow, step: &Step, main: &MainInput, inputs: &[&str], source: &Source, report: &mut Report) {
+fn missing(flow: &Flow, (step, way): (&Step, &Way<'_>), main: &MainInput, inputs: &[&str], report: &mut Report) {
     let field = &main.field;
-    let (name, executor) = (&step.name.value, &step.executor.value);
+    let (name, executor) = (&step.name.value, &way.executor.value);
     if inputs.len() > 1 {
         let message = format!("`{name}` needs `{field}`, and several inputs could be it: {}", inputs.join(", "));
         let hint = format!("Write `{field}: \"{{{{ inputs.{} }}}}\"` under its `config`.", inputs[0]);
-        report.hint(&source.file, step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
+        report.hint(step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
         return;
     }
     let kind = words(main.kind);
@@ -187,18 +220,11 @@ fn missing(flow: &Flow, step: &Step, main: &MainInput, inputs: &[&str], source: 
         (Some(_), DataKind::Text) => "Declare an input of the type `string`, or write it under `config`.".to_owned(),
         _ => format!("Write `{field}: \"{{{{ inputs }}}}\"` or what else is meant under `config`."),
     };
-    report.hint(&source.file, step.name.span, codes::MAIN_INPUT_MISSING, (message, hint));
+    report.hint(step.name.span, codes::MAIN_INPUT_MISSING, (message, hint));
 }
 
-fn ambiguous_members(
-    flow: &Flow,
-    step: &Step,
-    main: &MainInput,
-    members: &[StepIndex],
-    source: &Source,
-    report: &mut Report,
-) {
-    let names: Vec<&str> = members.iter().map(|member| flow.steps[*member].name.value.as_str()).collect();
+fn ambiguous_members(steps: &[&Step], step: &Step, main: &MainInput, members: &[StepIndex], report: &mut Report) {
+    let names: Vec<&str> = members.iter().map(|member| steps[*member].name.value.as_str()).collect();
     let field = &main.field;
     let message = format!(
         "`{}` takes one `{field}`, and several members of a group could be it: {}",
@@ -207,5 +233,5 @@ fn ambiguous_members(
     );
     let hint =
         format!("Write `{field}: \"{{{{ steps.{}.output }}}}\"` or what else is meant under its `config`.", names[0]);
-    report.hint(&source.file, step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
+    report.hint(step.name.span, codes::MAIN_INPUT_AMBIGUOUS, (message, hint));
 }

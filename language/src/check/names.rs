@@ -1,15 +1,15 @@
-//! Steps and groups by name: one namespace.
+//! Steps and groups by name: one namespace for the flow's own steps and its handlers'.
 //!
-//! Invariant: every step and every group has its index, duplicates keep the first.
+//! Invariant: every step and every group has its index, duplicates keep the first; what undoes a step has no name that
+//! anybody can write.
 
 use std::collections::BTreeMap;
 
 use super::GroupFacts;
 use crate::codes;
-use crate::flow::Flow;
-use crate::plan::{StepIndex, Target};
+use crate::flow::{Flow, Located, Step};
+use crate::plan::{Phase, StepIndex, Target};
 use crate::report::Report;
-use crate::source::Source;
 use crate::suggest;
 
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Names<'a> {
     pub(crate) groups: Vec<GroupFacts<'a>>,
     /// The group of each step.
     pub(crate) group_of: Vec<Option<usize>>,
+    phases: Vec<Phase>,
 }
 
 impl Names<'_> {
@@ -37,6 +38,15 @@ impl Names<'_> {
         }
     }
 
+    /// When a step or group has its turn.
+    pub(crate) fn phase(&self, target: Target) -> Phase {
+        self.phases[self.rank(target).0]
+    }
+
+    pub(crate) fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
     /// Orders targets as they are written.
     pub(crate) fn rank(&self, target: Target) -> (StepIndex, bool) {
         match target {
@@ -46,32 +56,35 @@ impl Names<'_> {
     }
 }
 
-pub(super) fn collect<'a>(flow: &'a Flow, source: &Source, report: &mut Report) -> Names<'a> {
-    let mut names = Names { targets: BTreeMap::new(), groups: Vec::new(), group_of: Vec::new() };
-    for (index, step) in flow.steps.iter().enumerate() {
+pub(super) fn collect<'a>(flow: &'a Flow, steps: &[&'a Step], report: &mut Report) -> Names<'a> {
+    let phases = steps.iter().map(|step| step.phase).collect();
+    let mut names = Names { targets: BTreeMap::new(), groups: Vec::new(), group_of: Vec::new(), phases };
+    for (index, step) in steps.iter().enumerate() {
         let name = step.name.value.as_str();
+        if matches!(step.phase, Phase::Compensation { .. }) {
+            continue;
+        }
         if let Some(Target::Step(first)) = names.targets.get(name) {
-            let line = flow.steps[*first].name.span.start.line;
+            let line = steps[*first].name.span.start.line;
             let message = format!("there are two steps named `{name}`; the first is on line {line}");
-            report.add(&source.file, step.name.span, codes::DUPLICATE_NAME, message);
+            report.add(step.name.span, codes::DUPLICATE_NAME, message);
         } else {
             names.targets.insert(name, Target::Step(index));
         }
     }
-    for (index, step) in flow.steps.iter().enumerate() {
-        let group = step.parallel_group.as_ref().map(|group| member(&mut names, group, index, flow, source, report));
+    for (index, step) in steps.iter().enumerate() {
+        let group = step.parallel_group.as_ref().map(|group| member(&mut names, group, index, steps, report));
         names.group_of.push(group.flatten());
     }
-    settings(&mut names, flow, source, report);
+    settings(&mut names, flow, report);
     names
 }
 
 fn member<'a>(
     names: &mut Names<'a>,
-    group: &'a crate::flow::Located<String>,
+    group: &'a Located<String>,
     index: StepIndex,
-    flow: &'a Flow,
-    source: &Source,
+    steps: &[&'a Step],
     report: &mut Report,
 ) -> Option<usize> {
     let name = group.value.as_str();
@@ -79,25 +92,25 @@ fn member<'a>(
         Some(Target::Group(found)) => {
             let facts = &mut names.groups[*found];
             let last = facts.members.last().copied().unwrap_or_default();
-            if index != last + 1 {
-                let between = &flow.steps[last + 1].name.value;
+            if index != last + 1 || steps[index].phase != steps[last].phase {
+                let between = &steps[last + 1].name.value;
                 let message = format!(
                     "the members of the group `{name}` are not written together: `{between}` stands between them"
                 );
                 let hint = format!(
                     "Move this step up to line {}, below `{}`.",
-                    flow.steps[last].span.end.line, flow.steps[last].name.value
+                    steps[last].span.end.line, steps[last].name.value
                 );
-                report.hint(&source.file, group.span, codes::GROUP_APART, (message, hint));
+                report.hint(group.span, codes::GROUP_APART, (message, hint));
             }
             facts.members.push(index);
             Some(*found)
         }
         Some(Target::Step(step)) => {
-            let line = flow.steps[*step].name.span.start.line;
+            let line = steps[*step].name.span.start.line;
             let message = format!("the group `{name}` has the name of the step on line {line}");
             let hint = "Groups and steps share their names; call one of them something else.";
-            report.hint(&source.file, group.span, codes::DUPLICATE_NAME, (message, hint));
+            report.hint(group.span, codes::DUPLICATE_NAME, (message, hint));
             None
         }
         None => {
@@ -108,13 +121,13 @@ fn member<'a>(
     }
 }
 
-fn settings<'a>(names: &mut Names<'a>, flow: &'a Flow, source: &Source, report: &mut Report) {
+fn settings<'a>(names: &mut Names<'a>, flow: &'a Flow, report: &mut Report) {
     for group in &flow.groups {
         let known: Vec<&str> = names.groups.iter().map(|facts| facts.name).collect();
         let Some(facts) = names.groups.iter_mut().find(|facts| facts.name == group.name.value) else {
             let message = format!("no step is in the group `{}`", group.name.value);
             let hint = suggest::did_you_mean(&group.name.value, known);
-            report.hint(&source.file, group.name.span, codes::UNKNOWN_GROUP, (message, hint));
+            report.hint(group.name.span, codes::UNKNOWN_GROUP, (message, hint));
             continue;
         };
         facts.settings = Some(group);
@@ -123,7 +136,7 @@ fn settings<'a>(names: &mut Names<'a>, flow: &'a Flow, source: &Source, report: 
         {
             let message =
                 format!("the group `{}` has {} members; {count} can never succeed", facts.name, facts.members.len());
-            report.add(&source.file, group.join_span, codes::JOIN_IMPOSSIBLE, message);
+            report.add(group.join_span, codes::JOIN_IMPOSSIBLE, message);
         }
     }
 }

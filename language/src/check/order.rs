@@ -4,25 +4,19 @@
 
 use super::{Names, StepFacts};
 use crate::codes;
-use crate::flow::Flow;
-use crate::plan::{NeedKind, StepIndex, Target};
+use crate::flow::{Located, Step};
+use crate::plan::{NeedKind, Phase, StepIndex, Target};
 use crate::report::Report;
-use crate::source::{Source, Span};
+use crate::source::Span;
 use crate::suggest;
 
 /// The dependencies that are written, and those that follow from the order of writing.
-pub(super) fn declared(
-    flow: &Flow,
-    names: &Names<'_>,
-    source: &Source,
-    steps: &mut [StepFacts<'_>],
-    report: &mut Report,
-) {
-    for (index, step) in flow.steps.iter().enumerate() {
+pub(super) fn declared(written: &[&Step], names: &Names<'_>, steps: &mut [StepFacts<'_>], report: &mut Report) {
+    for (index, step) in written.iter().enumerate() {
         let group = names.group_of[index];
         if let Some(list) = &step.depends_on {
             for name in list {
-                if let Some(target) = dependency(index, names, source, name, report) {
+                if let Some(target) = dependency(index, names, name, report) {
                     steps[index].need(target, NeedKind::Declared);
                 }
             }
@@ -30,7 +24,11 @@ pub(super) fn declared(
         }
         // A member starts after what stands above the group's first member.
         let first = group.and_then(|group| names.groups[group].members.first().copied()).unwrap_or(index);
-        if let Some(above) = first.checked_sub(1) {
+        let above = first.checked_sub(1).filter(|above| written[*above].phase == step.phase);
+        if matches!(step.phase, Phase::Compensation { .. }) {
+            continue;
+        }
+        if let Some(above) = above {
             let target = names.group_of[above].map_or(Target::Step(above), Target::Group);
             // Members that are not written together: reported already, and no reason for a second problem.
             if group.is_none() || target != Target::Group(group.unwrap_or_default()) {
@@ -40,23 +38,28 @@ pub(super) fn declared(
     }
 }
 
-fn dependency(
-    index: StepIndex,
-    names: &Names<'_>,
-    source: &Source,
-    name: &crate::flow::Located<String>,
-    report: &mut Report,
-) -> Option<Target> {
+fn dependency(index: StepIndex, names: &Names<'_>, name: &Located<String>, report: &mut Report) -> Option<Target> {
     let Some(target) = names.get(&name.value) else {
         if report.is_full() {
             return None;
         }
         let message = format!("there is no step or group `{}` to depend on", crate::reader::shorten(&name.value));
         let hint = suggest::did_you_mean(&name.value, names.all());
-        report.hint(&source.file, name.span, codes::UNKNOWN_DEPENDENCY, (message, hint));
+        report.hint(name.span, codes::UNKNOWN_DEPENDENCY, (message, hint));
         return None;
     };
-    if own(index, target, names, (source, || name.span), report) {
+    if own(index, target, names, || name.span, report) {
+        return None;
+    }
+    let phase = names.phases()[index];
+    if names.phase(target) != phase {
+        let message = format!("`{}` does not run beside this step", name.value);
+        let hint = if phase == Phase::Main {
+            "What `on_error` and `finally` hold runs after all other steps."
+        } else {
+            "A handler runs after the flow's own steps, whatever became of them: nothing needs to be named."
+        };
+        report.hint(name.span, codes::OTHER_PHASE, (message, hint));
         return None;
     }
     Some(target)
@@ -67,22 +70,17 @@ pub(super) fn own(
     index: StepIndex,
     target: Target,
     names: &Names<'_>,
-    (source, span): (&Source, impl FnOnce() -> Span),
+    span: impl FnOnce() -> Span,
     report: &mut Report,
 ) -> bool {
     match target {
         Target::Step(step) if step == index => {
-            report.add(&source.file, span(), codes::CYCLE, "the step waits for itself");
+            report.add(span(), codes::CYCLE, "the step waits for itself");
             true
         }
         Target::Group(group) if names.group_of[index] == Some(group) => {
             let name = names.groups[group].name;
-            report.add(
-                &source.file,
-                span(),
-                codes::OWN_GROUP,
-                format!("a member of the group `{name}` waits for its own group"),
-            );
+            report.add(span(), codes::OWN_GROUP, format!("a member of the group `{name}` waits for its own group"));
             true
         }
         _ => false,
@@ -118,6 +116,10 @@ impl StepSet {
         self.words[step / 64] >> (step % 64) & 1 == 1
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     fn iter(&self) -> impl Iterator<Item = StepIndex> {
         (0..self.words.len() * 64).filter(|step| self.contains(*step))
     }
@@ -125,9 +127,8 @@ impl StepSet {
 
 /// All steps before each step; `None` if there is a cycle, which is reported.
 pub(super) fn ancestors(
-    flow: &Flow,
+    written: &[&Step],
     names: &Names<'_>,
-    source: &Source,
     steps: &[StepFacts<'_>],
     report: &mut Report,
 ) -> Option<Vec<StepSet>> {
@@ -143,7 +144,7 @@ pub(super) fn ancestors(
     while !remaining.is_empty() {
         let (ready, blocked): (Vec<_>, Vec<_>) = remaining.iter().partition(|step| before[**step].is_within(&done));
         if ready.is_empty() {
-            cycle(flow, names, source, steps, &blocked, report);
+            cycle(written, names, steps, &blocked, report);
             return None;
         }
         for step in ready {
@@ -154,18 +155,30 @@ pub(super) fn ancestors(
         }
         remaining = blocked;
     }
+    beyond(names.phases(), &mut ancestors);
     Some(ancestors)
 }
 
+/// Handlers come after all steps of the flow, and what undoes a step after that step and all before it.
+fn beyond(phases: &[Phase], ancestors: &mut [StepSet]) {
+    for (index, phase) in phases.iter().enumerate() {
+        match phase {
+            Phase::Main => {}
+            Phase::Compensation { of } => {
+                let mut before = ancestors[*of].clone();
+                before.insert(*of);
+                ancestors[index] = before;
+            }
+            Phase::OnError | Phase::Finally => {
+                let main = (0..phases.len()).filter(|step| phases[*step] == Phase::Main);
+                main.for_each(|step| ancestors[index].insert(step));
+            }
+        }
+    }
+}
+
 /// Every blocked step waits for a blocked step, so that following them must come round.
-fn cycle(
-    flow: &Flow,
-    names: &Names<'_>,
-    source: &Source,
-    steps: &[StepFacts<'_>],
-    blocked: &[StepIndex],
-    report: &mut Report,
-) {
+fn cycle(written: &[&Step], names: &Names<'_>, steps: &[StepFacts<'_>], blocked: &[StepIndex], report: &mut Report) {
     let mut seen: Vec<(StepIndex, String)> = Vec::new();
     let mut at = blocked[0];
     loop {
@@ -176,12 +189,12 @@ fn cycle(
             let mut text = String::new();
             for offset in 0..circle.len() {
                 let (step, via) = &circle[(turn + offset) % circle.len()];
-                text.push_str(&format!("`{}`{via} waits for ", flow.steps[*step].name.value));
+                text.push_str(&format!("`{}`{via} waits for ", written[*step].name.value));
             }
-            text.push_str(&format!("`{}`", flow.steps[first].name.value));
-            let span = flow.steps[first].name.span;
+            text.push_str(&format!("`{}`", written[first].name.value));
+            let span = written[first].name.span;
             let hint = "Take one of these dependencies out; reading `steps.x` in a template is one too.";
-            report.hint(&source.file, span, codes::CYCLE, (format!("a circle: {text}"), hint));
+            report.hint(span, codes::CYCLE, (format!("a circle: {text}"), hint));
             return;
         }
         let next = steps[at].needs.iter().find_map(|need| {
@@ -195,5 +208,24 @@ fn cycle(
         let Some((step, via)) = next else { return };
         seen.push((at, via));
         at = step;
+    }
+}
+
+/// What a compensation reads must have come before the step that it undoes.
+pub(super) fn undone(
+    reads: &[(StepIndex, Target, Span)],
+    written: &[&Step],
+    names: &Names<'_>,
+    ancestors: &[StepSet],
+    report: &mut Report,
+) {
+    for (reader, target, span) in reads {
+        let Phase::Compensation { of } = written[*reader].phase else { continue };
+        if let Some(step) = names.steps_of(*target).into_iter().find(|step| !ancestors[*reader].contains(*step)) {
+            let (read, undone) = (&written[step].name.value, &written[of].name.value);
+            let message = format!("`{read}` need not have run when `{undone}` is undone");
+            let hint = format!("A compensation reads `{undone}` and the steps before it.");
+            report.hint(*span, codes::OTHER_PHASE, (message, hint));
+        }
     }
 }

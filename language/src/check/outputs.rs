@@ -4,22 +4,46 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Analysis;
 use super::defaults::Schemas;
+use super::{Analysis, Way};
 use crate::catalogue::ExecutorSpec;
 use crate::codes;
 use crate::flow::Step;
 use crate::names;
+use crate::plan::OnItemError;
 use crate::plan::Target;
 use crate::report::Report;
-use crate::source::Source;
 use crate::templates;
 
-/// The schema of a step's output: the executor's, or the one that the step's config gives (`x-schema-from`).
-pub(super) fn step_output(step: &Step, spec: Option<&ExecutorSpec>) -> Value {
-    let Some(spec) = spec else { return Value::Bool(true) };
+/// The schema of a step's output: what its ways have in common, once for each item where it has items.
+pub(super) fn step_output(step: &Step, own: &Way<'_>, fallbacks: &[Way<'_>]) -> Value {
+    let output = way_output(own);
+    // Another way may give another thing; nobody can tell beforehand which.
+    let output = if fallbacks.iter().all(|way| way_output(way) == output) { output } else { Value::Bool(true) };
+    if step.for_each.is_none() {
+        return output;
+    }
+    match step.on_item_error.unwrap_or_default() {
+        OnItemError::Fail => json!({ "type": "array", "items": output }),
+        OnItemError::Collect => json!({
+            "type": "object", "additionalProperties": false, "required": ["results", "errors"],
+            "properties": { "results": { "type": "array" }, "errors": { "type": "array" } }
+        }),
+        OnItemError::Drop => json!({
+            "type": "object", "additionalProperties": false, "required": ["results", "indexes"],
+            "properties": {
+                "results": { "type": "array", "items": output },
+                "indexes": { "type": "array", "items": { "type": "integer" } }
+            }
+        }),
+    }
+}
+
+/// The executor's output, or what the config says of it (`x-schema-from`).
+pub(super) fn way_output(way: &Way<'_>) -> Value {
+    let Some(spec) = way.spec else { return Value::Bool(true) };
     let from = spec.output.get("x-schema-from").and_then(Value::as_str);
-    let Some(own) = from.and_then(|key| step.config.as_ref()?.get(key)) else { return spec.output.clone() };
+    let Some(own) = from.and_then(|key| way.config?.get(key)) else { return spec.output.clone() };
     match &own.kind {
         crate::node::Kind::Map(_) => own.to_json(),
         _ => Value::Bool(true),
@@ -27,24 +51,19 @@ pub(super) fn step_output(step: &Step, spec: Option<&ExecutorSpec>) -> Value {
 }
 
 /// Checks the schema that a step gives its own output, and warns where it has fields that the record hides.
-pub(super) fn own_schema(
-    step: &Step,
-    spec: &ExecutorSpec,
-    (source, schemas): (&Source, &mut Schemas),
-    report: &mut Report,
-) {
+pub(super) fn own_schema(step: &Step, way: &Way<'_>, spec: &ExecutorSpec, schemas: &mut Schemas, report: &mut Report) {
     let Some(key) = spec.output.get("x-schema-from").and_then(Value::as_str) else { return };
-    let Some(schema) = step.config.as_ref().and_then(|config| config.get(key)) else { return };
+    let Some(schema) = way.config.and_then(|config| config.get(key)) else { return };
     if !matches!(schema.kind, crate::node::Kind::Map(_)) {
         return;
     }
-    schemas.compile(&schema.to_json(), (source, schema.span), report);
+    schemas.compile(&schema.to_json(), schema.span, report);
     let Some(properties) = schema.get("properties") else { return };
     for entry in properties.entries().iter().filter(|entry| names::RECORD_FIELDS.contains(&entry.key.as_str())) {
         let (name, field) = (&step.name.value, &entry.key);
         let message = format!("`steps.{name}.{field}` is the record's own field and hides this one");
         let hint = format!("Read it as `steps.{name}.output.{field}`, or call it something else.");
-        report.hint(&source.file, entry.key_span, codes::RECORD_NAME, (message, hint));
+        report.hint(entry.key_span, codes::RECORD_NAME, (message, hint));
     }
 }
 

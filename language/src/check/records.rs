@@ -4,9 +4,10 @@
 
 use super::outputs;
 use super::scope::{Scope, Spot, StepRead, Templates};
+use super::steps::BareRead;
 use crate::codes;
 use crate::names;
-use crate::plan::{NeedKind, StepIndex, Target};
+use crate::plan::{NeedKind, Phase, StepIndex, Target};
 use crate::suggest;
 use crate::templates::{self, Read};
 
@@ -27,15 +28,19 @@ impl Templates<'_, '_> {
             return None;
         };
         if let Some(own) = scope.own
-            && super::order::own(own, target, self.names, (spot.anchor.source, || spot.span()), self.report)
+            && super::order::own(own, target, self.names, || spot.span(), self.report)
         {
+            return None;
+        }
+        if !self.may_read(spot, target, scope) {
             return None;
         }
         let (step, rest) = match target {
             Target::Step(step) => (step, &read.path[1..]),
             Target::Group(group) => {
                 let Some(member) = read.path.get(1) else {
-                    return Some(StepRead { target, kind: NeedKind::ReadOutput, watched: None });
+                    let step = self.names.rank(target).0;
+                    return Some(StepRead { target, kind: NeedKind::ReadOutput, step, watched: None });
                 };
                 let step = self.member(spot, group, member)?;
                 (step, &read.path[2..])
@@ -43,11 +48,40 @@ impl Templates<'_, '_> {
         };
         let kind = self.field(spot, step, rest);
         let watched = rest.first().is_some_and(|field| names::WATCHED_FIELDS.contains(&field.as_str()));
-        Some(StepRead { target, kind, watched: watched.then_some(step) })
+        let is_deep = rest.len() > usize::from(rest.first().is_some_and(|field| field == "output"));
+        if kind == NeedKind::ReadOutput && is_deep && !read.guarded && !self.report.is_full() {
+            self.bare_reads.push(BareRead {
+                reader: scope.reader,
+                in_condition: scope.in_condition,
+                step,
+                span: spot.span(),
+            });
+        }
+        Some(StepRead { target, kind, step, watched: watched.then_some(step) })
+    }
+
+    /// Whether the step has settled when the template is rendered.
+    fn may_read(&mut self, spot: Spot<'_>, target: Target, scope: &Scope) -> bool {
+        let phase = self.names.phase(target);
+        if let (Phase::Compensation { .. }, Some(reader)) = (scope.phase, scope.undoes) {
+            self.by_compensations.push((reader, target, spot.span()));
+        }
+        let is_settled = match scope.phase {
+            Phase::Main | Phase::Compensation { .. } => phase == Phase::Main,
+            Phase::OnError => matches!(phase, Phase::Main | Phase::OnError),
+            Phase::Finally => true,
+        };
+        if !is_settled {
+            let name = self.subject.steps[self.names.rank(target).0].name.value.as_str();
+            let message = format!("`{name}` has its turn after this");
+            let hint = "What `on_error` and `finally` hold runs after all other steps; only steps there can read it.";
+            self.hint(spot, codes::OTHER_PHASE, (message, hint));
+        }
+        is_settled
     }
 
     fn member(&mut self, spot: Spot<'_>, group: usize, member: &str) -> Option<StepIndex> {
-        let steps = &self.subject.flow.steps;
+        let steps = self.subject.steps;
         let members = &self.names.groups[group].members;
         let found = members.iter().copied().find(|step| steps[*step].name.value == member);
         if found.is_none() {
@@ -73,7 +107,7 @@ impl Templates<'_, '_> {
             Some(_) => rest,
         };
         if let Err((field, known)) = outputs::field_schema(&self.schemas[step], path) {
-            let facts = &self.subject.flow.steps[step];
+            let facts = self.subject.steps[step];
             let (name, executor) = (&facts.name.value, &facts.executor.value);
             let message =
                 format!("the output of `{name}` ({executor}) has no field `{}`", crate::reader::shorten(&field));

@@ -9,11 +9,13 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::secrets::Secrets;
+use super::steps::BareRead;
 use super::{Names, Subject};
 use crate::codes;
 use crate::limits;
 use crate::names;
-use crate::plan::{NeedKind, StepIndex, Target};
+use crate::plan::{NeedKind, Phase, StepIndex, Target};
 use crate::report::Report;
 use crate::source::{Anchor, Span};
 use crate::suggest;
@@ -23,13 +25,31 @@ use crate::templates::{self, Fault, Found, Read};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     pub(super) steps: bool,
-    pub(super) secrets: bool,
+    pub(super) secrets: Secrets,
     /// The first so many variables.
     pub(super) vars: usize,
-    /// Names besides: the variables of a prompt.
-    pub(super) extra: BTreeSet<String>,
+    /// Names besides with what is known of their values: the item, the variables of a prompt.
+    pub(super) extra: BTreeMap<String, Value>,
     /// The step that the template belongs to.
     pub(super) own: Option<StepIndex>,
+    /// The step whose templates these are; `None`: the flow's own.
+    pub(super) reader: Option<StepIndex>,
+    pub(super) in_condition: bool,
+    /// The compensation that the template belongs to.
+    pub(super) undoes: Option<StepIndex>,
+    /// When the template is rendered.
+    pub(super) phase: Phase,
+    /// Nothing but `extra` can be read: the inside of a macro.
+    pub(super) is_closed: bool,
+}
+
+impl Scope {
+    /// The same with more names.
+    pub(super) fn with(&self, more: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let mut scope = self.clone();
+        scope.extra.extend(more);
+        scope
+    }
 }
 
 /// A read of a step or group.
@@ -37,6 +57,8 @@ pub(super) struct Scope {
 pub(super) struct StepRead {
     pub(super) target: Target,
     pub(super) kind: NeedKind,
+    /// The step, or the group's member, or its first.
+    pub(super) step: StepIndex,
     /// The step whose outcome is read.
     pub(super) watched: Option<StepIndex>,
 }
@@ -63,8 +85,17 @@ pub(super) struct Templates<'a, 'r> {
     /// Outputs of the steps as far as they are known.
     pub(super) schemas: &'r [Value],
     pub(super) report: &'r mut Report,
-    /// Variables of the prompt that were read.
+    /// Names of `extra` that were read.
     pub(super) shown: BTreeSet<String>,
+    /// What compensations read, and where: whether it has come before is known later.
+    pub(super) by_compensations: Vec<(StepIndex, Target, Span)>,
+    pub(super) bare_reads: Vec<BareRead>,
+    /// What is known of the variables' values.
+    pub(super) variables: Vec<Value>,
+    /// Functions and macros that templates may call.
+    pub(super) callables: super::functions::Callables,
+    /// The library whose file is being read.
+    pub(super) home: Option<String>,
     /// Files that have been parsed: many steps may use one.
     pub(super) parsed: BTreeMap<String, Rc<Result<Found, Fault>>>,
     /// Names, filters and functions looked up so far.
@@ -108,32 +139,34 @@ impl Templates<'_, '_> {
     }
 
     fn file_once(&mut self, name: &str, scope: &Scope, seen: &mut BTreeSet<String>) -> Vec<StepRead> {
-        let (Some(source), Some(text)) = (self.subject.files.get(name), self.subject.texts.get(name)) else {
-            return Vec::new();
-        };
+        let Some(file) = self.subject.files.get(name) else { return Vec::new() };
+        let (source, text) = (self.subject.sources.get(file.file), file.text.as_str());
         if !seen.insert(name.to_owned()) {
             return Vec::new();
         }
         let anchor = Anchor { source, text, scalar: None };
         let parsed = self.parsed.entry(name.to_owned()).or_insert_with(|| Rc::new(templates::scan(text))).clone();
-        match parsed.as_ref() {
+        let outside = std::mem::replace(&mut self.home, file.home.clone());
+        let reads = match parsed.as_ref() {
             Ok(found) => self.found(anchor, 0, found, scope, seen),
             Err(fault) => {
                 self.fault(anchor, fault);
                 Vec::new()
             }
-        }
+        };
+        self.home = outside;
+        reads
     }
 
     fn fault(&mut self, anchor: Anchor<'_>, fault: &Fault) {
         let code = if fault.too_complex { codes::TEMPLATE_TOO_COMPLEX } else { codes::TEMPLATE_SYNTAX };
         let message = format!("the template cannot be read: {}", fault.message);
-        self.report.add(&anchor.source.file, anchor.line(fault.line), code, message);
+        self.report.add(anchor.line(fault.line), code, message);
     }
 
     pub(super) fn hint(&mut self, spot: Spot<'_>, code: codes::Code, message: (impl Into<String>, impl Into<String>)) {
         if !self.report.is_full() {
-            self.report.hint(&spot.anchor.source.file, spot.span(), code, message);
+            self.report.hint(spot.span(), code, message);
         }
     }
 
@@ -149,7 +182,7 @@ impl Templates<'_, '_> {
         if self.words > limits::TEMPLATE_WORDS && !self.report.is_full() {
             let message =
                 format!("the templates use more than {} names, filters and functions", limits::TEMPLATE_WORDS);
-            self.report.add(&anchor.source.file, anchor.line(1), codes::TEMPLATE_TOO_COMPLEX, message);
+            self.report.add(anchor.line(1), codes::TEMPLATE_TOO_COMPLEX, message);
         }
         if self.words > limits::TEMPLATE_WORDS || self.report.is_full() {
             return Vec::new();
@@ -162,12 +195,18 @@ impl Templates<'_, '_> {
         for word in &found.words {
             self.word(at(&word.range), word, scope);
         }
+        for call in &found.calls {
+            self.call(at(&call.range), call);
+        }
         let mut reads = Vec::new();
         for read in &found.reads {
             reads.extend(self.read(at(&read.range), read, scope));
         }
-        for comparison in found.comparisons.iter().filter(|comparison| comparison.root == "steps" && scope.steps) {
-            self.comparison(at(&comparison.range), comparison);
+        for comparison in &found.comparisons {
+            if comparison.root == "steps" && scope.steps {
+                self.comparison(at(&comparison.range), comparison);
+            }
+            self.never_equal(at(&comparison.range), comparison, scope);
         }
         for file in &found.files {
             reads.extend(self.include(at(&file.range), file, scope, seen));
@@ -187,6 +226,8 @@ impl Templates<'_, '_> {
             self.hint(spot, codes::TEMPLATE_FILE, (message, "Steps that it reads could not be found otherwise."));
             return Vec::new();
         };
+        let at_home = self.home.as_ref().map(|home| format!("{home}/{name}"));
+        let name = at_home.as_ref().filter(|name| self.subject.files.contains_key(*name)).unwrap_or(name);
         if !self.subject.files.contains_key(name) {
             if !file.ignore_missing {
                 let message = format!("there is no file `{}` in the flow's folder", crate::reader::shorten(name));
@@ -199,19 +240,20 @@ impl Templates<'_, '_> {
     }
 
     fn word(&mut self, spot: Spot<'_>, word: &templates::Word, scope: &Scope) {
-        let callables = &self.subject.flow.callables;
         let (what, known) = match word.kind {
             templates::WordKind::Filter => ("filter", names::FILTERS),
             templates::WordKind::Test => ("test", names::TESTS),
             templates::WordKind::Function => ("function", names::FUNCTIONS),
         };
         let named = known.contains(&word.name.as_str())
-            || callables.contains(&word.name)
             || (word.kind == templates::WordKind::Function
-                && (names::BLOCK_NAMES.contains(&word.name.as_str()) || scope.extra.contains(&word.name)));
+                && (names::BLOCK_NAMES.contains(&word.name.as_str())
+                    || scope.extra.contains_key(&word.name)
+                    || self.is_callable(&word.name)));
         if !named {
             let message = format!("there is no {what} `{}`", crate::reader::shorten(&word.name));
-            let near = suggest::nearest(&word.name, known.iter().copied());
+            let own = if word.kind == templates::WordKind::Function { self.callables() } else { Vec::new() };
+            let near = suggest::nearest(&word.name, known.iter().copied().chain(own.iter().map(String::as_str)));
             let hint = near.map(|name| format!("Did you mean `{name}`?")).unwrap_or_default();
             self.hint(spot, codes::UNKNOWN_FUNCTION, (message, hint));
         }
@@ -219,8 +261,15 @@ impl Templates<'_, '_> {
 
     fn read(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) -> Option<StepRead> {
         match read.root.as_str() {
-            root if scope.extra.contains(root) => {
-                self.shown.insert(root.to_owned());
+            root if scope.extra.contains_key(root) => {
+                self.extra(spot, read, scope);
+                None
+            }
+            root if self.is_callable(root) || self.is_library(root) || names::BLOCK_NAMES.contains(&root) => None,
+            root if scope.is_closed => {
+                let message = format!("there is no `{}` inside a macro", crate::reader::shorten(root));
+                let hint = "A macro sees what it is given: make it a parameter.";
+                self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
                 None
             }
             "steps" if scope.steps => self.step(spot, read, scope),
@@ -246,25 +295,35 @@ impl Templates<'_, '_> {
                 None
             }
             "run" | "flow" => None,
-            root if names::BLOCK_NAMES.contains(&root)
-                || self.subject.flow.callables.iter().any(|name| name == root) =>
-            {
-                None
-            }
             root => {
-                let known = names::SCOPE.iter().copied().chain(scope.extra.iter().map(String::as_str));
+                let known = names::SCOPE.iter().copied().chain(scope.extra.keys().map(String::as_str));
                 let hint = match suggest::nearest(root, known) {
                     Some(name) => format!("Did you mean `{name}`?"),
                     None if matches!(root, "yes" | "on") => "Write `true`.".to_owned(),
                     None if matches!(root, "no" | "off") => "Write `false`.".to_owned(),
                     None if self.names.get(root).is_some() => format!("Write `steps.{root}`."),
                     None if self.is_input(root) => format!("Write `inputs.{root}`."),
+                    None if matches!(root, "error" | "failed_step") => {
+                        "It is there for the steps of `on_error` and `finally`.".to_owned()
+                    }
+                    None if root == "item" => item_hint(scope),
                     None => format!("In scope are {}.", names::SCOPE.join(", ")),
                 };
                 let message = format!("there is no `{}` here", crate::reader::shorten(root));
                 self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
                 None
             }
+        }
+    }
+
+    /// A look-up below a name of `extra`.
+    fn extra(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
+        self.shown.insert(read.root.clone());
+        let Some(schema) = scope.extra.get(&read.root) else { return };
+        if let Err((field, known)) = super::field_schema(schema, &read.path) {
+            let message = format!("`{}` has no field `{}`", read.root, crate::reader::shorten(&field));
+            let hint = suggest::did_you_mean(&field, known.iter().map(String::as_str));
+            self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
         }
     }
 
@@ -299,12 +358,23 @@ impl Templates<'_, '_> {
     }
 
     fn secret(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
-        if !scope.secrets {
+        if scope.secrets == Secrets::Nowhere {
             let message = "secrets can be read only in an executor's config";
             self.hint(spot, codes::SECRET_PLACE, (message, "Anywhere else it could be shown or stored."));
+        } else if let Secrets::WouldLeave(why) = scope.secrets {
+            let message = format!("a secret cannot be used here: {why}");
+            self.hint(spot, codes::SECRET_LEAVES, (message, "Secrets are for requests, in a header or in `auth`."));
         } else if read.path.is_empty() {
             let message = "a secret's name must be written out";
             self.hint(spot, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));
         }
     }
+}
+
+fn item_hint(scope: &Scope) -> String {
+    let named = scope.extra.iter().find(|(_, schema)| schema.get("x-item").is_some());
+    named.map_or_else(
+        || "It is there in the config of a step with `for_each`, and in its `repeat.until`.".to_owned(),
+        |(name, _)| format!("The item is called `{name}` here: `{name}.value`."),
+    )
 }

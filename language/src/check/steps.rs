@@ -4,27 +4,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
+use super::expressions::{condition, list};
+use super::functions::Callables;
 use super::scope::{Scope, StepRead, Templates};
-use super::{Names, StepFacts, Subject};
+use super::{Names, StepFacts, Subject, Way};
 use crate::catalogue::ExecutorSpec;
 use crate::codes;
-use crate::flow::{Step, StepOnError};
-use crate::node::{Kind, Node};
-use crate::plan::{Expression, StepIndex, Target};
+use crate::flow::{Concurrency, Step};
+use crate::limits;
+use crate::node::Node;
+use crate::plan::{ForEachPlan, Phase, StepIndex, Target};
 use crate::report::Report;
-use crate::source::Anchor;
+use crate::source::{Anchor, Span};
 use crate::suggest;
 use crate::templates;
 
-/// Reads all templates; gives the schemas of the flow's outputs as far as their steps' are known.
+/// What reading the templates has shown besides the steps' facts.
+pub(super) struct TemplateFacts {
+    /// Schemas of the flow's outputs as far as they are known.
+    pub(super) outputs: BTreeMap<String, Value>,
+    /// What compensations read, and where.
+    pub(super) by_compensations: Vec<(StepIndex, Target, Span)>,
+    pub(super) bare_reads: Vec<BareRead>,
+}
+
+/// A read of a field of a step's output that nothing guards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BareRead {
+    /// `None`: the flow's outputs.
+    pub(super) reader: Option<StepIndex>,
+    pub(super) in_condition: bool,
+    pub(super) step: StepIndex,
+    pub(super) span: Span,
+}
+
+/// Reads all templates.
 pub(super) fn templates<'a>(
     subject: Subject<'a>,
     names: &Names<'a>,
+    callables: Callables,
     steps: &mut [StepFacts<'a>],
     report: &mut Report,
-) -> BTreeMap<String, Value> {
+) -> TemplateFacts {
     let flow = subject.flow;
     let schemas: Vec<Value> = steps.iter().map(|facts| facts.output.clone()).collect();
     let mut templates = Templates {
@@ -33,29 +56,52 @@ pub(super) fn templates<'a>(
         schemas: &schemas,
         report,
         shown: BTreeSet::new(),
+        by_compensations: Vec::new(),
+        bare_reads: Vec::new(),
+        variables: Vec::new(),
+        callables,
+        home: None,
         parsed: BTreeMap::new(),
         words: 0,
     };
+    super::functions::macro_bodies(&mut templates);
     for (index, variable) in flow.vars.iter().enumerate() {
-        node(&mut templates, &variable.value, &Scope { vars: index, ..Scope::default() });
+        let scope = Scope { vars: index, ..Scope::default() };
+        node(&mut templates, &variable.value, &scope);
+        let known = templates.value_schema(&variable.value, &scope);
+        templates.variables.push(known);
     }
-    for (index, step) in flow.steps.iter().enumerate() {
+    key(&mut templates, flow.concurrency.as_ref());
+    for (index, step) in subject.steps.iter().enumerate() {
         for (read, from_condition) in step_reads(&mut templates, index, step, &mut steps[index]) {
+            if names.phase(read.target) != step.phase {
+                // It has settled long before, whatever became of it.
+                continue;
+            }
             steps[index].need(read.target, read.kind);
             if from_condition {
                 steps[index].watches.extend(read.watched);
+                steps[index].asks.push(read.step);
             }
         }
     }
     let scope = Scope { steps: true, vars: flow.vars.len(), ..Scope::default() };
-    let mut known = BTreeMap::new();
+    let mut outputs = BTreeMap::new();
     for output in flow.outputs.iter().flatten() {
         node(&mut templates, &output.value, &scope);
-        if let Some(schema) = read_schema(&templates, &output.value) {
-            known.insert(output.name.clone(), schema);
+        let text = output.value.as_str();
+        if let Some(schema) = text.and_then(|text| templates.text_schema(text, &scope)) {
+            outputs.insert(output.name.clone(), schema);
         }
     }
-    known
+    TemplateFacts { outputs, by_compensations: templates.by_compensations, bare_reads: templates.bare_reads }
+}
+
+/// The key of a concurrency limit sees the inputs alone.
+fn key(templates: &mut Templates<'_, '_>, concurrency: Option<&Concurrency>) {
+    let Some(key) = concurrency.and_then(|concurrency| concurrency.key.as_ref()) else { return };
+    let source = templates.subject.sources.get(key.span.file);
+    templates.text(Anchor { source, text: &key.value, scalar: Some(key.span) }, &Scope::default());
 }
 
 /// The reads of one step; true for those of its condition.
@@ -65,39 +111,137 @@ fn step_reads(
     step: &Step,
     facts: &mut StepFacts<'_>,
 ) -> Vec<(StepRead, bool)> {
-    let vars = templates.subject.flow.vars.len();
-    let plain = Scope { steps: true, vars, own: Some(index), ..Scope::default() };
+    let plain = plain(templates, index, step);
     let mut reads = Vec::new();
     if let Some(written) = &step.condition
-        && let Some((expression, found)) = condition(templates, written, &plain)
+        && let Some((expression, found)) =
+            condition(templates, written, "a condition", &Scope { in_condition: true, ..plain.clone() })
     {
         reads.extend(found.into_iter().map(|read| (read, true)));
         facts.condition = Some(expression);
     }
-    if let Some(config) = &step.config {
-        let prompt_scope = Scope { secrets: true, ..plain.clone() };
-        let found = config_reads(templates, config, facts, &prompt_scope);
-        reads.extend(found.into_iter().map(|read| (read, false)));
+    let mut more = Vec::new();
+    let items = items(templates, step, facts, &plain, &mut more);
+    let item_scope = plain.with(items.clone());
+    let before = templates.report.is_full();
+    let mut item_is_used = false;
+    for way in std::iter::once(&mut facts.own).chain(&mut facts.fallbacks) {
+        templates.shown.clear();
+        let scope = Scope { secrets: super::secrets::of(way.spec), ..item_scope.clone() };
+        more.extend(config_reads(templates, way, &scope));
+        item_is_used |= items.keys().any(|name| templates.shown.contains(name));
     }
-    if let Some(StepOnError::Value(value)) = &step.on_error {
-        reads.extend(node(templates, value, &plain).into_iter().map(|read| (read, false)));
+    if let Some(repeat) = &step.repeat {
+        let sees = [
+            ("output".to_owned(), super::outputs::way_output(&facts.own)),
+            ("iteration".to_owned(), json!({ "type": "integer" })),
+        ];
+        let scope = item_scope.with(sees);
+        templates.shown.clear();
+        if let Some((expression, found)) = condition(templates, &repeat.until, "`until`", &scope) {
+            more.extend(found);
+            facts.until = Some(expression);
+        }
+        item_is_used |= items.keys().any(|name| templates.shown.contains(name));
     }
+    if let (Some(list), false, false) = (&step.for_each, item_is_used, before)
+        && step.phase == Phase::Main
+    {
+        unused_item(templates, list, &items);
+    }
+    if let Some(value) = step.on_error.as_ref().and_then(|on_error| on_error.value()) {
+        more.extend(node(templates, value, &plain));
+    }
+    key(templates, step.concurrency.as_ref());
+    reads.extend(more.into_iter().map(|read| (read, false)));
     reads
 }
 
-fn config_reads(
+fn plain(templates: &Templates<'_, '_>, index: StepIndex, step: &Step) -> Scope {
+    let undoes = matches!(step.phase, Phase::Compensation { .. });
+    let extra = match step.phase {
+        Phase::OnError | Phase::Finally => {
+            BTreeMap::from([("error".to_owned(), Value::Bool(true)), ("failed_step".to_owned(), Value::Bool(true))])
+        }
+        Phase::Main | Phase::Compensation { .. } => BTreeMap::new(),
+    };
+    Scope {
+        steps: true,
+        vars: templates.subject.flow.vars.len(),
+        own: Some(index).filter(|_| !undoes),
+        undoes: Some(index).filter(|_| undoes),
+        reader: Some(index),
+        phase: step.phase,
+        extra,
+        ..Scope::default()
+    }
+}
+
+/// The list of a `for_each`, and the item's name with what is known of it.
+fn items(
     templates: &mut Templates<'_, '_>,
-    config: &Node,
+    step: &Step,
     facts: &mut StepFacts<'_>,
-    scope: &Scope,
-) -> Vec<StepRead> {
-    let spec = facts.spec;
+    plain: &Scope,
+    reads: &mut Vec<StepRead>,
+) -> BTreeMap<String, Value> {
+    let Some(written) = &step.for_each else { return BTreeMap::new() };
+    let undone = match step.phase {
+        Phase::Compensation { of } => Some(of),
+        _ => None,
+    };
+    // The list was read where it was written.
+    let found = match undone {
+        Some(_) => written.as_str().map(|text| (Value::String(text.to_owned()), Vec::new())),
+        None => list(templates, written, plain),
+    };
+    if let Some((value, found)) = found {
+        reads.extend(found);
+        facts.for_each = Some(ForEachPlan {
+            list: value,
+            line: written.span.start.line,
+            name: step.item_name.as_ref().map(|name| name.value.clone()),
+            max_parallel: step.max_parallel,
+            max_items: step.max_items.unwrap_or(limits::ITEMS),
+            on_item_error: step.on_item_error.unwrap_or_default(),
+        });
+    }
+    let item = templates.item_schema(written, plain);
+    if let Some(of) = undone {
+        let output = super::types::item_of_output(&templates.schemas[of]);
+        return BTreeMap::from([("item".to_owned(), closed([("value", item), ("output", output)]))]);
+    }
+    match &step.item_name {
+        None => BTreeMap::from([("item".to_owned(), item)]),
+        Some(name) => {
+            let mut known = closed([("value", item), ("index", json!({ "type": "integer" }))]);
+            known["x-item"] = json!(true);
+            BTreeMap::from([(name.value.clone(), known)])
+        }
+    }
+}
+
+fn closed<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let properties: Map<String, Value> = fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn unused_item(templates: &mut Templates<'_, '_>, list: &Node, items: &BTreeMap<String, Value>) {
+    let Some(name) = items.keys().next() else { return };
+    let message = format!("nothing in the step reads `{name}`: every item does the same");
+    let hint = format!(
+        "Say where the item goes, as in `file: \"{{{{ {name} }}}}\"`; the main input does not take it by itself."
+    );
+    templates.report.hint(list.span, codes::IDLE, (message, hint));
+}
+
+fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Scope) -> Vec<StepRead> {
+    let (Some(config), spec) = (way.config, way.spec) else { return Vec::new() };
     let main = spec.and_then(|spec| spec.main_input.as_ref()).map(|main| main.field.as_str());
     let mut has_prompt = false;
-    templates.shown.clear();
     let own = spec.and_then(|spec| spec.config.get("properties")?.as_object());
     let open = spec.is_some_and(|spec| spec.open_config);
-    let prompt = Scope { extra: prompt_names(config, spec), ..scope.clone() };
+    let prompt = scope.with(prompt_names(config, spec));
     let mut reads = Vec::new();
     for entry in config.entries() {
         // Variables of a prompt are rendered first and do not see each other.
@@ -113,98 +257,51 @@ fn config_reads(
         } else {
             reads.extend(node(templates, &entry.value, scope));
         }
+        if let (Some(spec), Some(wanted)) = (spec, own.and_then(|own| own.get(&entry.key))) {
+            templates.fits(&entry.key, &entry.value, (spec, wanted), scope);
+        }
     }
-    facts.ignores_main_input = has_prompt && main.is_some_and(|main| !templates.shown.contains(main));
+    super::secrets::check(templates, config);
+    way.ignores_main_input = has_prompt && main.is_some_and(|main| !templates.shown.contains(main));
     reads
 }
 
 /// What a prompt sees besides the flow's scope: the step's config by key, its main input, and the instruction.
-fn prompt_names(config: &Node, spec: Option<&ExecutorSpec>) -> BTreeSet<String> {
+fn prompt_names(config: &Node, spec: Option<&ExecutorSpec>) -> Vec<(String, Value)> {
     let Some(spec) = spec.filter(|spec| spec.open_config || !spec.file_fields.is_empty()) else {
-        return BTreeSet::new();
+        return Vec::new();
     };
     let keys = config.entries().iter().map(|entry| entry.key.clone());
     let main = spec.main_input.iter().map(|main| main.field.clone());
-    keys.chain(main).chain(["instruction".to_owned()]).collect()
+    keys.chain(main).chain(["instruction".to_owned()]).map(|name| (name, Value::Bool(true))).collect()
 }
 
 fn prompt_file(templates: &mut Templates<'_, '_>, value: &Node, scope: &Scope) -> Vec<StepRead> {
-    let source = templates.subject.source;
     let Some(name) = value.as_str() else { return Vec::new() };
     if templates::is_template(name) {
         let message = "the name of a prompt file must be written out";
         let hint = "Steps that it reads could not be found otherwise.";
-        templates.report.hint(&source.file, value.span, codes::TEMPLATE_FILE, (message, hint));
+        templates.report.hint(value.span, codes::TEMPLATE_FILE, (message, hint));
         return Vec::new();
     }
     if !templates.subject.files.contains_key(name) {
         let message = format!("there is no file `{}` in the flow's folder", crate::reader::shorten(name));
         let hint = suggest::did_you_mean(name, templates.subject.files.keys().map(String::as_str));
-        templates.report.hint(&source.file, value.span, codes::MISSING_FILE, (message, hint));
+        templates.report.hint(value.span, codes::MISSING_FILE, (message, hint));
         return Vec::new();
     }
     templates.file(name, scope)
 }
 
 /// All texts in a value.
-fn node(templates: &mut Templates<'_, '_>, value: &Node, scope: &Scope) -> Vec<StepRead> {
-    let source = templates.subject.source;
+pub(super) fn node(templates: &mut Templates<'_, '_>, value: &Node, scope: &Scope) -> Vec<StepRead> {
+    let sources = templates.subject.sources;
     let mut texts = Vec::new();
     value.each_text(&mut |node, text| texts.push((node.span, text)));
     let mut reads = Vec::new();
     for (span, text) in texts {
-        reads.extend(templates.text(Anchor { source, text, scalar: Some(span) }, scope));
+        let anchor = Anchor { source: sources.get(span.file), text, scalar: Some(span) };
+        reads.extend(templates.text(anchor, scope));
     }
     reads
-}
-
-fn condition(templates: &mut Templates<'_, '_>, written: &Node, scope: &Scope) -> Option<(Expression, Vec<StepRead>)> {
-    let source = templates.subject.source;
-    let line = written.span.start.line;
-    let text = match &written.kind {
-        Kind::Bool(value) => return Some((Expression { source: value.to_string(), line }, Vec::new())),
-        _ => written.as_str()?,
-    };
-    let anchor = Anchor { source, text, scalar: Some(written.span) };
-    let (offset, inner) = match templates::only_expression(text) {
-        Some(found) => found,
-        None if templates::is_template(text) => {
-            let message = "a condition is one expression, not a text with templates in it";
-            let hint = "Put all of it into one pair of braces, or leave the braces out.";
-            templates.report.hint(&source.file, written.span, codes::NOT_AN_EXPRESSION, (message, hint));
-            return None;
-        }
-        None => (0, text),
-    };
-    if inner.trim().is_empty() {
-        templates.report.add(&source.file, written.span, codes::NOT_AN_EXPRESSION, "the condition is empty");
-        return None;
-    }
-    let (reads, never_boolean) = templates.expression(anchor, (offset, inner), scope).ok()?;
-    if never_boolean {
-        let message = "this is never true or false";
-        let hint = "A condition must be a boolean: compare something, or write `true` or `false`.";
-        templates.report.hint(&source.file, written.span, codes::NOT_AN_EXPRESSION, (message, hint));
-        return None;
-    }
-    Some((Expression { source: inner.trim().to_owned(), line: anchor.span(offset, offset).start.line }, reads))
-}
-
-/// The schema of an output that is exactly one read of a step.
-fn read_schema(templates: &Templates<'_, '_>, value: &Node) -> Option<Value> {
-    let (_, text) = templates::only_expression(value.as_str()?)?;
-    let found = templates::scan_expression(text).ok()?;
-    let [read] = found.reads.as_slice() else { return None };
-    // Anything but the bare chain computes something else.
-    if read.root != "steps" || read.computed || text.trim().len() != read.range.len() {
-        return None;
-    }
-    let Some(Target::Step(step)) = templates.names.get(read.path.first()?) else { return None };
-    let path = match read.path.get(1).map(String::as_str) {
-        None => &[],
-        Some("output") => &read.path[2..],
-        Some(field) if crate::names::RECORD_FIELDS.contains(&field) => return None,
-        Some(_) => &read.path[1..],
-    };
-    super::field_schema(&templates.schemas[step], path).ok().filter(|schema| *schema != Value::Bool(true))
 }

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// `fail`, `continue`, or a value that stands in for the output.
+/// `fail`, `continue`, `attention`, other ways to do it, or a value that stands in for the output.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used: what `on_error` looks like in a file")]
 pub(crate) enum OnErrorFile {
     Word(OnErrorWord),
-    Value(OnErrorValue),
+    Settings(OnErrorSettings),
 }
 
 #[derive(JsonSchema)]
@@ -22,14 +22,72 @@ pub(crate) enum OnErrorFile {
 pub(crate) enum OnErrorWord {
     Fail,
     Continue,
+    Attention,
 }
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub(crate) struct OnErrorValue {
+pub(crate) struct OnErrorSettings {
+    /// Other ways to do it, tried in this order.
+    #[schemars(length(min = 1, max = 10))]
+    pub(crate) fallback: Option<Vec<super::Fallback>>,
     /// The step succeeds with this output.
-    pub(crate) value: serde_json::Value,
+    pub(crate) value: Option<serde_json::Value>,
+}
+
+/// `on`, `off`, or how.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used: what `cache` looks like in a file")]
+pub(crate) enum CacheFile {
+    Word(CacheWord),
+    Settings(super::Cache),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum CacheWord {
+    On,
+    Off,
+}
+
+/// US dollars, or with what happens beyond them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used: what `max_cost` looks like in a file")]
+pub(crate) enum MaxCostFile {
+    Amount(f64),
+    Settings(MaxCostSettings),
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct MaxCostSettings {
+    /// US dollars.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) amount: f64,
+    /// `fail` unless said.
+    pub(crate) on_exceeded: Option<crate::plan::OnExceeded>,
+}
+
+/// A list, or an expression that gives one, with or without braces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ListFile;
+
+impl JsonSchema for ListFile {
+    fn schema_name() -> Cow<'static, str> {
+        "List".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A list, or an expression that gives one, with or without braces.",
+            "type": ["string", "array"],
+            "examples": ["{{ inputs.pages }}"]
+        })
+    }
 }
 
 /// A name or a list of names.

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{input, step};
+use super::{failure, functions, input, settings, step};
 use crate::codes;
-use crate::flow::{Defaults, Endpoint, Flow, Group, GroupOnError, Input, Located, Named, OnDisconnect, Save, Step};
+use crate::flow::{
+    Defaults, Endpoint, Flow, Function, Group, GroupOnError, Input, Located, Macro, Named, OnDisconnect, Step,
+};
 use crate::limits;
 use crate::node::{Entry, Kind, Node};
-use crate::plan::Join;
+use crate::plan::{Join, Phase, Save};
 use crate::reader::{Fields, Reader, shorten};
 
 pub(crate) const FLOW_KEYS: &[&str] = &[
@@ -17,38 +19,48 @@ pub(crate) const FLOW_KEYS: &[&str] = &[
     "description",
     "labels",
     "search",
+    "extends",
+    "remove",
+    "imports",
+    "functions",
+    "macros",
     "inputs",
     "outputs",
     "vars",
     "defaults",
     "steps",
     "groups",
+    "on_error",
+    "finally",
     "fail_fast",
     "timeout",
+    "max_cost",
+    "concurrency",
     "save",
     "endpoint",
 ];
-const FLOW_LATER: &[&str] = &[
-    "extends",
-    "remove",
-    "imports",
-    "functions",
-    "macros",
-    "on_error",
-    "finally",
-    "max_cost",
-    "concurrency",
-    "triggers",
-];
-pub(crate) const DEFAULTS_KEYS: &[&str] = &["retry", "timeout", "model"];
-pub(crate) const GROUP_KEYS: &[&str] = &["join", "on_error", "max_parallel", "timeout"];
+const FLOW_LATER: &[&str] = &["triggers"];
+pub(crate) const DEFAULTS_KEYS: &[&str] = &["retry", "timeout", "cache", "model"];
+pub(crate) const GROUP_KEYS: &[&str] = &["join", "on_error", "max_parallel", "timeout", "max_cost"];
 pub(crate) const ENDPOINT_KEYS: &[&str] = &["max_wait", "on_disconnect"];
 
 /// Reads a flow. `folder` is the name that its folder or URL gives it.
 pub(crate) fn flow(reader: &mut Reader<'_>, root: &Node, folder: Option<&str>) -> Option<Flow> {
     let fields = reader.fields(root, "a flow", FLOW_KEYS, FLOW_LATER)?;
     let name = fields.get("name").and_then(|entry| flow_name(reader, entry, folder));
-    let steps = steps(reader, &fields);
+    let mut room = limits::STEPS;
+    let steps = fields.get("steps").map(|entry| self::steps(reader, entry, Phase::Main, &mut room));
+    let on_error = fields.get("on_error").map(|entry| self::steps(reader, entry, Phase::OnError, &mut room));
+    let finally = fields.get("finally").map(|entry| self::steps(reader, entry, Phase::Finally, &mut room));
+    let functions = fields.get("functions").map(|entry| functions::functions(reader, entry)).unwrap_or_default();
+    let macros = fields.get("macros").map(|entry| functions::macros(reader, entry)).unwrap_or_default();
+    if steps.is_none() && functions.is_empty() && macros.is_empty() {
+        let start = fields.node.span.before();
+        reader.hint(start, codes::MISSING_KEY, ("a flow needs `steps`", "steps:\n  - name: first\n    executor: ..."));
+        return None;
+    }
+    let steps = steps.unwrap_or(Some(Vec::new()));
+    let compensations = steps.iter().flatten().enumerate().filter_map(|(index, of)| step::compensation(of, index));
     Some(Flow {
         name,
         description: fields.get("description").and_then(|entry| reader.text(entry)),
@@ -61,12 +73,29 @@ pub(crate) fn flow(reader: &mut Reader<'_>, root: &Node, folder: Option<&str>) -
         groups: fields.get("groups").map(|entry| groups(reader, entry)).unwrap_or_default(),
         fail_fast: fields.get("fail_fast").and_then(|entry| reader.flag(entry)).unwrap_or(false),
         timeout: fields.get("timeout").and_then(|entry| reader.duration(entry, false)),
+        max_cost: fields.get("max_cost").and_then(|entry| settings::max_cost(reader, entry)),
+        concurrency: fields.get("concurrency").and_then(|entry| settings::concurrency(reader, entry)),
         save: fields.get("save").and_then(|entry| save(reader, entry)),
         endpoint: fields.get("endpoint").map(|entry| endpoint(reader, entry)).unwrap_or_default(),
+        extends: fields.get("extends").and_then(|entry| reader.located(entry)),
+        remove: fields.get("remove").and_then(|entry| reader.texts(entry)).unwrap_or_default(),
+        imports: fields.get("imports").and_then(|entry| reader.texts(entry)).unwrap_or_default(),
+        functions,
+        macros,
+        compensations: compensations.collect(),
+        on_error: on_error.flatten().unwrap_or_default(),
+        finally: finally.flatten().unwrap_or_default(),
         span: root.span,
-        callables: callables(root),
         steps: steps?,
     })
+}
+
+/// The functions and macros of a flow that is only imported.
+pub(crate) fn callables(reader: &mut Reader<'_>, root: &Node) -> (Vec<Function>, Vec<Macro>) {
+    let fields = Fields { node: root };
+    let functions = fields.get("functions").map(|entry| functions::functions(reader, entry));
+    let macros = fields.get("macros").map(|entry| functions::macros(reader, entry));
+    (functions.unwrap_or_default(), macros.unwrap_or_default())
 }
 
 fn flow_name(reader: &mut Reader<'_>, entry: &Entry, folder: Option<&str>) -> Option<Located<String>> {
@@ -99,23 +128,20 @@ pub fn is_flow_name(name: &str) -> bool {
         && name.len() <= limits::NAME_CHARS
 }
 
-fn steps(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Vec<Step>> {
-    let Some(entry) = fields.get("steps") else {
-        let start = crate::source::Span { start: fields.node.span.start, end: fields.node.span.start };
-        reader.hint(start, codes::MISSING_KEY, ("a flow needs `steps`", "steps:\n  - name: first\n    executor: ..."));
-        return None;
-    };
+/// A list of steps; all lists of a flow share the room.
+fn steps(reader: &mut Reader<'_>, entry: &Entry, phase: Phase, room: &mut usize) -> Option<Vec<Step>> {
     let items = reader.list(entry)?;
-    if items.is_empty() {
+    if items.is_empty() && phase == Phase::Main {
         reader.error(entry.value.span, codes::INVALID_VALUE, "a flow needs at least one step");
         return None;
     }
-    if items.len() > limits::STEPS {
-        let message = format!("the flow has {} steps; at most {} are allowed", items.len(), limits::STEPS);
-        reader.error(items[limits::STEPS].span, codes::TOO_LARGE, message);
+    if items.len() > *room {
+        let message = format!("the flow has more than {} steps", limits::STEPS);
+        reader.error(items[*room].span, codes::TOO_LARGE, message);
     }
-    let steps: Vec<Step> = items.iter().take(limits::STEPS).filter_map(|item| step::step(reader, item)).collect();
-    (!steps.is_empty()).then_some(steps)
+    let steps: Vec<Step> = items.iter().take(*room).filter_map(|item| step::step(reader, item, phase)).collect();
+    *room -= items.len().min(*room);
+    (!steps.is_empty() || phase != Phase::Main).then_some(steps)
 }
 
 fn labels(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, String> {
@@ -127,7 +153,7 @@ fn labels(reader: &mut Reader<'_>, entry: &Entry) -> BTreeMap<String, String> {
 }
 
 /// The entries of a mapping of names; too many or badly named ones are reported.
-fn entries<'n>(reader: &mut Reader<'_>, entry: &'n Entry, what: &str) -> Vec<&'n Entry> {
+pub(super) fn entries<'n>(reader: &mut Reader<'_>, entry: &'n Entry, what: &str) -> Vec<&'n Entry> {
     let Kind::Map(entries) = &entry.value.kind else {
         reader.wrong(&entry.key, &entry.value, "a mapping");
         return Vec::new();
@@ -151,12 +177,13 @@ fn inputs(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Input> {
 }
 
 fn defaults(reader: &mut Reader<'_>, entry: &Entry) -> Defaults {
-    let Some(fields) = reader.fields(&entry.value, "`defaults`", DEFAULTS_KEYS, &["cache"]) else {
+    let Some(fields) = reader.fields(&entry.value, "`defaults`", DEFAULTS_KEYS, &[]) else {
         return Defaults::default();
     };
     Defaults {
-        retry: fields.get("retry").and_then(|entry| step::retry(reader, entry)),
+        retry: fields.get("retry").and_then(|entry| failure::retry(reader, entry)),
         timeout: fields.get("timeout").and_then(|entry| reader.duration(entry, false)),
+        cache: fields.get("cache").and_then(|entry| settings::cache(reader, entry)),
         model: fields.get("model").and_then(|entry| reader.text(entry)),
     }
 }
@@ -170,7 +197,7 @@ fn groups(reader: &mut Reader<'_>, entry: &Entry) -> Vec<Group> {
 }
 
 fn group(reader: &mut Reader<'_>, entry: &Entry) -> Option<Group> {
-    let fields = reader.fields(&entry.value, "a group", GROUP_KEYS, &["max_cost"])?;
+    let fields = reader.fields(&entry.value, "a group", GROUP_KEYS, &[])?;
     let choices = [("continue", GroupOnError::Continue), ("cancel_rest", GroupOnError::CancelRest)];
     let join = fields.get("join");
     Some(Group {
@@ -182,6 +209,7 @@ fn group(reader: &mut Reader<'_>, entry: &Entry) -> Option<Group> {
             .and_then(|entry| reader.whole(entry, 1..=limits::STEPS as u64))
             .map(|value| value as u32),
         timeout: fields.get("timeout").and_then(|entry| reader.duration(entry, false)),
+        max_cost: fields.get("max_cost").and_then(|entry| settings::max_cost(reader, entry)),
         join_span: join.map_or(entry.key_span, |entry| entry.value.span),
     })
 }
@@ -198,14 +226,9 @@ fn join(reader: &mut Reader<'_>, entry: &Entry) -> Option<Join> {
     reader.choice(entry, &[("all", Join::All), ("any", Join::Any), ("all_settled", Join::AllSettled)])
 }
 
-fn save(reader: &mut Reader<'_>, entry: &Entry) -> Option<Save> {
-    match entry.value.as_str() {
-        Some(word @ ("failed" | "none")) => {
-            reader.not_yet(entry.value.span, &format!("save: {word}"));
-            None
-        }
-        _ => reader.choice(entry, &[("all", Save::All)]),
-    }
+fn save(reader: &mut Reader<'_>, entry: &Entry) -> Option<Located<Save>> {
+    let value = reader.choice(entry, &[("all", Save::All), ("failed", Save::Failed), ("none", Save::None)])?;
+    Some(Located { value, span: entry.value.span })
 }
 
 fn endpoint(reader: &mut Reader<'_>, entry: &Entry) -> Endpoint {
@@ -217,16 +240,4 @@ fn endpoint(reader: &mut Reader<'_>, entry: &Entry) -> Endpoint {
         max_wait: fields.get("max_wait").and_then(|entry| reader.duration(entry, false)),
         on_disconnect: fields.get("on_disconnect").and_then(|entry| reader.choice(entry, &choices)),
     }
-}
-
-/// Names that templates may call, although what they do comes later: one clear problem is enough.
-fn callables(root: &Node) -> Vec<String> {
-    ["functions", "macros", "imports"]
-        .iter()
-        .filter_map(|key| root.get(key))
-        .flat_map(|node| {
-            let named = node.entries().iter().map(|entry| entry.key.clone());
-            named.chain(node.items().iter().filter_map(|item| item.as_str().map(str::to_owned))).collect::<Vec<_>>()
-        })
-        .collect()
 }

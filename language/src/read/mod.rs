@@ -2,12 +2,16 @@
 //!
 //! Invariant: a key is either read, known to come later and refused by name, or unknown and refused with a hint.
 
+mod failure;
 mod flow;
+mod functions;
 mod input;
+mod items;
+mod settings;
 mod step;
 
-pub(crate) use flow::flow;
 pub use flow::is_flow_name;
+pub(crate) use flow::{callables, flow};
 
 /// The keys that are read, as a test compares them with the JSON Schema: its definition's name and the keys.
 #[cfg(test)]
@@ -17,6 +21,15 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("Group", flow::GROUP_KEYS),
     ("Endpoint", flow::ENDPOINT_KEYS),
     ("Step", step::STEP_KEYS),
-    ("Retry", step::RETRY_KEYS),
+    ("Retry", failure::RETRY_KEYS),
+    ("OnErrorSettings", failure::ON_ERROR_KEYS),
+    ("Fallback", failure::FALLBACK_KEYS),
+    ("Compensate", step::COMPENSATE_KEYS),
+    ("Repeat", items::REPEAT_KEYS),
+    ("Cache", settings::CACHE_KEYS),
+    ("Concurrency", settings::CONCURRENCY_KEYS),
+    ("Resources", settings::RESOURCES_KEYS),
+    ("MaxCostSettings", settings::MAX_COST_KEYS),
+    ("Function", functions::FUNCTION_KEYS),
     ("InputFile", input::INPUT_KEYS),
 ];

@@ -1,13 +1,13 @@
-//! One step and its retry policy.
+//! One step, and what undoes it.
 //!
 //! Invariant: a step that comes back has a valid name and an executor's name.
 
+use super::{failure, items, settings};
 use crate::catalogue::Effect;
 use crate::codes;
-use crate::flow::{Located, Retry, Step, StepOnError};
-use crate::limits;
+use crate::flow::{Compensate, Located, Step};
 use crate::node::{Entry, Kind, Node};
-use crate::plan::{Backoff, Jitter, OnSkip, OnUnknown, RunIf};
+use crate::plan::{OnSkip, OnUnknown, Phase, RunIf};
 use crate::reader::{Fields, Reader};
 
 pub(crate) const STEP_KEYS: &[&str] = &[
@@ -27,8 +27,6 @@ pub(crate) const STEP_KEYS: &[&str] = &[
     "on_unknown",
     "on_error",
     "on_skip",
-];
-const STEP_LATER: &[&str] = &[
     "for_each",
     "as",
     "max_parallel",
@@ -37,23 +35,12 @@ const STEP_LATER: &[&str] = &[
     "repeat",
     "compensate",
     "cache",
+    "resources",
     "concurrency",
-    "fallback",
-    "max_cost",
     "before",
     "after",
 ];
-pub(crate) const RETRY_KEYS: &[&str] = &[
-    "max_attempts",
-    "backoff_strategy",
-    "initial_delay",
-    "factor",
-    "max_delay",
-    "jitter",
-    "max_elapsed",
-    "retry_on",
-    "no_retry_on",
-];
+pub(crate) const COMPENSATE_KEYS: &[&str] = &["executor", "config"];
 
 const RUN_IF: &[(&str, RunIf)] = &[
     ("all_success", RunIf::AllSuccess),
@@ -62,18 +49,19 @@ const RUN_IF: &[(&str, RunIf)] = &[
     ("any_failed", RunIf::AnyFailed),
     ("always", RunIf::Always),
 ];
-const EFFECTS: &[(&str, Effect)] =
+pub(super) const EFFECTS: &[(&str, Effect)] =
     &[("pure", Effect::Pure), ("idempotent", Effect::Idempotent), ("unsafe", Effect::Unsafe)];
 const ON_SKIP: &[(&str, OnSkip)] =
     &[("continue", OnSkip::Continue), ("cascade", OnSkip::Cascade), ("fail", OnSkip::Fail)];
 const ON_UNKNOWN: &[(&str, OnUnknown)] =
     &[("attention", OnUnknown::Attention), ("retry", OnUnknown::Retry), ("fail", OnUnknown::Fail)];
 
-pub(super) fn step(reader: &mut Reader<'_>, node: &Node) -> Option<Step> {
-    let fields = reader.fields(node, "a step", STEP_KEYS, STEP_LATER)?;
-    let name = required(reader, &fields, "name").filter(|name| reader.name("a step", &name.value, name.span));
-    let executor = required(reader, &fields, "executor");
+pub(super) fn step(reader: &mut Reader<'_>, node: &Node, phase: Phase) -> Option<Step> {
+    let fields = reader.fields(node, "a step", STEP_KEYS, &[])?;
+    let name = required(reader, &fields, "a step", "name").filter(|name| reader.name("a step", &name.value, name.span));
+    let executor = required(reader, &fields, "a step", "executor");
     let duration = |reader: &mut Reader<'_>, key: &str| fields.get(key).and_then(|entry| reader.duration(entry, false));
+    misplaced(reader, &fields);
     let step = Step {
         description: fields.get("description").and_then(|entry| reader.text(entry)),
         config: fields.get("config").and_then(|entry| config(reader, entry)),
@@ -84,14 +72,28 @@ pub(super) fn step(reader: &mut Reader<'_>, node: &Node) -> Option<Step> {
             .filter(|name| reader.name("a group", &name.value, name.span)),
         condition: fields.get("condition").and_then(|entry| condition(reader, entry)),
         run_if: fields.get("run_if").and_then(|entry| reader.choice(entry, RUN_IF)),
-        retry: fields.get("retry").and_then(|entry| retry(reader, entry)),
+        retry: fields.get("retry").and_then(|entry| failure::retry(reader, entry)),
         timeout: duration(reader, "timeout"),
         total_timeout: duration(reader, "total_timeout"),
         first_token_timeout: duration(reader, "first_token_timeout"),
         effect: fields.get("effect").and_then(|entry| reader.choice(entry, EFFECTS)),
         on_unknown: fields.get("on_unknown").and_then(|entry| reader.choice(entry, ON_UNKNOWN)),
-        on_error: fields.get("on_error").and_then(|entry| on_error(reader, entry)),
+        on_error: fields.get("on_error").and_then(|entry| failure::on_error(reader, entry)),
         on_skip: fields.get("on_skip").and_then(|entry| reader.choice(entry, ON_SKIP)),
+        for_each: fields.get("for_each").and_then(|entry| items::list(reader, entry)),
+        item_name: fields.get("as").and_then(|entry| items::name(reader, entry)),
+        max_parallel: fields.get("max_parallel").and_then(|entry| items::count(reader, entry)),
+        max_items: fields.get("max_items").and_then(|entry| items::count(reader, entry)),
+        on_item_error: fields.get("on_item_error").and_then(|entry| items::on_item_error(reader, entry)),
+        repeat: fields.get("repeat").and_then(|entry| items::repeat(reader, entry)),
+        compensate: fields.get("compensate").and_then(|entry| compensate(reader, entry)),
+        cache: fields.get("cache").and_then(|entry| settings::cache(reader, entry)),
+        resources: fields.get("resources").and_then(|entry| settings::resources(reader, entry)),
+        concurrency: fields.get("concurrency").and_then(|entry| settings::concurrency(reader, entry)),
+        before: None,
+        after: None,
+        phase,
+        item_keys: items::keys(&fields),
         span: node.span,
         name: name?,
         executor: executor?,
@@ -99,18 +101,28 @@ pub(super) fn step(reader: &mut Reader<'_>, node: &Node) -> Option<Step> {
     Some(step)
 }
 
-fn required(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str) -> Option<Located<String>> {
+/// Where a new step goes was settled when the flows were merged; what is left of it has nothing to go by.
+fn misplaced(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    for key in ["before", "after"] {
+        if let Some(entry) = fields.get(key) {
+            let message = format!("`{key}` belongs to a flow with `extends`");
+            let hint = "In a flow of its own a step stands where it is written.";
+            reader.hint(entry.key_span, codes::INVALID_VALUE, (message, hint));
+        }
+    }
+}
+
+pub(super) fn required(reader: &mut Reader<'_>, fields: &Fields<'_>, what: &str, key: &str) -> Option<Located<String>> {
     match fields.get(key) {
         Some(entry) => reader.located(entry),
         None => {
-            let span = crate::source::Span { start: fields.node.span.start, end: fields.node.span.start };
-            reader.error(span, codes::MISSING_KEY, format!("a step needs `{key}`"));
+            reader.error(fields.node.span.before(), codes::MISSING_KEY, format!("{what} needs `{key}`"));
             None
         }
     }
 }
 
-fn config(reader: &mut Reader<'_>, entry: &Entry) -> Option<Node> {
+pub(super) fn config(reader: &mut Reader<'_>, entry: &Entry) -> Option<Node> {
     if matches!(entry.value.kind, Kind::Map(_)) {
         return Some(entry.value.clone());
     }
@@ -129,53 +141,57 @@ fn depends_on(reader: &mut Reader<'_>, entry: &Entry) -> Option<Vec<Located<Stri
     }
 }
 
-fn condition(reader: &mut Reader<'_>, entry: &Entry) -> Option<Node> {
+pub(super) fn condition(reader: &mut Reader<'_>, entry: &Entry) -> Option<Node> {
     if matches!(entry.value.kind, Kind::String(_) | Kind::Bool(_)) {
         return Some(entry.value.clone());
     }
-    reader.wrong("condition", &entry.value, "an expression");
+    reader.wrong(&entry.key, &entry.value, "an expression");
     None
 }
 
-fn on_error(reader: &mut Reader<'_>, entry: &Entry) -> Option<StepOnError> {
-    if matches!(entry.value.kind, Kind::Map(_)) {
-        let fields = reader.fields(&entry.value, "`on_error`", &["value"], &["fallback"])?;
-        if let Some(value) = fields.get("value") {
-            return Some(StepOnError::Value(value.value.clone()));
-        }
-        if fields.get("fallback").is_none() {
-            reader.error(entry.value.span, codes::MISSING_KEY, "`on_error` needs `value: ...`");
-        }
-        return None;
-    }
-    if entry.value.as_str() == Some("attention") {
-        reader.not_yet(entry.value.span, "on_error: attention");
-        return None;
-    }
-    reader.choice(entry, &[("fail", StepOnError::Fail), ("continue", StepOnError::Continue)])
+fn compensate(reader: &mut Reader<'_>, entry: &Entry) -> Option<Compensate> {
+    let fields = reader.fields(&entry.value, "`compensate`", COMPENSATE_KEYS, &[])?;
+    Some(Compensate {
+        executor: required(reader, &fields, "`compensate`", "executor")?,
+        config: fields.get("config").and_then(|entry| config(reader, entry)),
+        span: entry.value.span,
+    })
 }
 
-pub(super) fn retry(reader: &mut Reader<'_>, entry: &Entry) -> Option<Retry> {
-    let fields = reader.fields(&entry.value, "`retry`", RETRY_KEYS, &[])?;
-    let backoffs =
-        [("constant", Backoff::Constant), ("linear", Backoff::Linear), ("exponential", Backoff::Exponential)];
-    let jitters = [("full", Jitter::Full), ("equal", Jitter::Equal), ("none", Jitter::None)];
-    let words = |reader: &mut Reader<'_>, key: &str| {
-        let texts = fields.get(key).and_then(|entry| reader.texts(entry))?;
-        Some(texts.into_iter().map(|text| text.value).collect())
-    };
-    Some(Retry {
-        max_attempts: fields
-            .get("max_attempts")
-            .and_then(|entry| reader.whole(entry, 1..=limits::ATTEMPTS))
-            .map(|value| value as u32),
-        backoff_strategy: fields.get("backoff_strategy").and_then(|entry| reader.choice(entry, &backoffs)),
-        initial_delay: fields.get("initial_delay").and_then(|entry| reader.duration(entry, true)),
-        factor: fields.get("factor").and_then(|entry| reader.number(entry, 1.0..=100.0)),
-        max_delay: fields.get("max_delay").and_then(|entry| reader.duration(entry, true)),
-        jitter: fields.get("jitter").and_then(|entry| reader.choice(entry, &jitters)),
-        max_elapsed: fields.get("max_elapsed").and_then(|entry| reader.duration(entry, false)),
-        retry_on: words(reader, "retry_on"),
-        no_retry_on: words(reader, "no_retry_on"),
+/// What undoes a step, as a step: nobody can write its name.
+pub(super) fn compensation(of: &Step, index: usize) -> Option<Step> {
+    let compensate = of.compensate.as_ref()?;
+    Some(Step {
+        name: Located { value: format!("{}:compensate", of.name.value), span: compensate.span },
+        description: None,
+        executor: compensate.executor.clone(),
+        config: compensate.config.clone(),
+        depends_on: None,
+        parallel_group: None,
+        condition: None,
+        run_if: None,
+        retry: None,
+        timeout: None,
+        total_timeout: None,
+        first_token_timeout: None,
+        effect: None,
+        on_unknown: None,
+        on_error: None,
+        on_skip: None,
+        for_each: of.for_each.clone(),
+        item_name: None,
+        max_parallel: of.max_parallel,
+        max_items: of.max_items,
+        on_item_error: None,
+        repeat: None,
+        compensate: None,
+        cache: None,
+        resources: None,
+        concurrency: None,
+        before: None,
+        after: None,
+        phase: Phase::Compensation { of: index },
+        item_keys: None,
+        span: compensate.span,
     })
 }

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use minijinja::value::ValueKind;
+
 /// What a template uses. Ranges are bytes of its text.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -11,6 +13,7 @@ pub(crate) struct Found {
     pub(crate) words: Vec<Word>,
     pub(crate) files: Vec<File>,
     pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) calls: Vec<Call>,
     /// Names that the template binds, as far as they are names of the language.
     pub(crate) bound: Vec<(String, Range<usize>)>,
     /// For an expression: it is a constant and no boolean, so that it can never be a condition.
@@ -24,6 +27,8 @@ pub(crate) struct Read {
     pub(crate) path: Vec<String>,
     /// The next look-up has a computed name.
     pub(crate) computed: bool,
+    /// It may be undefined: `default(...)`, `is defined` or an `if` about the same step takes care of that.
+    pub(crate) guarded: bool,
     pub(crate) range: Range<usize>,
 }
 
@@ -39,6 +44,18 @@ pub(crate) enum WordKind {
 pub(crate) struct Word {
     pub(crate) kind: WordKind,
     pub(crate) name: String,
+    pub(crate) range: Range<usize>,
+}
+
+/// `name(...)` or `library.name(...)`, where nothing in the template binds the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) library: Option<String>,
+    pub(crate) name: String,
+    pub(crate) positional: usize,
+    pub(crate) keywords: Vec<String>,
+    /// `*list` or `**mapping`: the number is not known.
+    pub(crate) is_spread: bool,
     pub(crate) range: Range<usize>,
 }
 
@@ -59,5 +76,6 @@ pub(crate) struct Comparison {
     /// The literal, and whether it is text.
     pub(crate) literal: String,
     pub(crate) is_text: bool,
+    pub(crate) kind: ValueKind,
     pub(crate) range: Range<usize>,
 }

@@ -8,9 +8,10 @@ mod found;
 mod walk;
 
 use minijinja::machinery;
+use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::syntax::SyntaxConfig;
 
-pub(crate) use found::{Comparison, File, Found, Read, Word, WordKind};
+pub(crate) use found::{Call, Comparison, File, Found, Read, Word, WordKind};
 
 /// Why a template cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,35 @@ pub(crate) fn scan(text: &str) -> Result<Found, Fault> {
     budget::check(text, false)?;
     let tree = machinery::parse(text, "template", SyntaxConfig::default()).map_err(|error| fault(&error))?;
     Ok(walk::statement(&tree))
+}
+
+/// A macro that a template defines on its top level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MacroShape {
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<String>,
+}
+
+/// The macros that a template defines.
+pub(crate) fn macros(text: &str) -> Result<Vec<MacroShape>, Fault> {
+    budget::check(text, false)?;
+    let tree = machinery::parse(text, "template", SyntaxConfig::default()).map_err(|error| fault(&error))?;
+    let Stmt::Template(template) = &tree else { return Ok(Vec::new()) };
+    let macros = template.children.iter().filter_map(|child| match child {
+        Stmt::Macro(found) => Some(MacroShape {
+            name: found.name.to_owned(),
+            parameters: found
+                .args
+                .iter()
+                .filter_map(|argument| match argument {
+                    Expr::Var(var) => Some(var.id.to_owned()),
+                    _ => None,
+                })
+                .collect(),
+        }),
+        _ => None,
+    });
+    Ok(macros.collect())
 }
 
 /// Everything a bare expression uses.

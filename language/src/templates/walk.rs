@@ -9,7 +9,7 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CompareOpKind, Expr, Macro, Stmt};
 use minijinja::value::ValueKind;
 
-use super::found::{Comparison, File, Found, Read, Word, WordKind};
+use super::found::{Call as FoundCall, Comparison, File, Found, Read, Word, WordKind};
 
 pub(super) fn statement(tree: &Stmt<'_>) -> Found {
     let mut walk = Walk::new();
@@ -26,6 +26,10 @@ pub(super) fn expression(tree: &Expr<'_>) -> Found {
 
 struct Walk {
     found: Found,
+    /// Steps that an `if` around has asked about.
+    guards: Vec<String>,
+    /// How many `default(...)` and `is defined` stand around.
+    shelters: usize,
     scopes: Vec<HashSet<String>>,
 }
 
@@ -35,7 +39,7 @@ fn range(span: Span) -> Range<usize> {
 
 impl Walk {
     fn new() -> Self {
-        Self { found: Found::default(), scopes: vec![HashSet::new()] }
+        Self { found: Found::default(), guards: Vec::new(), shelters: 0, scopes: vec![HashSet::new()] }
     }
 
     fn is_bound(&self, name: &str) -> bool {
@@ -87,11 +91,10 @@ impl Walk {
                 });
                 self.scoped(|walk| walk.statements(&node.else_body));
             }
-            Stmt::IfCond(node) => {
-                self.expression(&node.expr);
-                self.statements(&node.true_body);
-                self.statements(&node.false_body);
-            }
+            Stmt::IfCond(node) => self.guarded(&node.expr, |walk| {
+                walk.statements(&node.true_body);
+                walk.statements(&node.false_body);
+            }),
             Stmt::WithBlock(node) => self.scoped(|walk| {
                 for (target, value) in &node.assignments {
                     walk.expression(value);
@@ -190,10 +193,14 @@ impl Walk {
             Expr::UnaryOp(node) => self.expression(&node.expr),
             Expr::BinOp(node) => {
                 if matches!(node.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
-                    self.compare(&node.left, &node.right);
+                    self.compare(&node.left, &node.right, matches!(node.op, BinOpKind::In));
                 }
-                self.expression(&node.left);
-                self.expression(&node.right);
+                if matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr) {
+                    self.guarded(&node.left, |walk| walk.expression(&node.right));
+                } else {
+                    self.expression(&node.left);
+                    self.expression(&node.right);
+                }
             }
             Expr::Compare(node) => {
                 let mut left = &node.expr;
@@ -203,24 +210,29 @@ impl Walk {
                         part.op,
                         CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
                     ) {
-                        self.compare(left, &part.expr);
+                        self.compare(left, &part.expr, matches!(part.op, CompareOpKind::In | CompareOpKind::NotIn));
                     }
                     self.expression(&part.expr);
                     left = &part.expr;
                 }
             }
-            Expr::IfExpr(node) => {
-                self.expression(&node.test_expr);
-                self.expression(&node.true_expr);
-                self.optional(node.false_expr.as_ref());
-            }
+            Expr::IfExpr(node) => self.guarded(&node.test_expr, |walk| {
+                walk.expression(&node.true_expr);
+                walk.optional(node.false_expr.as_ref());
+            }),
             Expr::Filter(node) => {
+                let shelters = usize::from(matches!(node.name, "default" | "d"));
+                self.shelters += shelters;
                 self.optional(node.expr.as_ref());
+                self.shelters -= shelters;
                 self.word(WordKind::Filter, node.name, node.span());
                 self.arguments(&node.args);
             }
             Expr::Test(node) => {
+                let shelters = usize::from(matches!(node.name, "defined" | "undefined"));
+                self.shelters += shelters;
                 self.expression(&node.expr);
+                self.shelters -= shelters;
                 self.word(WordKind::Test, node.name, node.span());
                 self.arguments(&node.args);
             }
@@ -229,6 +241,18 @@ impl Walk {
             Expr::Tuple(node) => node.items.iter().for_each(|item| self.expression(item)),
             Expr::Map(node) => node.keys.iter().chain(&node.values).for_each(|item| self.expression(item)),
         }
+    }
+
+    /// What comes after a question about steps is asked only if the answer allows it.
+    fn guarded(&mut self, question: &Expr<'_>, inside: impl FnOnce(&mut Self)) {
+        let before = self.found.reads.len();
+        self.expression(question);
+        let asked = self.found.reads[before..].iter().filter(|read| read.root == "steps");
+        let asked: Vec<String> = asked.filter_map(|read| read.path.first().cloned()).collect();
+        let outside = self.guards.len();
+        self.guards.extend(asked);
+        inside(self);
+        self.guards.truncate(outside);
     }
 
     fn word(&mut self, kind: WordKind, name: &str, span: Span) {
@@ -240,13 +264,39 @@ impl Walk {
             Expr::Var(var) => {
                 if !self.is_bound(var.id) {
                     self.word(WordKind::Function, var.id, span);
+                    self.called(None, var.id, node, span);
                 }
             }
-            // A method: what it is called on is read, the method's name is not a field.
-            Expr::GetAttr(attribute) => self.expression(&attribute.expr),
+            // A method: what it is called on is read, the method's name is not a field. Or a library's function.
+            Expr::GetAttr(attribute) => {
+                if let Expr::Var(var) = &attribute.expr
+                    && !self.is_bound(var.id)
+                {
+                    self.called(Some(var.id), attribute.name, node, span);
+                }
+                self.expression(&attribute.expr);
+            }
             other => self.expression(other),
         }
         self.arguments(&node.args);
+    }
+
+    fn called(&mut self, library: Option<&str>, name: &str, node: &Call<'_>, span: Span) {
+        let keywords = node.args.iter().filter_map(|argument| match argument {
+            CallArg::Kwarg(name, _) => Some((*name).to_owned()),
+            _ => None,
+        });
+        self.found.calls.push(FoundCall {
+            library: library.map(str::to_owned),
+            name: name.to_owned(),
+            positional: node.args.iter().filter(|argument| matches!(argument, CallArg::Pos(_))).count(),
+            keywords: keywords.collect(),
+            is_spread: node
+                .args
+                .iter()
+                .any(|argument| matches!(argument, CallArg::PosSplat(_) | CallArg::KwargSplat(_))),
+            range: range(span),
+        });
     }
 
     fn arguments(&mut self, arguments: &[CallArg<'_>]) {
@@ -282,14 +332,17 @@ impl Walk {
         // The root starts the chain; a chain's own span may begin at its last link.
         let start = (var.span().start_offset as usize).min(span.start_offset as usize);
         let range = start..span.end_offset as usize;
-        self.found.reads.push(Read { root: var.id.to_owned(), path, computed, range });
+        let asked = var.id == "steps" && path.first().is_some_and(|name| self.guards.contains(name));
+        let guarded = self.shelters > 0 || asked;
+        self.found.reads.push(Read { root: var.id.to_owned(), path, computed, guarded, range });
     }
 
-    fn compare(&mut self, left: &Expr<'_>, right: &Expr<'_>) {
-        for (read, literal) in [(left, right), (right, left)] {
+    fn compare(&mut self, left: &Expr<'_>, right: &Expr<'_>, is_in: bool) {
+        for (index, (read, literal)) in [(left, right), (right, left)].into_iter().enumerate() {
             let (Expr::Var(var), links) = links(read) else { continue };
             let Some(value) = literal.as_const() else { continue };
-            if self.is_bound(var.id) {
+            // `in` asks about the items of a list; a text in a text, or a literal in a list, is another question.
+            if self.is_bound(var.id) || (is_in && (index == 1 || value.kind() != ValueKind::Seq)) {
                 continue;
             }
             let (path, computed) = constant_path(&links);
@@ -307,6 +360,7 @@ impl Walk {
                     path: path.clone(),
                     literal: value.to_string(),
                     is_text: value.kind() == ValueKind::String,
+                    kind: value.kind(),
                     range: range(literal.span()),
                 });
             }

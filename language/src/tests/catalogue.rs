@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::catalogue::{Catalogue, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
+use crate::catalogue::{
+    Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField,
+};
 
 fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
     ExecutorSpec {
@@ -138,5 +140,40 @@ pub(super) fn catalogue() -> Catalogue {
             json!(true),
         )
     };
-    Catalogue::new([analyzer, extractor, ocr, generic, llm, combiner, transformer, request, flow])
+    let waiting = |name: &str, control: Control| ExecutorSpec {
+        control: Some(control),
+        ..spec(
+            name,
+            closed(
+                json!({ "for": text, "until": text, "signal": text, "roles": { "type": "array" }, "message": text }),
+            ),
+            closed(json!({ "approved": { "type": "boolean" }, "by": text })),
+        )
+    };
+    let (wait, approval) = (waiting("wait", Control::Wait), waiting("approval", Control::Approval));
+    let log = spec("log", closed(json!({ "message": text })), json!(true));
+    let fail = spec("fail", closed(json!({ "message": text })), json!(true));
+    let choose = spec(
+        "chooser",
+        closed(json!({ "among": { "type": "array", "items": text }, "most": { "type": "integer" } })),
+        closed(
+            json!({ "chosen": { "enum": ["red", "green"] }, "count": { "type": "integer" }, "list": { "type": "array", "items": closed(json!({ "id": text })) } }),
+        ),
+    );
+    Catalogue::new([
+        analyzer,
+        extractor,
+        ocr,
+        generic,
+        llm,
+        combiner,
+        transformer,
+        request,
+        flow,
+        wait,
+        approval,
+        log,
+        fail,
+        choose,
+    ])
 }

@@ -1,14 +1,20 @@
 //! Tests of the language as a whole: bad flows by their problems, good flows by their plans.
 
 mod catalogue;
+mod compiler;
+mod compose;
 mod configs;
+mod functions;
+mod handlers;
 mod hostile;
 mod inputs;
+mod items;
 mod main_inputs;
 mod order;
 mod reference;
 mod schema;
 mod seed;
+mod settings;
 mod shapes;
 mod templates;
 mod yaml;

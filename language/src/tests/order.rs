@@ -129,7 +129,7 @@ steps:
   - {name: by_error, executor: file_analyzer, condition: steps.a.error is none}
   - {name: by_output, executor: file_analyzer, condition: "steps.a.output.text == ''"}
   - {name: by_cost, executor: file_analyzer, condition: steps.a.cost < 5}
-  - {name: in_config, executor: api_request, config: {url: "{{ steps.a.success }}"}}
+  - {name: in_config, executor: api_request, config: {url: "/{{ steps.a.success }}"}}
   - {name: constant, executor: file_analyzer, condition: false}
 "#,
     );

@@ -72,9 +72,15 @@ fn members_of_a_group_start_together_and_are_combined_by_name() {
 }
 
 #[test]
-fn functions_are_refused_by_name_and_nothing_else_in_the_flow_is() {
-    assert_snapshot!(problems(include_str!("seed/5.4.yaml")), @r"
-        F090 2:1-2:10 `functions` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
+fn the_fourth_example_checks_as_it_is_written_and_without_a_word_once_its_body_is_there() {
+    let yaml = include_str!("seed/5.4.yaml");
+    assert_snapshot!(problems(yaml), @r"
+        F064 warning 6:7-6:52 the function `extract_key_phrases` returns `phrases`, which nothing in it sets
+             It will fail until its body is written.
         ");
+    let filled = yaml.replace("          # Custom logic here\n", "          phrases = text.split()[:max_phrases]\n");
+    assert_snapshot!(problems(&filled), @"");
+    let plan = planned(&filled);
+    assert_eq!(plan.functions["format_currency"].line, 13);
+    assert!(plan.functions["format_currency"].implementation.starts_with("def format_currency("));
 }

@@ -61,7 +61,7 @@ steps:
         F010 14:89-14:96 `retry` has no key `atempts`
              Known here: `max_attempts`, `backoff_strategy`, `initial_delay`, `factor`, `max_delay`, `jitter`, `max_elapsed`, `retry_on`, `no_retry_on`.
         F013 15:15-15:21 `on_error` cannot be `ignore`
-             Known here: `fail`, `continue`.
+             Known here: `fail`, `continue`, `attention`.
         F013 16:13-16:22 `effect` cannot be `dangerous`
              Known here: `pure`, `idempotent`, `unsafe`.
         F011 17:13-17:17 `config` must be a mapping, not text
@@ -75,49 +75,23 @@ steps:
 #[test]
 fn what_comes_later_is_refused_by_name() {
     assert_snapshot!(problems(r#"
-macros: {}
 triggers: []
-finally: []
-save: none
-defaults: {cache: on}
 endpoint: {early_answer: true}
 steps:
   - name: a
     executor: file_analyzer
-    for_each: "{{ inputs.files }}"
-    repeat: {until: "x"}
-    on_error: attention
+    on_error: {fallback: [{executor: "plugin:acme/reader@1"}]}
   - name: b
     executor: plugin:acme/reader@1
-    on_error: {fallback: []}
-groups:
-  a: {max_cost: 1}
 "#), @r"
-        F090 2:1-2:7 `macros` is not available yet in this version
+        F090 2:1-2:9 `triggers` is not available yet in this version
              It is part of the language and comes with a later version; take it out for now.
-        F090 3:1-3:9 `triggers` is not available yet in this version
+        F090 3:12-3:24 `early_answer` is not available yet in this version
              It is part of the language and comes with a later version; take it out for now.
-        F090 4:1-4:8 `finally` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 5:7-5:11 `save: none` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 6:12-6:17 `cache` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 7:12-7:24 `early_answer` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 11:5-11:13 `for_each` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 12:5-12:11 `repeat` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 13:15-13:24 `on_error: attention` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F090 15:15-15:35 `plugin:acme/reader@1` is not available yet in this version
+        F090 7:38-7:60 `plugin:acme/reader@1` is not available yet in this version
              Plugins come with a later version.
-        F090 16:16-16:24 `fallback` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
-        F035 18:3-18:4 no step is in the group `a`
-        F090 18:7-18:15 `max_cost` is not available yet in this version
-             It is part of the language and comes with a later version; take it out for now.
+        F090 9:15-9:35 `plugin:acme/reader@1` is not available yet in this version
+             Plugins come with a later version.
         ");
 }
 

@@ -25,6 +25,7 @@ steps:
              Variables are computed in the order in which they are written; move it up.
         F045 3:93-3:109 steps cannot be read here: none has run yet
              Use `inputs`, or read the step where the value is needed.
+        F070 5:64-5:87 `file` of `document_extractor` takes an object, and this gives text
         F042 9:36-9:52 there is no step `frist`
              Did you mean `first`?
         F044 9:59-9:71 there is no variable `greting` here
@@ -168,7 +169,7 @@ steps:
              Write `true`.
         F052 5:51-5:54 this is never true or false
              A condition must be a boolean: compare something, or write `true` or `false`.
-        F052 6:51-6:54 the condition is empty
+        F052 6:51-6:54 a condition is empty
         F052 7:51-7:85 a condition is one expression, not a text with templates in it
              Put all of it into one pair of braces, or leave the braces out.
         ");
