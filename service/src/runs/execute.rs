@@ -196,7 +196,13 @@ pub(super) async fn settle_unbegun(
     let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &tokio_util::sync::CancellationToken::new()));
     let journal = RunJournal::new(weir.clone(), local, row.clone(), plan, &[]);
-    let event = engine::Event::RunSettled { status, outputs: None, error: Some(failure.clone()), failed_step: None };
+    let event = engine::Event::RunSettled {
+        status,
+        outputs: None,
+        error: Some(failure.clone()),
+        failed_step: None,
+        handler_errors: Vec::new(),
+    };
     let entry = Entry { position: u64::try_from(row.event_position).unwrap_or_default() + 1, at: weir.now(), event };
     if let Err(error) = engine::ports::Journal::append(&journal, &[entry]).await {
         tracing::error!(%error, run = %run_id, "a run that was not begun could not be settled");
@@ -208,6 +214,7 @@ pub(super) async fn settle_unbegun(
         error: Some(failure),
         failed_step: None,
         failed_attempt: None,
+        handler_errors: Vec::new(),
         usage: domain::wire::UsageTotals::default(),
         cost: Some(domain::NanoUsd::ZERO),
     };
