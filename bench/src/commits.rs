@@ -74,6 +74,9 @@ async fn tenant(store: &Store) -> Result<TenantId, StoreError> {
         channel_position: 0,
         created_at: now(),
         suspended_at: None,
+        queue_weight: 1,
+        max_running: None,
+        pools: None,
     };
     store.write_system(move |unit| async move { unit.insert(row).await }).await?;
     Ok(TenantId::from_uuid(id))

@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Run a flow without a server.
     Run(RunArguments),
+    /// Say which steps of a flow would run for given inputs. Nothing is executed.
+    Plan(PlanArguments),
     /// Print a shell's completion script.
     Completions { shell: clap_complete::Shell },
     /// A child for untrusted work; started by the program itself.
@@ -108,7 +110,10 @@ pub(crate) enum TenantCommand {
         name: String,
         /// `connection/model`; empty to clear.
         #[arg(long, value_name = "CONNECTION/MODEL")]
-        default_model: String,
+        default_model: Option<String>,
+        /// Runs taken from the queue for each one of a tenant with weight 1: from 1 to 1000.
+        #[arg(long, value_name = "N")]
+        queue_weight: Option<u32>,
     },
 }
 
@@ -172,6 +177,23 @@ pub(crate) struct CheckArguments {
 pub(crate) struct RunArguments {
     /// A flow's folder, or its `flow.yaml`.
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) given: InputArguments,
+    /// Model connections: names to `{kind, base_url, api_key}`, and `default_model`; YAML or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) connections: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// A flow's folder, or its `flow.yaml`.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) given: InputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputArguments {
     /// An input, again for more. A value that is JSON is taken as such.
     #[arg(long = "input", value_name = "NAME=VALUE")]
     pub(crate) inputs: Vec<String>,
@@ -181,7 +203,4 @@ pub(crate) struct RunArguments {
     /// A file input, again for more.
     #[arg(long = "file", value_name = "NAME=PATH")]
     pub(crate) files: Vec<String>,
-    /// Model connections: names to `{kind, base_url, api_key}`, and `default_model`; YAML or JSON.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) connections: Option<PathBuf>,
 }

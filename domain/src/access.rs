@@ -32,6 +32,13 @@ permissions! {
     RunsStart = "runs:start",
     RunsRead = "runs:read",
     RunsCancel = "runs:cancel",
+    /// The end at once, without handlers.
+    RunsKill = "runs:kill",
+    RunsSignal = "runs:signal",
+    /// Says what becomes of a step that needs attention.
+    RunsResolve = "runs:resolve",
+    RunsApprove = "runs:approve",
+    RunsFeedback = "runs:feedback",
     KeysRead = "keys:read",
     KeysWrite = "keys:write",
     SecretsRead = "secrets:read",
@@ -85,7 +92,7 @@ impl Role {
             Self::Owner => "May do everything, including handing the tenant over.",
             Self::Admin => "Manages members, keys, secrets and settings, and everything a developer may.",
             Self::Developer => "Writes flows, connects services and runs everything.",
-            Self::Operator => "Starts, watches and cancels runs; changes no flow.",
+            Self::Operator => "Starts, watches, repairs and ends runs; changes no flow.",
             Self::Viewer => "Looks at flows and runs; changes nothing.",
         }
     }
@@ -96,7 +103,14 @@ impl Role {
         use Permission as P;
         match permission {
             P::FlowsRead | P::RunsRead | P::TenantRead | P::FilesRead | P::MembersRead => true,
-            P::RunsStart | P::RunsCancel | P::FilesWrite => {
+            P::RunsStart
+            | P::RunsCancel
+            | P::RunsKill
+            | P::RunsSignal
+            | P::RunsResolve
+            | P::RunsApprove
+            | P::RunsFeedback
+            | P::FilesWrite => {
                 matches!(self, Self::Owner | Self::Admin | Self::Developer | Self::Operator)
             }
             P::FlowsWrite | P::ConnectionsRead | P::ConnectionsWrite | P::SecretsRead | P::SecretsWrite => {

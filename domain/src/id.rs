@@ -123,6 +123,11 @@ ids! {
     FileId = "file";
     LedgerId = "ledger";
     AuditId = "audit";
+    ExperimentId = "experiment";
+    FeedbackId = "feedback";
+    ApprovalId = "approval";
+    /// Something put into a run's inbox.
+    DeliveryId = "delivery";
     RequestId = "req";
 }
 

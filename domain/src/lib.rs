@@ -17,8 +17,8 @@ pub use code::ErrorCode;
 pub use failure::{Failure, FailureKind};
 pub use file::FileRef;
 pub use id::{
-    ApiKeyId, AttemptId, AuditId, BlobId, ConnectionId, FileId, FlowId, IdError, LedgerId, MemberId, RequestId, RunId,
-    SecretId, SessionId, StepId, TenantId, UserId, VersionId,
+    ApiKeyId, ApprovalId, AttemptId, AuditId, BlobId, ConnectionId, DeliveryId, ExperimentId, FeedbackId, FileId,
+    FlowId, IdError, LedgerId, MemberId, RequestId, RunId, SecretId, SessionId, StepId, TenantId, UserId, VersionId,
 };
 pub use money::NanoUsd;
 pub use problem::{FieldProblem, Problem};

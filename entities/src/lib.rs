@@ -61,6 +61,7 @@ mod error;
 mod id;
 mod json;
 mod link;
+mod lock;
 mod notice;
 mod rows;
 mod scope;

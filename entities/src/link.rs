@@ -32,6 +32,11 @@ const TENANT_TABLES: &[&str] = &[
     "idempotency_keys",
     "ledger",
     "audit",
+    "experiments",
+    "feedback",
+    "slots",
+    "run_inbox",
+    "approvals",
     "tenants",
 ];
 

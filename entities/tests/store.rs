@@ -71,6 +71,9 @@ fn a_tenant(number: u128) -> tenant::Model {
         channel_position: 0,
         created_at: at(0),
         suspended_at: None,
+        queue_weight: 1,
+        max_running: None,
+        pools: None,
     }
 }
 
@@ -154,6 +157,16 @@ fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -> run::Mode
         lease_until: None,
         fencing_token: 0,
         claims: 0,
+        experiment_id: None,
+        experiment: None,
+        variant: None,
+        slot_key: None,
+        slot_limit: None,
+        parked_for: None,
+        queue_deadline: None,
+        replay_of: None,
+        replay: None,
+        restart_by: None,
     }
 }
 
@@ -372,7 +385,17 @@ async fn claims_raise_the_token_and_respect_leases() {
         let claim = |owner: &str, now: i64| {
             let claim = Claim { owner: owner.to_owned(), now: at(now), lease_until: at(now + 15), limit: 10 };
             let store = bench.store.clone();
-            async move { store.write_system(|unit| async move { unit.claim_runs(&claim).await }).await }
+            async move {
+                let ready = store.system().await?.ready_tenants(claim.now).await?;
+                let taken = store.write_system(|unit| async move {
+                    let mut taken = Vec::new();
+                    for tenant in &ready {
+                        taken.extend(unit.claim_runs(&claim, tenant).await?);
+                    }
+                    Ok(taken)
+                });
+                taken.await
+            }
         };
         let first: Result<Vec<run::Model>, E> = claim("a", 1).await;
         let mut first = first.unwrap();

@@ -5,6 +5,9 @@
 
 mod dialect;
 mod m0001_foundation;
+mod m0002_experiments;
+mod m0003_queue;
+mod m0004_inbox;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -17,7 +20,12 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_foundation::Migration)]
+        vec![
+            Box::new(m0001_foundation::Migration),
+            Box::new(m0002_experiments::Migration),
+            Box::new(m0003_queue::Migration),
+            Box::new(m0004_inbox::Migration),
+        ]
     }
 }
 

@@ -133,6 +133,9 @@ impl From<ServiceError> for Fault {
         if code == ErrorCode::Unauthenticated {
             fault = fault.header(header::WWW_AUTHENTICATE, "Bearer realm=\"weir\"");
         }
+        if let ServiceError::PreconditionFailed { diff: Some(diff), .. } = &error {
+            fault.extension = Some(("diff", serde_json::Value::String(diff.clone())));
+        }
         if let ServiceError::InvalidFlow { problems, .. } = &error {
             fault.extension = Some(("problems", serde_json::to_value(problems).unwrap_or_default()));
         }

@@ -22,8 +22,8 @@ pub enum ServiceError {
     #[error("{0}")]
     Conflict(String),
     /// `If-Match` does not hold any more.
-    #[error("{0}")]
-    PreconditionFailed(String),
+    #[error("{detail}")]
+    PreconditionFailed { detail: String, diff: Option<String> },
     #[error("{0}")]
     BadRequest(String),
     #[error("{detail}")]
@@ -79,7 +79,7 @@ impl ServiceError {
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Conflict(_) => ErrorCode::Conflict,
-            Self::PreconditionFailed(_) => ErrorCode::PreconditionFailed,
+            Self::PreconditionFailed { .. } => ErrorCode::PreconditionFailed,
             Self::BadRequest(_) => ErrorCode::BadRequest,
             Self::UnknownParameter { .. } => ErrorCode::UnknownParameter,
             Self::Invalid { .. } => ErrorCode::InvalidInput,

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ApiKeyId, AuditId, BlobId, ConnectionId, FileId, FlowId, LedgerId, MemberId, RequestId, RunId, SecretId, SessionId,
-    TenantId, UserId, VersionId,
+    ApiKeyId, ApprovalId, AuditId, BlobId, ConnectionId, DeliveryId, ExperimentId, FeedbackId, FileId, FlowId,
+    LedgerId, MemberId, RequestId, RunId, SecretId, SessionId, TenantId, UserId, VersionId,
 };
 use uuid::Uuid;
 
@@ -72,6 +72,10 @@ makers! {
     ledger -> LedgerId,
     audit -> AuditId,
     request -> RequestId,
+    experiment -> ExperimentId,
+    feedback -> FeedbackId,
+    approval -> ApprovalId,
+    delivery -> DeliveryId,
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! Invariant: a tenant is born with its wrapped data key and an owner, in one unit of work.
 
+use std::collections::BTreeMap;
+
 use domain::wire::{TenantPatch, TenantView};
 use domain::{Permission, Role, TenantId};
-use entities::{Scope as _, membership, tenant, user};
+use entities::{JsonText, Scope as _, membership, tenant, user};
 use sea_orm::ColumnTrait;
 
 use crate::audit::{self, Entry};
@@ -103,8 +105,87 @@ pub async fn patch(weir: &Weir, actor: &Actor, patch: TenantPatch) -> Result<Ten
             .await?;
         weir.plans().changed();
     }
+    change_limits(weir, actor, patch.max_concurrent_runs, patch.pools).await?;
     // Whoever may change a setting may see what it is now, even with a key that may read nothing else.
     Ok(view(row(weir, actor.tenant).await?, Some(actor.role)))
+}
+
+/// Pools and units that one tenant may have.
+const POOLS: usize = 50;
+const UNITS: u32 = 1_000_000;
+
+async fn change_limits(
+    weir: &Weir,
+    actor: &Actor,
+    most: Option<Option<u32>>,
+    pools: Option<BTreeMap<String, u32>>,
+) -> Result<(), ServiceError> {
+    if most.is_none() && pools.is_none() {
+        return Ok(());
+    }
+    if most.flatten().is_some_and(|most| most == 0 || most > UNITS) {
+        let text = format!("This is a number from 1 to {UNITS}, or null for no limit.");
+        return Err(ServiceError::field("/max_concurrent_runs", text));
+    }
+    let unfit = |(name, units): (&String, &u32)| !language::is_flow_name(name) || *units > UNITS;
+    if let Some(pools) = &pools
+        && (pools.len() > POOLS || pools.iter().any(unfit))
+    {
+        let text =
+            format!("A tenant has at most {POOLS} pools, each with a name like a step's and at most {UNITS} units.");
+        return Err(ServiceError::field("/pools", text));
+    }
+    let data = serde_json::json!({ "max_concurrent_runs": most, "pools": pools });
+    let entry = Entry {
+        action: "tenant.changed",
+        target_kind: "tenant",
+        target_id: Some(actor.tenant.to_string()),
+        target_name: "limits",
+        data,
+    };
+    let entry = audit::row(weir, actor, entry);
+    let kept = weir.store().write(actor.tenant, move |unit| async move {
+        if let Some(most) = most {
+            let most = most.and_then(|most| i32::try_from(most).ok());
+            unit.update::<tenant::Entity>().set(tenant::Column::MaxRunning, most).exec().await?;
+        }
+        if let Some(pools) = pools {
+            unit.update::<tenant::Entity>().set(tenant::Column::Pools, Some(JsonText::of(&pools))).exec().await?;
+        }
+        audit::write(&unit, entry).await?;
+        Ok::<_, ServiceError>(())
+    });
+    kept.await?;
+    weir.plans().changed();
+    weir.runs().wake();
+    Ok(())
+}
+
+/// Sets how many runs of a tenant are taken from the queue for each one of a tenant with weight 1. For the operator's
+/// command line: a tenant cannot raise itself above the others.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Invalid`].
+pub async fn set_queue_weight(weir: &Weir, name: &str, weight: u32) -> Result<(), ServiceError> {
+    if !(1..=1_000).contains(&weight) {
+        return Err(ServiceError::field("/queue_weight", "A weight is a whole number from 1 to 1000."));
+    }
+    let row = find(weir, name).await?;
+    let id = TenantId::from_uuid(row.id);
+    let entry = Entry {
+        action: "tenant.changed",
+        target_kind: "tenant",
+        target_id: Some(id.to_string()),
+        target_name: "queue_weight",
+        data: serde_json::json!({ "queue_weight": weight }),
+    };
+    let entry = audit::row(weir, &Actor::system(id, "operator"), entry);
+    let weight = i32::try_from(weight).unwrap_or(1);
+    let kept = weir.store().write(id, move |unit| async move {
+        unit.update::<tenant::Entity>().set(tenant::Column::QueueWeight, weight).exec().await?;
+        audit::write(&unit, entry).await
+    });
+    Ok(kept.await?)
 }
 
 async fn check_model(weir: &Weir, tenant: TenantId, model: &str) -> Result<(), ServiceError> {
@@ -180,6 +261,9 @@ pub(crate) fn new_row(weir: &Weir, id: TenantId, name: &str) -> tenant::Model {
         channel_position: 0,
         created_at: weir.now(),
         suspended_at: None,
+        queue_weight: 1,
+        max_running: None,
+        pools: None,
     }
 }
 
@@ -221,6 +305,8 @@ pub(crate) fn view(row: tenant::Model, role: Option<Role>) -> TenantView {
         name: row.name,
         role,
         default_model: row.default_model,
+        max_concurrent_runs: row.max_running.and_then(|most| u32::try_from(most).ok()),
+        pools: row.pools.and_then(|pools| pools.read().ok()).unwrap_or_default(),
         created_at: row.created_at,
     }
 }

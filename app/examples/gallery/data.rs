@@ -128,6 +128,8 @@ fn run(number: u128, flow: &str, status: RunStatus, ago: i64, took_ms: u64) -> R
         error,
         test: number == 4,
         parent_run_id: None,
+        experiment: None,
+        variant: None,
     }
 }
 

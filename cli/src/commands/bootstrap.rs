@@ -69,10 +69,14 @@ pub(crate) async fn tenant(overrides: &Overrides, command: TenantCommand, output
                 ),
             );
         }
-        TenantCommand::Set { name, default_model } => {
+        TenantCommand::Set { name, default_model, queue_weight } => {
             let actor = actor(&weir, &name).await?;
-            let model = Some(default_model).filter(|model| !model.is_empty());
-            let view = service::tenants::patch(&weir, &actor, TenantPatch { default_model: Some(model) }).await?;
+            if let Some(weight) = queue_weight {
+                service::tenants::set_queue_weight(&weir, &name, weight).await?;
+            }
+            let default_model = default_model.map(|model| Some(model).filter(|model| !model.is_empty()));
+            let patch = TenantPatch { default_model, ..TenantPatch::default() };
+            let view = service::tenants::patch(&weir, &actor, patch).await?;
             let model = view.default_model.as_deref().unwrap_or("(none)");
             output.answer(&view, &format!("default model of {}: {model}", view.name));
         }
@@ -131,7 +135,12 @@ pub(crate) async fn connection(
         names.push(name);
     }
     if let Some(model) = &written.default_model {
-        service::tenants::patch(&weir, &actor, TenantPatch { default_model: Some(Some(model.clone())) }).await?;
+        service::tenants::patch(
+            &weir,
+            &actor,
+            TenantPatch { default_model: Some(Some(model.clone())), ..TenantPatch::default() },
+        )
+        .await?;
     }
     let default = written.default_model.as_deref().map(|model| format!("; default model {model}")).unwrap_or_default();
     output.answer(

@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod demo;
 mod local;
+mod plan;
 mod run;
 mod serve;
 
@@ -30,6 +31,7 @@ pub(crate) async fn dispatch(arguments: Arguments, output: &Output) -> Result<Ex
         Command::Config(command) => config::config(overrides, &command, *output),
         Command::Check(arguments) => check::check(&arguments, *output),
         Command::Run(arguments) => run::run(arguments, *output).await,
+        Command::Plan(arguments) => plan::plan(arguments, *output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut std::io::stdout());
             Ok(Exit::Ok)

@@ -2,8 +2,8 @@
 //!
 //! Invariant: the answer on stdout is the run's outputs (or one JSON object); what happens on the way is told on stderr.
 
-mod inputs;
-mod progress;
+pub(super) mod inputs;
+pub(super) mod progress;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) async fn run(arguments: RunArguments, output: Output) -> Result<Exit,
         observer: progress::observer(output),
         sandbox: Some(sandbox),
     });
-    let inputs = inputs::read(&arguments, &plan, &world).await?;
+    let inputs = inputs::read(&arguments.given, &plan, &world).await?;
     let mut start = Start::new(&flow.name, inputs);
     start.default_model = default_model;
     let control = Control::default();

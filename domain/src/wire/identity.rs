@@ -14,6 +14,10 @@ pub struct TenantView {
     pub name: String,
     pub role: Option<Role>,
     pub default_model: Option<String>,
+    /// Root runs that may execute at once.
+    pub max_concurrent_runs: Option<u32>,
+    /// Units by name of pool.
+    pub pools: std::collections::BTreeMap<String, u32>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -26,6 +30,13 @@ pub struct TenantPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub default_model: Option<Option<String>>,
+    /// Root runs that may execute at once; null: as many as there are workers for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub max_concurrent_runs: Option<Option<u32>>,
+    /// Units by name of pool, for steps with `resources: {pool, units}`. Replaces all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<std::collections::BTreeMap<String, u32>>,
 }
 
 mod double_option {
@@ -37,13 +48,18 @@ mod double_option {
         clippy::ref_option,
         reason = "absent, null and a value are three things in a merge patch"
     )]
-    pub(super) fn serialize<S: Serializer>(value: &Option<Option<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(serializer)
     }
 
     #[expect(clippy::option_option, reason = "absent, null and a value are three things in a merge patch")]
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-        Option::<String>::deserialize(deserializer).map(Some)
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::<T>::deserialize(deserializer).map(Some)
     }
 }
 

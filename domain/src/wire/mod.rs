@@ -1,13 +1,22 @@
 //! Request and response types shared by REST, console and clients. Rows never go on the wire; these do.
 
+mod experiment;
 mod flow;
+mod forecast;
 mod identity;
 mod page;
+mod queue;
 mod run;
 
+pub use experiment::{
+    ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
+    Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
+};
 pub use flow::{CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
+pub use forecast::{Forecast, ForecastInput, LimitForecast, Outlook, Spread, StepForecast};
 pub use identity::{
     ConnectionInput, ConnectionView, CreatedKey, KeyInput, KeyView, MemberView, SecretView, TenantPatch, TenantView,
 };
 pub use page::Page;
+pub use queue::{WhyKind, WhyView};
 pub use run::{AttemptView, EventView, RunAccepted, RunAnswer, RunDetail, RunSummary, StepView, Usage, UsageTotals};

@@ -77,6 +77,11 @@ pub struct RunSummary {
     /// Runs by test keys are marked and never billed.
     pub test: bool,
     pub parent_run_id: Option<RunId>,
+    /// The experiment that chose the version, and the variant it gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
 }
 
 /// A run, whole. `GET /api/v1/runs/{id}`.

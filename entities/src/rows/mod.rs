@@ -1,15 +1,19 @@
 //! One module a table. A row never goes on the wire.
 
 pub mod api_key;
+pub mod approval;
 pub mod attempt;
 pub mod audit;
 pub mod blob;
 pub mod channel;
 pub mod connection;
 pub mod event;
+pub mod experiment;
+pub mod feedback;
 pub mod file;
 pub mod flow;
 pub mod idempotency_key;
+pub mod inbox;
 pub mod item;
 pub mod ledger;
 pub mod membership;
@@ -19,6 +23,7 @@ pub mod run;
 pub mod secret;
 pub mod session;
 pub mod sign_in_failure;
+pub mod slot;
 pub mod step;
 pub mod tenant;
 pub mod user;

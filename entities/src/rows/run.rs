@@ -63,6 +63,23 @@ pub struct Model {
     pub lease_until: Option<DateTimeUtc>,
     pub fencing_token: i64,
     pub claims: i32,
+    /// The experiment that chose the version, by id and name, and which of its variants it was.
+    pub experiment_id: Option<Uuid>,
+    pub experiment: Option<String>,
+    pub variant: Option<String>,
+    /// The limit of the flow that the run is counted under while it executes, and how many may.
+    pub slot_key: Option<String>,
+    pub slot_limit: Option<i32>,
+    /// The limit that a queued run waits behind; it is not looked at until a place there is free.
+    pub parked_for: Option<String>,
+    /// When a run that still waits behind a limit is given up.
+    pub queue_deadline: Option<DateTimeUtc>,
+    /// The run that this one replays, and from where.
+    pub replay_of: Option<Uuid>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub replay: Option<JsonText>,
+    /// Who asked for the next epoch of a run that had ended.
+    pub restart_by: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::json::JsonText;
+
 #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "tenants")]
 pub struct Model {
@@ -14,6 +16,13 @@ pub struct Model {
     pub channel_position: i64,
     pub created_at: DateTimeUtc,
     pub suspended_at: Option<DateTimeUtc>,
+    /// How many runs of this tenant are taken from the queue for each one of a tenant with weight 1.
+    pub queue_weight: i32,
+    /// Runs that may execute at once.
+    pub max_running: Option<i32>,
+    /// Units by name of pool, for steps with `resources`.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub pools: Option<JsonText>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -8,7 +8,7 @@ mod queue;
 mod sweep;
 
 pub use identity::KeyHolder;
-pub use queue::Claim;
+pub use queue::{Claim, ReadyTenant};
 
 use sea_orm::{EntityTrait, Insert, IntoActiveModel, ModelTrait};
 

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFil
 
 use super::{System, SystemUnit};
 use crate::error::StoreError;
-use crate::rows::run;
+use crate::rows::{run, slot};
 
 /// A worker's wish for runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Claim {
 const CLAIM_ON_POSTGRES: &str = "
     WITH chosen AS MATERIALIZED (
         SELECT tenant_id, id FROM runs
-        WHERE status IN ('queued', 'running', 'waiting') AND available_at <= $3
+        WHERE tenant_id = $5 AND status IN ('queued', 'running', 'waiting') AND priority = $6 AND available_at <= $3
         ORDER BY available_at, id LIMIT $4 FOR UPDATE SKIP LOCKED)
     UPDATE runs SET status = 'running', lease_owner = $1, lease_until = $2, available_at = $2,
            fencing_token = runs.fencing_token + 1, claims = runs.claims + 1
@@ -41,29 +41,145 @@ const CLAIM_ON_SQLITE: &str = "
            fencing_token = fencing_token + 1, claims = claims + 1
     WHERE (tenant_id, id) IN (
         SELECT tenant_id, id FROM runs
-        WHERE status IN ('queued', 'running', 'waiting') AND available_at <= ?3
+        WHERE tenant_id = ?5 AND status IN ('queued', 'running', 'waiting') AND priority = ?6 AND available_at <= ?3
         ORDER BY available_at, id LIMIT ?4)
     RETURNING *";
 
-impl SystemUnit {
-    /// Takes runs that may be taken, oldest first: queued ones, and those whose holder let the lease run out.
-    /// They come back as they are after the claim.
+/// The tenants that have runs in the index of claimable ones, each found by one step through it, and of those the ones
+/// that have a run for now. Costs a few index look-ups a tenant, however long the queues are.
+const READY: &str = "
+    WITH RECURSIVE present (tenant_id) AS (
+        SELECT tenant_id FROM (
+            SELECT tenant_id FROM runs WHERE status IN ('queued', 'running', 'waiting') ORDER BY tenant_id LIMIT 1) AS first
+        UNION ALL
+        SELECT (SELECT following.tenant_id FROM runs AS following
+                WHERE following.status IN ('queued', 'running', 'waiting') AND following.tenant_id > present.tenant_id
+                ORDER BY following.tenant_id LIMIT 1)
+        FROM present WHERE present.tenant_id IS NOT NULL)
+    SELECT tenants.id, tenants.queue_weight, tenants.max_running
+    FROM present JOIN tenants ON tenants.id = present.tenant_id
+    WHERE tenants.suspended_at IS NULL AND EXISTS (
+        SELECT 1 FROM runs AS ready
+        WHERE ready.tenant_id = present.tenant_id AND ready.status IN ('queued', 'running', 'waiting')
+          AND ready.priority IN (1, 2, 3, 4, 5) AND ready.available_at <= $1)";
+
+/// From first to last.
+const PRIORITIES: std::ops::RangeInclusive<i32> = 1..=5;
+
+/// A tenant with runs that may be taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadyTenant {
+    pub tenant: TenantId,
+    pub weight: u32,
+    /// Root runs that may execute at once.
+    pub max_running: Option<i32>,
+}
+
+impl System {
+    /// The tenants that have runs which may be taken now. Suspended ones are left out.
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn claim_runs(&self, claim: &Claim) -> Result<Vec<run::Model>, StoreError> {
+    pub async fn ready_tenants(&self, now: DateTimeUtc) -> Result<Vec<ReadyTenant>, StoreError> {
+        let connection = &self.connection;
+        let backend = connection.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, READY, [now.into()]);
+        let rows = connection.query_all_raw(statement).await?;
+        let ready = |row: &sea_orm::QueryResult| {
+            Ok(ReadyTenant {
+                tenant: TenantId::from_uuid(row.try_get("", "id")?),
+                weight: u32::try_from(row.try_get::<i32>("", "queue_weight")?).unwrap_or(1),
+                max_running: row.try_get("", "max_running")?,
+            })
+        };
+        rows.iter().map(ready).collect::<Result<Vec<_>, sea_orm::DbErr>>().map_err(StoreError::from)
+    }
+
+    /// Limits with places whose holders are gone.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn expired_slots(&self, now: DateTimeUtc, limit: u64) -> Result<Vec<slot::Model>, StoreError> {
+        let rows = slot::Entity::find().filter(slot::Column::Until.lte(now)).order_by_asc(slot::Column::Until);
+        Ok(rows.limit(limit).all(&self.connection).await?)
+    }
+}
+
+impl SystemUnit {
+    /// Takes runs of one tenant that may be taken, by priority, then the oldest first: queued ones, and those whose
+    /// holder let the lease run out. They come back as they are after the claim.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn claim_runs(&self, claim: &Claim, ready: &ReadyTenant) -> Result<Vec<run::Model>, StoreError> {
+        let mut left = claim.limit;
+        if let Some(most) = ready.max_running {
+            crate::lock::lock(self.connection(), ready.tenant, "executing").await?;
+            let room = i64::from(most) - self.executing(ready.tenant, claim.now).await?;
+            left = left.min(u64::try_from(room).unwrap_or_default());
+        }
+        let mut taken = Vec::new();
+        for priority in PRIORITIES {
+            if left == 0 {
+                break;
+            }
+            let runs = self.claim_at(claim, ready.tenant, priority, left).await?;
+            left -= runs.len() as u64;
+            taken.extend(runs);
+        }
+        Ok(taken)
+    }
+
+    async fn claim_at(
+        &self,
+        claim: &Claim,
+        tenant: TenantId,
+        priority: i32,
+        limit: u64,
+    ) -> Result<Vec<run::Model>, StoreError> {
         let connection = self.connection();
         let backend = connection.get_database_backend();
         let sql = if backend == DbBackend::Postgres { CLAIM_ON_POSTGRES } else { CLAIM_ON_SQLITE };
-        let values: [Value; 4] = [
+        let values: [Value; 6] = [
             claim.owner.clone().into(),
             claim.lease_until.into(),
             claim.now.into(),
-            i64::try_from(claim.limit).unwrap_or(i64::MAX).into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            tenant.uuid().into(),
+            priority.into(),
         ];
         let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
         let runs = rows.iter().map(|row| run::Model::from_query_result(row, ""));
         Ok(runs.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Root runs of a tenant that somebody executes now.
+    async fn executing(&self, tenant: TenantId, now: DateTimeUtc) -> Result<i64, StoreError> {
+        use run::Column;
+        let counted: Option<(i64,)> = run::Entity::find()
+            .select_only()
+            .column_as(Column::Id.count(), "runs")
+            .filter(Column::TenantId.eq(tenant.uuid()))
+            .filter(Column::Status.eq("running"))
+            .filter(Column::Depth.eq(0))
+            .filter(Column::LeaseUntil.gt(now))
+            .into_tuple()
+            .one(self.connection())
+            .await?;
+        Ok(counted.map_or(0, |(count,)| count))
+    }
+
+    /// Keeps the places of these runs for longer.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn extend_slots(&self, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
+        let extended = slot::Entity::update_many()
+            .col_expr(slot::Column::Until, Expr::value(until))
+            .filter(slot::Column::RunId.is_in(runs.into_iter().map(RunId::uuid)))
+            .exec(self.connection())
+            .await?;
+        Ok(extended.rows_affected)
     }
 
     /// Keeps a worker's leases on these runs for longer. Says how many it still holds: the others were taken by somebody,

@@ -2,14 +2,16 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
-use domain::wire::{CheckReport, FlowDetail, FlowSummary, Page, VersionSummary};
+use domain::wire::{
+    CheckReport, FlowDetail, FlowSummary, Forecast, ForecastInput, Page, VersionDetail, VersionSummary,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use service::flows::{self, PutOptions};
 use utoipa::{IntoParams, ToSchema};
 
 use super::whole;
-use crate::extract::{Caller, FlowBody, Known, NoParams, Params, if_match};
+use crate::extract::{Body, Caller, FlowBody, Known, NoParams, Params, if_match};
 use crate::problem::Fault;
 use crate::state::Shared;
 
@@ -19,10 +21,12 @@ pub(crate) struct PutParams {
     /// Keeps the flow as a draft beside what is published. A draft may be broken.
     #[serde(default)]
     draft: bool,
+    /// The channel that the version is published to; `stable` unless said.
+    channel: Option<String>,
 }
 
 impl Known for PutParams {
-    const NAMES: &'static [&'static str] = &["draft"];
+    const NAMES: &'static [&'static str] = &["draft", "channel"];
 }
 
 /// What came of saving a flow.
@@ -103,7 +107,8 @@ pub(crate) async fn get(
 
 /// Saves a flow and publishes it to `stable`
 ///
-/// The body is the flow: YAML, JSON, or a zip of its folder. With `If-Match`, only if that version is published now.
+/// The body is the flow: YAML, JSON, or a zip of its folder. With `If-Match`, only if that version is published now; a 412
+/// holds a unified diff of what changed since. The same content is the same version.
 #[utoipa::path(operation_id = "put_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), PutParams),
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, body = SavedFlow), (status = 201, body = SavedFlow, description = "Made")))]
@@ -116,9 +121,9 @@ pub(crate) async fn put(
     request: HttpRequest,
     state: Shared,
 ) -> Result<HttpResponse, Fault> {
-    let draft = params.read()?.draft;
+    let params = params.read()?;
     let folder = body.read(&flow)?;
-    let options = PutOptions { draft, if_match: if_match(&request) };
+    let options = PutOptions { draft: params.draft, channel: params.channel, if_match: if_match(&request) };
     let saved = flows::put(&state.weir, &caller.0, &flow, folder, options).await?;
     let mut answer = if saved.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     answer.insert_header((header::LOCATION, format!("/api/v1/flows/{flow}")));
@@ -169,4 +174,40 @@ pub(crate) async fn versions(
 ) -> Result<web::Json<Page<VersionSummary>>, Fault> {
     params.read()?;
     Ok(web::Json(whole(flows::versions(&state.weir, &caller.0, &flow).await?)))
+}
+
+/// Reads a version with its YAML and files
+#[utoipa::path(operation_id = "get_version", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"),
+        ("version" = u32, Path, description = "The version's number")),
+    responses((status = 200, body = VersionDetail)))]
+#[get("/api/v1/flows/{flow}/versions/{version}")]
+pub(crate) async fn version(
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<VersionDetail>, Fault> {
+    params.read()?;
+    let (flow, version) = path.into_inner();
+    let number = version.parse().map_err(|_| service::ServiceError::not_found("version", version))?;
+    Ok(web::Json(flows::version(&state.weir, &caller.0, &flow, number).await?))
+}
+
+/// Says what a call would run, take and cost
+///
+/// Conditions that the inputs decide are decided, the others "may"; times, tokens and money are the 10th, 50th and 90th
+/// percentile of earlier runs. Nothing is executed, and nothing leaves.
+#[utoipa::path(operation_id = "plan_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+    request_body(content = ForecastInput), responses((status = 200, body = Forecast)))]
+#[post("/api/v1/flows/{flow}/plan")]
+pub(crate) async fn plan(
+    caller: Caller,
+    flow: web::Path<String>,
+    params: Params<NoParams>,
+    body: Body<ForecastInput>,
+    state: Shared,
+) -> Result<web::Json<Forecast>, Fault> {
+    params.read()?;
+    let input = body.read_or_default()?;
+    Ok(web::Json(service::forecast::forecast(&state.weir, &caller.0, &flow, input).await?))
 }

@@ -2,8 +2,10 @@
 //!
 //! Invariant: every operation stands in the OpenAPI document, because both come from [`configure`].
 
+mod channels;
 mod connections;
 mod executors;
+mod experiments;
 pub(crate) mod files;
 mod flows;
 pub(crate) mod health;
@@ -27,12 +29,25 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(flows::put)
         .service(flows::delete)
         .service(flows::versions)
+        .service(flows::version)
+        .service(flows::plan)
+        .service(channels::list)
+        .service(channels::get)
+        .service(channels::put)
+        .service(channels::delete)
+        .service(experiments::list)
+        .service(experiments::get)
+        .service(experiments::put)
+        .service(experiments::delete)
+        .service(experiments::feedback)
+        .service(experiments::feedback_of)
         .service(run::run_flow)
         .service(runs::list)
         .service(runs::get)
         .service(runs::steps)
         .service(runs::events)
         .service(runs::cancel)
+        .service(runs::why)
         .service(keys::list)
         .service(keys::create)
         .service(keys::revoke)

@@ -24,10 +24,12 @@ pub(crate) struct RunParams {
     version: Option<u32>,
     /// Runs what this channel points at; `stable` unless said.
     channel: Option<String>,
+    /// 1 is taken from the queue first, 5 last; 3 unless said.
+    priority: Option<i32>,
 }
 
 impl Known for RunParams {
-    const NAMES: &'static [&'static str] = &["version", "channel"];
+    const NAMES: &'static [&'static str] = &["version", "channel", "priority"];
 }
 
 /// Runs a flow
@@ -38,6 +40,7 @@ impl Known for RunParams {
 /// `Idempotency-Key` makes a repeated call answer with the first one's run.
 #[utoipa::path(operation_id = "run_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), RunParams,
         ("Idempotency-Key" = Option<String>, Header, description = "Starts at most one run per flow and key in 24 hours"),
+        ("X-Experiment-Subject" = Option<String>, Header, description = "Who is meant in experiments; the key unless said"),
         ("Prefer" = Option<String>, Header, description = "`respond-async` answers at once; `wait=10` after 10 seconds")),
     request_body(content = Object, description = "The flow's inputs"),
     responses((status = 200, body = RunAnswer), (status = 202, body = RunAccepted, description = "Goes on")))]
@@ -62,6 +65,8 @@ pub(crate) async fn run_flow(
         inputs,
         idempotency_key: text(&request, "idempotency-key"),
         labels: BTreeMap::new(),
+        subject: text(&request, "x-experiment-subject"),
+        priority: params.priority,
         answer: if preference.stream || preference.later { Answer::Later } else { Answer::Wait },
     };
     let started = runs::start(&state.weir, &actor, wish).await?;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use chrono::{DateTime, Utc};
-use domain::wire::{Page, RunAccepted, RunDetail, RunSummary, StepView};
+use domain::wire::{Page, RunAccepted, RunDetail, RunSummary, StepView, WhyView};
 use domain::{ErrorCode, RunId, RunStatus};
 use serde::Deserialize;
 use service::ServiceError;
@@ -149,6 +149,22 @@ pub(crate) async fn events(
     Ok(sse::response(events, &state.draining, None))
 }
 
+/// Says what a run waits for
+///
+/// In a sentence, and as fields: a worker, a place under a limit, a time, its own steps, something from outside, a person.
+#[utoipa::path(operation_id = "why_run", tag = "Runs", params(("run" = String, Path, description = "The run's id")),
+    responses((status = 200, body = WhyView)))]
+#[get("/api/v1/runs/{run}/why")]
+pub(crate) async fn why(
+    caller: Caller,
+    run: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<WhyView>, Fault> {
+    params.read()?;
+    Ok(web::Json(runs::why(&state.weir, &caller.0, id(&run)?).await?))
+}
+
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CancelInput {
@@ -178,6 +194,6 @@ pub(crate) async fn cancel(
 }
 
 /// A text that is no id names nothing, like an id that nobody has.
-fn id(text: &str) -> Result<RunId, Fault> {
+pub(super) fn id(text: &str) -> Result<RunId, Fault> {
     text.parse().map_err(|_| ServiceError::not_found("run", text).into())
 }

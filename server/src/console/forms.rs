@@ -291,7 +291,13 @@ async fn settings(
     let form = read(visitor, request, |form: &forms::Settings| &form.csrf).await?;
     let actor = visitor.actor(tenant)?;
     let model = Some(form.default_model.trim().to_owned()).filter(|model| !model.is_empty());
-    match service::tenants::patch(&host.weir, &actor, TenantPatch { default_model: Some(model) }).await {
+    match service::tenants::patch(
+        &host.weir,
+        &actor,
+        TenantPatch { default_model: Some(model), ..TenantPatch::default() },
+    )
+    .await
+    {
         Ok(_) => Ok(Outcome::noticed(host, forms::path::section(tenant, "settings"), "Settings are saved.")),
         Err(error) => Ok(Outcome::again(error, &[("default_model", &form.default_model)])),
     }

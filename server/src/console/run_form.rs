@@ -59,6 +59,8 @@ pub(super) async fn start(
         inputs: inputs(filled)?,
         idempotency_key: None,
         labels: BTreeMap::new(),
+        subject: None,
+        priority: None,
         answer: Answer::Later,
     };
     match runs::start(&host.weir, &actor, wish).await {

@@ -16,6 +16,12 @@ pub(super) struct Written {
 
 pub(super) const PAGES: &[Written] = &[
     Written { slug: "language", title: "The flow language", text: include_str!("../../../docs/language.md") },
+    Written {
+        slug: "experiments",
+        title: "Versions, channels and experiments",
+        text: include_str!("../../../docs/experiments.md"),
+    },
+    Written { slug: "queue", title: "The queue", text: include_str!("../../../docs/queue.md") },
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },
     Written { slug: "operate/build", title: "Building Weir", text: include_str!("../../../docs/operate/build.md") },

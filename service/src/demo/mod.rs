@@ -68,12 +68,13 @@ async fn seed(weir: &Weir, shipped: Vec<(String, Folder)>) -> Result<(TenantId, 
     let (tenant, owner) = people(weir).await?;
     let actor = Actor { trigger: "demo", ..Actor::system(tenant, "demo") };
     connections::put_simulated(weir, &actor, "simulated").await?;
-    tenants::patch(weir, &actor, TenantPatch { default_model: Some(Some(MODEL.to_owned())) }).await?;
+    tenants::patch(weir, &actor, TenantPatch { default_model: Some(Some(MODEL.to_owned())), ..TenantPatch::default() })
+        .await?;
     for (name, folder) in callees_first(shipped) {
         flows::put(weir, &actor, &name, folder, PutOptions::default()).await?;
     }
     let broken = Folder { name: Some("needs_a_fix".to_owned()), yaml: BROKEN.to_owned(), ..Folder::default() };
-    flows::put(weir, &actor, "needs_a_fix", broken, PutOptions { draft: true, if_match: None }).await?;
+    flows::put(weir, &actor, "needs_a_fix", broken, PutOptions { draft: true, ..PutOptions::default() }).await?;
     history::act_out(weir, &actor).await?;
     Ok((tenant, owner))
 }

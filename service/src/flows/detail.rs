@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::Permission;
-use domain::wire::{FlowDetail, VersionSummary};
+use domain::wire::{FlowDetail, VersionDetail, VersionSummary};
 use entities::{JsonText, Reader, Scope as _, flow, version};
 use sea_orm::ColumnTrait;
 
@@ -81,6 +81,29 @@ pub async fn versions(weir: &Weir, actor: &Actor, name: &str) -> Result<Vec<Vers
             created_by: row.created_by,
         })
         .collect())
+}
+
+/// One version with what it holds.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn version(weir: &Weir, actor: &Actor, name: &str, number: u32) -> Result<VersionDetail, ServiceError> {
+    authz::check_flow(actor, Permission::FlowsRead, name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let flow = plans::find(&reader, name).await?;
+    let channels = plans::channels(&reader, &flow).await?;
+    let rows = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let row = rows.filter(version::Column::Number.eq(i32::try_from(number).unwrap_or(i32::MAX))).one().await?;
+    let row = row.ok_or_else(|| ServiceError::not_found("version", number))?;
+    Ok(VersionDetail {
+        number,
+        channels: channels.into_iter().filter(|(_, at)| *at == row.number).map(|(name, _)| name).collect(),
+        files: row.files.read().unwrap_or_default(),
+        hash: row.hash,
+        created_at: row.created_at,
+        created_by: row.created_by,
+        yaml: row.yaml,
+    })
 }
 
 async fn published(reader: &Reader, row: &flow::Model) -> Result<Option<version::Model>, ServiceError> {

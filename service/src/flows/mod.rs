@@ -3,10 +3,12 @@
 //! Invariant: a version never changes and the same content is the same version; every move of a channel gets the next
 //! position in the tenant's history, so that a run can pin the whole of it by one number.
 
+mod channels;
 mod check;
 mod delete;
 mod describe;
 mod detail;
+mod difference;
 mod figures;
 pub mod folder;
 mod list;
@@ -14,12 +16,14 @@ mod neighbours;
 mod plans;
 mod publish;
 
+pub use channels::{channel, channels, move_channel, remove_channel};
 pub use check::check;
 pub use delete::delete;
 pub use describe::{CallableFlow, callable};
-pub use detail::{get, versions};
+pub use detail::{get, version, versions};
 pub(crate) use figures::percentile;
 pub use list::{list, names};
+pub(crate) use plans::find;
 pub use plans::{Plans, Resolved, Wanted, compile, plan, resolve};
 pub use publish::{PutOptions, Saved, put};
 

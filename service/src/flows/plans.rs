@@ -14,15 +14,16 @@ use language::{Folder, Plan};
 use sea_orm::ColumnTrait;
 
 use super::STABLE;
+use crate::experiments::Running;
 use crate::{ServiceError, Weir};
 
 /// How long a publish by another process may go unnoticed.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
 
-/// Compiled plans by version, and what `stable` of each flow means now.
+/// Compiled plans by version, and what `stable` (or a number) of each flow means now.
 pub struct Plans {
     by_version: moka::sync::Cache<VersionId, Arc<Plan>>,
-    stable: moka::sync::Cache<(TenantId, String), Resolved>,
+    now: moka::sync::Cache<(TenantId, String, Option<u32>), Resolved>,
     /// Grows with every change; an answer that was read before one is not kept.
     changes: AtomicU64,
 }
@@ -31,7 +32,7 @@ impl Default for Plans {
     fn default() -> Self {
         Self {
             by_version: moka::sync::Cache::new(2_000),
-            stable: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(KNOWN_FOR).build(),
+            now: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(KNOWN_FOR).build(),
             changes: AtomicU64::new(0),
         }
     }
@@ -41,7 +42,7 @@ impl Plans {
     /// A flow or a tenant's setting was changed. A publish moves the whole tenant's history, so nothing is kept.
     pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.stable.invalidate_all();
+        self.now.invalidate_all();
     }
 }
 
@@ -66,22 +67,26 @@ pub struct Resolved {
     pub channel: Option<String>,
     pub channel_position: i64,
     pub default_model: Option<String>,
+    /// How many runs of the tenant may execute at once.
+    pub max_running: Option<i32>,
+    /// The experiment that takes the flow's traffic; only where no version, channel or position was asked for.
+    pub(crate) experiment: Option<Arc<Running>>,
 }
 
 /// # Errors
 /// [`ServiceError::NotFound`] for a flow, version or channel that is not there.
 pub async fn resolve(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Result<Resolved, ServiceError> {
-    if *wanted != Wanted::default() {
+    if wanted.channel.is_some() || wanted.position.is_some() {
         return read(weir, tenant, name, wanted).await;
     }
-    let key = (tenant, name.to_owned());
-    if let Some(known) = weir.plans().stable.get(&key) {
+    let key = (tenant, name.to_owned(), wanted.version);
+    if let Some(known) = weir.plans().now.get(&key) {
         return Ok(known);
     }
     let changes = weir.plans().changes.load(Ordering::SeqCst);
     let resolved = read(weir, tenant, name, wanted).await?;
     if weir.plans().changes.load(Ordering::SeqCst) == changes {
-        weir.plans().stable.insert(key, resolved.clone());
+        weir.plans().now.insert(key, resolved.clone());
     }
     Ok(resolved)
 }
@@ -90,7 +95,8 @@ async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Res
     let reader = weir.store().read(tenant).await?;
     let tenant_row = reader.find::<tenant::Entity>().one().await?;
     let tenant_row = tenant_row.ok_or_else(|| ServiceError::not_found("tenant", tenant))?;
-    let flow = find(&reader, name).await?;
+    // What was pinned stays, even if the flow is deleted meanwhile.
+    let flow = if wanted.position.is_some() { find_any(&reader, name).await? } else { find(&reader, name).await? };
     let (number, channel) = match wanted.version {
         Some(number) => (i32::try_from(number).unwrap_or(i32::MAX), None),
         None => {
@@ -103,10 +109,13 @@ async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Res
     };
     let versions = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
     let row = versions.filter(version::Column::Number.eq(number)).one().await?;
+    let flow_id = FlowId::from_uuid(flow.id);
+    let experiment =
+        if *wanted == Wanted::default() { crate::experiments::running(&reader, flow_id).await? } else { None };
     drop(reader);
     let row = row.ok_or_else(|| ServiceError::not_found("version", format!("{name}@{number}")))?;
     Ok(Resolved {
-        flow_id: FlowId::from_uuid(flow.id),
+        flow_id,
         version_id: VersionId::from_uuid(row.id),
         number: u32::try_from(row.number).unwrap_or(0),
         plan: of_row(weir, &flow.name, &row)?,
@@ -114,6 +123,8 @@ async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Res
         channel,
         channel_position: wanted.position.unwrap_or(tenant_row.channel_position),
         default_model: tenant_row.default_model,
+        max_running: tenant_row.max_running,
+        experiment,
     })
 }
 
@@ -170,12 +181,21 @@ pub(super) fn folder_of(name: &str, yaml: &str, files: &entities::JsonText) -> F
 }
 
 /// A flow that is not deleted, by name.
-pub(super) async fn find(scope: &impl Scope, name: &str) -> Result<flow::Model, ServiceError> {
+pub(crate) async fn find(scope: &impl Scope, name: &str) -> Result<flow::Model, ServiceError> {
+    let row = find_any(scope, name).await?;
+    if row.deleted_at.is_some() {
+        return Err(ServiceError::not_found("flow", name));
+    }
+    Ok(row)
+}
+
+/// A flow by name, a deleted one too.
+async fn find_any(scope: &impl Scope, name: &str) -> Result<flow::Model, ServiceError> {
     if !language::is_flow_name(name) {
         return Err(ServiceError::not_found("flow", crate::text::column(name, 64)));
     }
     let row = scope.find::<flow::Entity>().filter(flow::Column::Name.eq(name)).one().await?;
-    row.filter(|row| row.deleted_at.is_none()).ok_or_else(|| ServiceError::not_found("flow", name))
+    row.ok_or_else(|| ServiceError::not_found("flow", name))
 }
 
 /// The number that a channel of a flow points at, at a position of the tenant's history.

@@ -5,12 +5,13 @@
 
 use chrono::{DateTime, Utc};
 use domain::{FlowId, Permission};
-use entities::{JsonText, Scope as _, Unit, channel, flow, tenant, version};
+use entities::{JsonText, Scope as _, Unit, flow, tenant, version};
 use language::Folder;
 use sea_orm::ColumnTrait;
 use sha2::{Digest, Sha256};
 
-use super::{STABLE, check_name, neighbours, plans};
+use super::difference::Side;
+use super::{STABLE, channels, check_name, difference, neighbours, plans};
 use crate::audit::{self, Entry};
 use crate::{Actor, ServiceError, Weir, authz};
 
@@ -19,7 +20,9 @@ use crate::{Actor, ServiceError, Weir, authz};
 pub struct PutOptions {
     /// Keeps it beside what is published.
     pub draft: bool,
-    /// The hash of the version that must be on `stable` now.
+    /// The channel that the new version is published to; `stable` unless said.
+    pub channel: Option<String>,
+    /// The hash of the version that must be on that channel now.
     pub if_match: Option<String>,
 }
 
@@ -59,6 +62,8 @@ pub async fn put(
 ) -> Result<Saved, ServiceError> {
     authz::check_flow(actor, Permission::FlowsWrite, name)?;
     check_name(name)?;
+    let channel = options.channel.clone().unwrap_or_else(|| STABLE.to_owned());
+    channels::check_name(&channel)?;
     let folder = neighbours::with_neighbours(weir, actor, folder).await?;
     let mut compiled = language::compile(&folder, weir.catalogue());
     if let Some(plan) = &compiled.plan {
@@ -94,20 +99,25 @@ pub async fn put(
         .store()
         .write(actor.tenant, move |unit| async move {
             let (flow, created) = flow_row(&weir2, &unit, &actor2, &content).await?;
-            let stable = on_stable(&unit, &flow).await?;
-            refuse_changed(&options, stable.as_ref(), created)?;
+            let current = on_channel(&unit, &flow, &channel).await?;
+            refuse_changed(&unit, &options, &flow, current.as_ref(), &content).await?;
             let number = if options.draft {
                 save_draft(&unit, &flow, &content, &draft_problems).await?;
                 None
             } else {
-                Some(publish(&weir2, &unit, &flow, &content, stable.as_ref()).await?)
+                let number = publish(&weir2, &unit, &flow, &content).await?;
+                if current.as_ref().map(|version| version.number) != Some(number) {
+                    let moved = channels::entry(&weir2, &unit, &actor2, &flow, &channel, Some(number)).await?;
+                    unit.insert(moved).await?;
+                }
+                Some(number)
             };
             let entry = Entry {
                 action: if options.draft { "flow.draft_saved" } else { "flow.published" },
                 target_kind: "flow",
                 target_id: Some(FlowId::from_uuid(flow.id).to_string()),
                 target_name: &content.name,
-                data: serde_json::json!({ "version": number, "hash": content.hash }),
+                data: serde_json::json!({ "version": number, "hash": content.hash, "channel": channel }),
             };
             audit::write(&unit, audit::row(&weir2, &actor2, entry)).await?;
             Ok(Saved {
@@ -187,37 +197,56 @@ async fn flow_row(
     Ok((row, true))
 }
 
-/// The version on `stable` now.
-async fn on_stable(unit: &Unit, flow: &flow::Model) -> Result<Option<version::Model>, ServiceError> {
-    let Some(number) = plans::channels(unit, flow).await?.get(STABLE).copied() else { return Ok(None) };
+/// The version on a channel now.
+async fn on_channel(unit: &Unit, flow: &flow::Model, channel: &str) -> Result<Option<version::Model>, ServiceError> {
+    let Some(number) = plans::channels(unit, flow).await?.get(channel).copied() else { return Ok(None) };
     let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
     Ok(versions.filter(version::Column::Number.eq(number)).one().await?)
 }
 
-fn refuse_changed(options: &PutOptions, stable: Option<&version::Model>, created: bool) -> Result<(), ServiceError> {
+/// Refuses a publish over a base that is not the newest any more, and shows what changed since.
+async fn refuse_changed(
+    unit: &Unit,
+    options: &PutOptions,
+    flow: &flow::Model,
+    current: Option<&version::Model>,
+    content: &Content,
+) -> Result<(), ServiceError> {
     let Some(wanted) = &options.if_match else { return Ok(()) };
-    let holds = match (wanted.as_str(), stable) {
-        ("*", _) => !created,
+    let holds = match (wanted.as_str(), current) {
+        ("*", current) => current.is_some(),
         (wanted, Some(version)) => version.hash == wanted,
         (_, None) => false,
     };
     if holds {
         return Ok(());
     }
-    let now = stable.map_or_else(
-        || "nothing is published".to_owned(),
-        |version| format!("version {} with the hash {} is published", version.number, version.hash),
-    );
-    Err(ServiceError::PreconditionFailed(format!("The flow was changed in the meantime: {now}. Read it again.")))
+    let Some(current) = current else {
+        let detail = "The flow was changed in the meantime: nothing is published. Read it again.".to_owned();
+        return Err(ServiceError::PreconditionFailed { detail, diff: None });
+    };
+    let wanted = crate::text::column(wanted, 64);
+    let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let base = versions.filter(version::Column::Hash.eq(wanted.as_str())).one().await?;
+    let now = Side::of_version(current);
+    let (number, hash) = (current.number, &current.hash);
+    let (diff, shown) = match &base {
+        Some(base) => (difference::unified(&Side::of_version(base), &now), format!("since version {}", base.number)),
+        None => {
+            let sent = Side::of(&content.yaml, &content.files);
+            (difference::unified(&now, &sent), "between what is published and what was sent".to_owned())
+        }
+    };
+    Err(ServiceError::PreconditionFailed {
+        detail: format!(
+            "The flow was changed in the meantime: version {number} with the hash {hash} is published. `diff` shows what \
+             changed {shown}. Read it again, and publish over that."
+        ),
+        diff: Some(diff),
+    })
 }
 
-async fn publish(
-    weir: &Weir,
-    unit: &Unit,
-    flow: &flow::Model,
-    content: &Content,
-    stable: Option<&version::Model>,
-) -> Result<i32, ServiceError> {
+async fn publish(weir: &Weir, unit: &Unit, flow: &flow::Model, content: &Content) -> Result<i32, ServiceError> {
     let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
     let known = versions.filter(version::Column::Hash.eq(&content.hash)).one().await?;
     let number = match &known {
@@ -239,9 +268,6 @@ async fn publish(
             number
         }
     };
-    if stable.map(|version| version.number) != Some(number) {
-        move_channel(unit, flow, content, Some(number)).await?;
-    }
     unit.update::<flow::Entity>()
         .set(flow::Column::LastNumber, flow.last_number.max(number))
         .set(flow::Column::Description, content.description.clone())
@@ -256,26 +282,6 @@ async fn publish(
         .exec()
         .await?;
     Ok(number)
-}
-
-async fn move_channel(
-    unit: &Unit,
-    flow: &flow::Model,
-    content: &Content,
-    number: Option<i32>,
-) -> Result<(), ServiceError> {
-    let position = next_position(unit).await?;
-    unit.insert(channel::Model {
-        tenant_id: flow.tenant_id,
-        position,
-        flow_id: flow.id,
-        name: STABLE.to_owned(),
-        number,
-        created_by: content.by.clone(),
-        created_at: content.now,
-    })
-    .await?;
-    Ok(())
 }
 
 /// The next position of the tenant's history of channels. Its row is locked, so that positions have one order.

@@ -71,6 +71,7 @@ pub(super) async fn request(
         if row.lease_owner.is_none() {
             // Nobody executes it: a worker takes it up, to end it.
             update = update.set(C::Status, RunStatus::Queued.as_str()).set(C::AvailableAt, now).set(C::Claims, 0);
+            update = update.set(C::ParkedFor, None::<String>);
         }
         update.exec().await?;
         if let Some(audit) = audit {

@@ -44,11 +44,11 @@ impl Children for RunChildren {
             return Err(Failure::new(FailureKind::Limit, "child_depth", message));
         }
         let tenant = self.tenant();
-        let wanted = Wanted {
-            version: request.version,
-            channel: request.channel.clone(),
-            position: Some(self.parent.channel_position),
+        let version = match (request.version, &request.channel) {
+            (None, None) => self.variant_of(&request.flow).await.map_err(ours)?,
+            (version, _) => version,
         };
+        let wanted = Wanted { version, channel: request.channel.clone(), position: Some(self.parent.channel_position) };
         let resolved = crate::flows::resolve(&self.weir, tenant, &request.flow, &wanted).await.map_err(unresolved)?;
         let inputs = read_inputs(&self.weir, tenant, &resolved, &request).await?;
         let mut row = start::new_row(&self.weir, tenant, &resolved);
@@ -63,9 +63,17 @@ impl Children for RunChildren {
         row.api_key_id = parent.api_key_id;
         row.test = parent.test;
         row.labels = parent.labels.clone();
+        row.experiment_id = parent.experiment_id;
+        row.experiment.clone_from(&parent.experiment);
+        row.variant.clone_from(&parent.variant);
         row.priority = parent.priority;
         row.request_id.clone_from(&parent.request_id);
         start::keep_inputs(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
+        let limit = super::slots::limit_of(&resolved.plan, resolved.flow_id, &inputs)?;
+        if let Some((key, most)) = limit {
+            row.slot_key = Some(key);
+            row.slot_limit = Some(most);
+        }
         execute::lease(&mut row, &self.crew, self.weir.now());
         // The child's row points at the parent's.
         self.journal.ensure_written().await.map_err(ours)?;
@@ -120,6 +128,19 @@ impl Children for RunChildren {
 impl RunChildren {
     fn tenant(&self) -> TenantId {
         TenantId::from_uuid(self.parent.tenant_id)
+    }
+
+    /// The version that an experiment gave to the tree, where its own flow is called again from inside.
+    async fn variant_of(&self, flow: &str) -> Result<Option<u32>, ServiceError> {
+        if self.parent.variant.is_none() {
+            return Ok(None);
+        }
+        let root = if self.parent.depth == 0 {
+            self.parent.clone()
+        } else {
+            super::row(&self.weir, self.tenant(), RunId::from_uuid(self.parent.root_run_id)).await?
+        };
+        Ok((root.flow_name == flow).then(|| u32::try_from(root.version_number).unwrap_or_default()))
     }
 
     /// Claims a child that nobody executes, so that it does not wait for a place behind its own parent.

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus::Bus;
+use super::fairness::Turns;
+use crate::experiments::Watch;
 
 /// Text of a running attempt that is kept for watchers who come late.
 const TEXT_BYTES: usize = 64 * 1024;
@@ -30,6 +32,7 @@ struct Inner {
     crew: Mutex<Option<Arc<Crew>>>,
     local: Mutex<HashMap<RunId, Arc<LocalRun>>>,
     prepared: moka::future::Cache<VersionId, Arc<Prepared>>,
+    experiments: Watch,
 }
 
 impl Default for Runs {
@@ -39,6 +42,7 @@ impl Default for Runs {
             crew: Mutex::default(),
             local: Mutex::default(),
             prepared: moka::future::Cache::new(500),
+            experiments: Watch::default(),
         };
         Self { bus: Bus::default(), inner: Arc::new(inner) }
     }
@@ -56,6 +60,8 @@ pub(super) struct Crew {
     /// One place: runs that went down with several workers are tried one at a time, so that the culprit is told from
     /// those that were only there.
     pub(super) lane: Arc<Semaphore>,
+    /// Whose turn it is in the queue, as far as this worker serves it.
+    pub(super) turns: Mutex<Turns>,
 }
 
 /// A run that this process executes.
@@ -140,8 +146,13 @@ impl Runs {
         self.local().len()
     }
 
+    /// Which experiments' guards look now.
+    pub(crate) fn experiments(&self) -> &Watch {
+        &self.inner.experiments
+    }
+
     /// Tells the worker that there may be something to claim.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.inner.wake.notify_one();
     }
 

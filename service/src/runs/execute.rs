@@ -22,6 +22,7 @@ use super::children::RunChildren;
 use super::desk::{Crew, LocalRun};
 use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
+use super::slots;
 use super::wait::SettledRun;
 use crate::ports::{TenantModels, TenantSecrets};
 use crate::{ServiceError, Weir};
@@ -100,6 +101,9 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         finish(&weir, &row, End::Park(killer(deaths))).await;
         return;
     }
+    if written && row.slot_key.is_some() && !admitted(&weir, &row, &job.plan).await {
+        return;
+    }
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
     weir.runs().enter(run_id, Arc::clone(&local));
     if row.cancel_requested_at.is_some() {
@@ -155,6 +159,66 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     } else {
         weir.runs().bus().tell(run_id, Live::Abandoned);
     }
+}
+
+/// Whether a claimed run has its place under the flow's limit. Otherwise it was parked, or settled without having begun.
+async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
+    let (tenant, now, claimed) = (TenantId::from_uuid(row.tenant_id), weir.now(), row.clone());
+    // Whoever wants the end of a run that waits need not wait for its turn.
+    if row.cancel_requested_at.is_some() {
+        return true;
+    }
+    let entry = weir.store().write(tenant, move |unit| async move { slots::enter(&unit, &claimed, now).await }).await;
+    match entry {
+        Ok(slots::Entry::Entered) => return true,
+        Ok(slots::Entry::Parked) => {
+            weir.runs().bus().tell(RunId::from_uuid(row.id), Live::Changed);
+        }
+        Ok(slots::Entry::Lost) => {}
+        Ok(slots::Entry::Overdue) => settle_unbegun(weir, row, plan, RunStatus::TimedOut, slots::overdue()).await,
+        Err(error) => {
+            let error: StoreError = error;
+            tracing::error!(%error, run = %RunId::from_uuid(row.id), "a run could not take its place");
+            finish(weir, row, End::Rest).await;
+        }
+    }
+    false
+}
+
+/// Settles a run of which nothing was begun.
+pub(super) async fn settle_unbegun(
+    weir: &Weir,
+    row: &run::Model,
+    plan: &Arc<Plan>,
+    status: RunStatus,
+    failure: Failure,
+) {
+    let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &tokio_util::sync::CancellationToken::new()));
+    let journal = RunJournal::new(weir.clone(), local, row.clone(), plan, &[]);
+    let event = engine::Event::RunSettled {
+        status,
+        outputs: None,
+        error: Some(failure.clone()),
+        failed_step: None,
+        handler_errors: Vec::new(),
+    };
+    let entry = Entry { position: u64::try_from(row.event_position).unwrap_or_default() + 1, at: weir.now(), event };
+    if let Err(error) = engine::ports::Journal::append(&journal, &[entry]).await {
+        tracing::error!(%error, run = %run_id, "a run that was not begun could not be settled");
+        return;
+    }
+    let settled = Settled {
+        status,
+        outputs: Value::Null,
+        error: Some(failure),
+        failed_step: None,
+        failed_attempt: None,
+        handler_errors: Vec::new(),
+        usage: domain::wire::UsageTotals::default(),
+        cost: Some(domain::NanoUsd::ZERO),
+    };
+    announce(weir, row, &journal, settled).await;
 }
 
 /// Waits for the lane. What goes down while it only waits there is not counted against it.
@@ -262,6 +326,7 @@ async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settl
         settled,
     };
     weir.runs().bus().tell(over.run_id, Live::Settled(Arc::new(over)));
+    crate::experiments::settled(weir, row);
 }
 
 /// The run's journal so far.
@@ -323,6 +388,10 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
                 }
             };
             update.set(C::Status, status.as_str()).set(C::AvailableAt, available_at).exec().await?;
+            // Only what executes counts under a limit.
+            if current.slot_key.is_some() {
+                slots::leave(&unit, id, now).await?;
+            }
             unit.announce(&super::listen::changed(current.tenant_id, id)).await
         })
         .await;

@@ -152,7 +152,12 @@ impl Journal for RunJournal {
             });
         }
         state.written = true;
+        let limited = state.records.run.slot_key.is_some();
         drop(state);
+        if limited && entries.iter().any(|entry| matches!(entry.event, Event::RunSettled { .. })) {
+            // Somebody may have been let in.
+            self.weir.runs().wake();
+        }
         if progressed {
             self.local.leave_lane();
         }
@@ -186,6 +191,8 @@ struct Append {
 impl Append {
     async fn run(self, unit: &Unit) -> Result<(), AppendError> {
         let (tenant, run) = (self.row.tenant_id, self.row.id);
+        let limited = self.changes.settled && self.row.slot_key.is_some();
+        let ended_at = self.row.ended_at;
         if self.insert {
             let mut row = self.row;
             release_if_terminal(&mut row);
@@ -242,6 +249,9 @@ impl Append {
         }
         unit.insert_all(self.events).await?;
         unit.insert_all(self.changes.ledger).await?;
+        if let (true, Some(ended_at)) = (limited, ended_at) {
+            super::slots::leave(unit, run, ended_at).await?;
+        }
         unit.announce(&super::listen::changed(tenant, run)).await?;
         Ok(())
     }
@@ -276,7 +286,8 @@ impl Append {
                 .set(C::EndedAt, row.ended_at)
                 .set(C::DurationMs, row.duration_ms)
                 .set(C::LeaseOwner, None::<String>)
-                .set(C::LeaseUntil, None::<chrono::DateTime<chrono::Utc>>);
+                .set(C::LeaseUntil, None::<chrono::DateTime<chrono::Utc>>)
+                .set(C::ParkedFor, None::<String>);
         }
         if update.exec().await? == 1 { Ok(()) } else { Err(AppendError::Stale) }
     }

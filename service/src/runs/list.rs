@@ -116,5 +116,7 @@ fn summary(row: &run::Model) -> RunSummary {
         error: super::wait::failure(row.error.as_ref()),
         test: row.test,
         parent_run_id: row.parent_run_id.map(RunId::from_uuid),
+        experiment: row.experiment.clone(),
+        variant: row.variant.clone(),
     }
 }

@@ -14,15 +14,18 @@ mod children;
 mod desk;
 mod events;
 mod execute;
+mod fairness;
 mod journal;
 mod list;
 mod listen;
 mod past;
 mod ports;
 mod record;
+mod slots;
 mod start;
 mod steps;
 mod wait;
+mod why;
 pub mod worker;
 
 pub use bus::{Bus, Live};
@@ -31,9 +34,12 @@ pub use desk::Runs;
 pub use events::{WatchItem, events};
 pub use list::{PAGE_MOST, PAGE_USUAL, RunFilter, get, list};
 pub(crate) use past::{PastRun, act_out};
+pub(crate) use slots::{at_limit, executing};
+pub(crate) use start::parsed_inputs;
 pub use start::{Answer, INPUT_BYTES, Inputs, StartRun, Started, start};
 pub use steps::steps;
 pub use wait::{SettledRun, Waited, wait, wait_for};
+pub use why::why;
 pub use worker::WorkerOptions;
 
 use domain::{RunId, TenantId};
@@ -52,6 +58,6 @@ async fn find_row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<Option<run
     Ok(reader.find::<run::Entity>().filter(run::Column::Id.eq(id.uuid())).one().await?)
 }
 
-async fn row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<run::Model, ServiceError> {
+pub(crate) async fn row(weir: &Weir, tenant: TenantId, id: RunId) -> Result<run::Model, ServiceError> {
     find_row(weir, tenant, id).await?.ok_or_else(|| ServiceError::not_found("run", id))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::{FileRef, Permission, RunId, RunStatus, TenantId};
 use entities::{JsonText, Scope, StoreError, Unit, idempotency_key, run};
+use language::plan::ConcurrencyPlan;
 use sea_orm::ColumnTrait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,8 +17,10 @@ use tokio::sync::broadcast::Receiver;
 
 use super::bus::Live;
 use super::execute::{self, Job};
+use super::slots::{self, Admission};
+use crate::experiments::Running;
 use crate::flows::{Resolved, Wanted};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, ServiceError, Subject, Weir, authz};
 
 /// The largest JSON of a call's inputs, in bytes.
 pub const INPUT_BYTES: usize = 1024 * 1024;
@@ -54,6 +57,10 @@ pub struct StartRun {
     pub inputs: Inputs,
     pub idempotency_key: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// Who is meant in experiments; unless said, the person or key that calls.
+    pub subject: Option<String>,
+    /// 1 is taken from the queue first, 5 last; 3 unless said.
+    pub priority: Option<i32>,
     pub answer: Answer,
 }
 
@@ -85,9 +92,19 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
         return Err(ServiceError::BadRequest(format!("An idempotency key has 1 to {KEY_LENGTH} characters.")));
     }
     let wanted = Wanted { version: wish.version, channel: wish.channel.clone(), position: None };
+    refuse_misfits(&wish)?;
+    let id = weir.ids().run().uuid();
     let resolved = crate::flows::resolve(weir, actor.tenant, &wish.flow, &wanted).await?;
+    let (resolved, variant) = choose_variant(weir, actor, resolved, wish.subject.as_deref(), id).await?;
     let inputs = read_inputs(weir, actor.tenant, &resolved, wish.inputs).await?;
     let mut row = new_row(weir, actor.tenant, &resolved);
+    (row.id, row.root_run_id) = (id, id);
+    row.priority = wish.priority.unwrap_or(USUAL_PRIORITY);
+    if let Some((experiment, variant)) = variant {
+        row.experiment_id = Some(experiment.id.uuid());
+        row.experiment = Some(experiment.name.clone());
+        row.variant = Some(variant);
+    }
     row.trigger_kind = actor.trigger.to_owned();
     row.started_by = actor.name().to_owned();
     row.user_id = actor.user_id().map(domain::UserId::uuid);
@@ -96,6 +113,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     row.request_id = actor.request_id.clone();
     row.test = actor.test;
     row.labels = JsonText::of(&labels(&resolved, wish.labels));
+    limit(&mut row, &resolved, &inputs)?;
     keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
     match wish.idempotency_key {
@@ -104,15 +122,61 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     }
 }
 
+/// The longest subject of an experiment, in characters.
+const SUBJECT: usize = 256;
+const USUAL_PRIORITY: i32 = 3;
+
+fn refuse_misfits(wish: &StartRun) -> Result<(), ServiceError> {
+    if wish.version.is_some() && wish.channel.is_some() {
+        return Err(ServiceError::BadRequest("A run is pinned by `version` or by `channel`, not by both.".to_owned()));
+    }
+    if wish.priority.is_some_and(|priority| !(1..=5).contains(&priority)) {
+        return Err(ServiceError::BadRequest("A priority is a whole number from 1 (first) to 5 (last).".to_owned()));
+    }
+    let subject = wish.subject.as_deref().unwrap_or("none");
+    if subject.is_empty() || subject.chars().count() > SUBJECT || !crate::text::can_be_stored(subject) {
+        return Err(ServiceError::BadRequest(format!("An experiment's subject has 1 to {SUBJECT} characters.")));
+    }
+    Ok(())
+}
+
+/// The version that an experiment gives to this call, with the experiment and the variant's name. Runs by test keys take
+/// no part.
+async fn choose_variant(
+    weir: &Weir,
+    actor: &Actor,
+    resolved: Resolved,
+    subject: Option<&str>,
+    run: uuid::Uuid,
+) -> Result<(Resolved, Option<(std::sync::Arc<Running>, String)>), ServiceError> {
+    let Some(experiment) = resolved.experiment.clone().filter(|_| !actor.test) else { return Ok((resolved, None)) };
+    let subject = match (subject, &actor.subject) {
+        (Some(subject), _) => subject.to_owned(),
+        (None, Subject::User { id, .. }) => id.to_string(),
+        (None, Subject::ApiKey { id, .. }) => id.to_string(),
+        (None, Subject::System { .. }) => RunId::from_uuid(run).to_string(),
+    };
+    let Some(variant) = experiment.split.assign(&subject) else { return Ok((resolved, None)) };
+    let name = variant.name.clone();
+    if variant.version == resolved.number {
+        return Ok((resolved, Some((experiment, name))));
+    }
+    let wanted = Wanted { version: Some(variant.version), ..Wanted::default() };
+    let chosen = crate::flows::resolve(weir, actor.tenant, &resolved.name, &wanted).await?;
+    // The history was read with the channel; the children of this run resolve against that.
+    let chosen = Resolved { channel: resolved.channel, channel_position: resolved.channel_position, ..chosen };
+    Ok((chosen, Some((experiment, name))))
+}
+
 /// Hands a new run to this process's worker, or leaves it in the queue.
 async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer) -> Result<Started, ServiceError> {
     let started = started(weir, &job.row, resolved, false);
-    let (tenant, place) = (started.tenant, weir.runs().free_place());
-    let Some((crew, place)) = place else {
-        let row = job.row;
-        weir.store().write(tenant, |unit| async move { enqueue(&unit, row).await }).await?;
-        weir.runs().wake();
-        weir.runs().bus().tell_tenant(tenant, started.run_id);
+    let tenant = started.tenant;
+    let Some((crew, place)) = free_place(weir, &job.row, resolved) else {
+        let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
+        let admitted =
+            weir.store().write(tenant, |unit| async move { enqueue(&unit, row, concurrency.as_ref()).await });
+        admitted_now(weir, &job, admitted.await?).await;
         return Ok(started);
     };
     execute::lease(&mut job.row, &crew, weir.now());
@@ -136,7 +200,7 @@ async fn once(
 ) -> Result<Started, ServiceError> {
     let fingerprint = Sha256::new().chain_update(&pins).chain_update(canonical(&job.inputs)).finalize().to_vec();
     let fresh = started(weir, &job.row, resolved, false);
-    let place = weir.runs().free_place();
+    let place = free_place(weir, &job.row, resolved);
     if let Some((crew, _)) = &place {
         execute::lease(&mut job.row, crew, weir.now());
     }
@@ -151,22 +215,23 @@ async fn once(
         expires_at: now + chrono::Duration::hours(KEY_HOURS),
     };
     for _ in 0..3 {
-        let (row, key_row) = (job.row.clone(), key_row.clone());
-        let kept =
-            weir.store().write(fresh.tenant, move |unit| async move { claim_key(&unit, row, key_row, now).await });
+        let (row, key_row, concurrency) = (job.row.clone(), key_row.clone(), job.plan.concurrency.clone());
+        let kept = weir.store().write(fresh.tenant, move |unit| async move {
+            claim_key(&unit, row, key_row, now, concurrency.as_ref()).await
+        });
         match kept.await {
-            Ok(Kept::New) => {
+            Ok(Kept::New(admission)) => {
                 weir.runs().bus().tell_tenant(fresh.tenant, fresh.run_id);
                 match place {
                     Some((crew, place)) => execute::spawn(weir, &crew, job, true, Some(place)),
-                    None => weir.runs().wake(),
+                    None => admitted_now(weir, &job, admission).await,
                 }
                 return Ok(fresh);
             }
             Ok(Kept::Before(row)) => return Ok(started(weir, &row, resolved, true)),
             Ok(Kept::Otherwise) => return Err(ServiceError::IdempotencyMismatch),
             // Another call with this key came first, just now: look again.
-            Err(StoreError::Duplicate(_)) => {}
+            Err(Refused::Store(StoreError::Duplicate(_))) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -174,7 +239,7 @@ async fn once(
 }
 
 enum Kept {
-    New,
+    New(Admission),
     Before(Box<run::Model>),
     Otherwise,
 }
@@ -184,7 +249,8 @@ async fn claim_key(
     row: run::Model,
     key: idempotency_key::Model,
     now: DateTime<Utc>,
-) -> Result<Kept, StoreError> {
+    concurrency: Option<&ConcurrencyPlan>,
+) -> Result<Kept, Refused> {
     use idempotency_key::Column as C;
     let same = || {
         sea_orm::Condition::all().add(C::FlowId.eq(key.flow_id)).add(C::IdempotencyKey.eq(key.idempotency_key.as_str()))
@@ -199,18 +265,100 @@ async fn claim_key(
         }
         unit.delete::<idempotency_key::Entity>().filter(same()).exec().await?;
     }
-    if row.lease_owner.is_some() {
+    let admission = if row.lease_owner.is_some() {
         unit.insert(row).await?;
+        Admission::Queued
     } else {
-        enqueue(unit, row).await?;
-    }
+        enqueue(unit, row, concurrency).await?
+    };
     unit.insert(key).await?;
-    Ok(Kept::New)
+    Ok(Kept::New(admission))
 }
 
-async fn enqueue(unit: &Unit, row: run::Model) -> Result<(), StoreError> {
-    unit.insert(row).await?;
-    unit.announce(super::listen::QUEUED).await
+/// Why a run was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `on_limit: reject`.
+    #[error("as many runs as may execute at once do so already")]
+    AtLimit,
+}
+
+/// How long a caller is asked to wait before it tries again at a limit.
+const RETRY_AT_LIMIT_MS: u64 = 1_000;
+
+impl From<Refused> for ServiceError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Store(error) => error.into(),
+            Refused::AtLimit => Self::RateLimited {
+                detail: "As many runs of this flow as may execute at once do so already (`concurrency`).".to_owned(),
+                retry_after_ms: RETRY_AT_LIMIT_MS,
+            },
+        }
+    }
+}
+
+/// Puts a run into the queue, or behind its flow's limit.
+pub(super) async fn enqueue(
+    unit: &Unit,
+    mut row: run::Model,
+    concurrency: Option<&ConcurrencyPlan>,
+) -> Result<Admission, Refused> {
+    let admission = slots::admit(unit, &mut row, concurrency).await?;
+    if admission == Admission::Refused {
+        return Err(Refused::AtLimit);
+    }
+    unit.insert(row.clone()).await?;
+    if admission == Admission::Queued {
+        slots::hold(unit, &row).await?;
+        unit.announce(super::listen::QUEUED).await?;
+    }
+    Ok(admission)
+}
+
+/// What follows once a run is in the queue.
+async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
+    let (tenant, run) = (TenantId::from_uuid(job.row.tenant_id), RunId::from_uuid(job.row.id));
+    match admission {
+        Admission::Queued | Admission::Refused => weir.runs().wake(),
+        Admission::Skipped => {
+            execute::settle_unbegun(weir, &job.row, &job.plan, RunStatus::Cancelled, slots::skipped()).await;
+        }
+        Admission::Parked { replace: None } => {}
+        Admission::Parked { replace: Some(oldest) } => {
+            let by = format!("replaced by {run} (`on_limit: replace_oldest`)");
+            // It may have ended by itself.
+            if let Err(error) = super::cancel::request(weir, tenant, oldest, by, None).await {
+                tracing::debug!(%error, run = %oldest, "the oldest run of a limit was not cancelled");
+            }
+        }
+    }
+    weir.runs().bus().tell_tenant(tenant, run);
+}
+
+/// The limit that the run counts under, into its row.
+fn limit(row: &mut run::Model, resolved: &Resolved, inputs: &Value) -> Result<(), ServiceError> {
+    let limit = slots::limit_of(&resolved.plan, resolved.flow_id, inputs)
+        .map_err(|failure| ServiceError::Invalid { detail: failure.message, fields: Vec::new() })?;
+    if let Some((key, most)) = limit {
+        row.slot_key = Some(key);
+        row.slot_limit = Some(most);
+    }
+    Ok(())
+}
+
+/// A free place of this process's worker; none for a run that counts under a limit, which goes through the queue.
+fn free_place(
+    weir: &Weir,
+    row: &run::Model,
+    resolved: &Resolved,
+) -> Option<(std::sync::Arc<super::desk::Crew>, tokio::sync::OwnedSemaphorePermit)> {
+    if row.slot_key.is_some() || resolved.max_running.is_some() {
+        return None;
+    }
+    weir.runs().free_place()
 }
 
 fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -> Started {
@@ -226,6 +374,16 @@ fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -
         cancel_on_disconnect: resolved.plan.cancel_on_disconnect,
         live: weir.runs().bus().of_run(run_id),
     }
+}
+
+/// A JSON body read as a call's inputs, for those who only want to know what would happen.
+pub(crate) async fn parsed_inputs(
+    weir: &Weir,
+    tenant: TenantId,
+    resolved: &Resolved,
+    body: Value,
+) -> Result<Value, ServiceError> {
+    read_inputs(weir, tenant, resolved, Inputs::Json { body, files: BTreeMap::new() }).await
 }
 
 async fn read_inputs(
@@ -367,12 +525,22 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         cancel_requested_at: None,
         cancel_reason: None,
         event_position: 0,
-        priority: 3,
+        priority: USUAL_PRIORITY,
         available_at: now,
         lease_owner: None,
         lease_until: None,
         fencing_token: 0,
         claims: 0,
+        experiment_id: None,
+        experiment: None,
+        variant: None,
+        slot_key: None,
+        slot_limit: None,
+        parked_for: None,
+        queue_deadline: None,
+        replay_of: None,
+        replay: None,
+        restart_by: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{RunId, TenantId};
-use entities::system::Claim;
+use entities::system::{Claim, ReadyTenant};
 use entities::{StoreError, StoreKind, run};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::Crew;
 use super::execute;
+use super::fairness::{Candidate, Turns};
 use crate::Weir;
 
 /// How a worker works.
@@ -56,6 +57,7 @@ pub fn spawn(weir: Weir, options: WorkerOptions, shutdown: CancellationToken) ->
             adopt(&weir, &crew).await;
             background.spawn(keep_leases(weir.clone(), Arc::clone(&crew), over.clone()));
             background.spawn(sweep(weir.clone(), over.clone()));
+            background.spawn(free_slots(weir.clone(), over.clone()));
             weir.runs().hire(Some(Arc::clone(&crew)));
             work(&weir, &crew, &shutdown).await;
             weir.runs().hire(None);
@@ -91,6 +93,7 @@ pub(super) fn crew(options: &WorkerOptions) -> Arc<Crew> {
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
         lane: Arc::new(Semaphore::new(1)),
+        turns: std::sync::Mutex::default(),
     })
 }
 
@@ -174,8 +177,59 @@ async fn claim_if_any(weir: &Weir, crew: &Crew, limit: u32) -> Result<Claimed, S
 async fn claim(weir: &Weir, crew: &Crew, limit: u32) -> Result<Vec<run::Model>, StoreError> {
     let now = weir.now();
     let lease_until = now + chrono::Duration::from_std(crew.lease).unwrap_or(chrono::Duration::seconds(15));
-    let claim = Claim { owner: crew.owner.clone(), now, lease_until, limit: u64::from(limit) };
-    weir.store().write_system(move |unit| async move { unit.claim_runs(&claim).await }).await
+    let mut ready = weir.store().system().await?.ready_tenants(now).await?;
+    let mut runs = Vec::new();
+    let limit = limit as usize;
+    while runs.len() < limit && !ready.is_empty() {
+        let candidates: Vec<Candidate> =
+            ready.iter().map(|ready| Candidate { tenant: ready.tenant, weight: ready.weight }).collect();
+        let shares = turns(crew).shares(&candidates, limit - runs.len());
+        let wishes: Vec<(Claim, ReadyTenant)> = shares
+            .iter()
+            .filter_map(|(tenant, share)| {
+                let ready = ready.iter().find(|ready| ready.tenant == *tenant)?;
+                let claim = Claim { owner: crew.owner.clone(), now, lease_until, limit: *share as u64 };
+                Some((claim, *ready))
+            })
+            .collect();
+        let asked = wishes.clone();
+        let taken: Vec<Vec<run::Model>> = weir
+            .store()
+            .write_system(move |unit| async move {
+                let mut taken = Vec::with_capacity(asked.len());
+                for (claim, tenant) in &asked {
+                    taken.push(unit.claim_runs(claim, tenant).await?);
+                }
+                Ok::<_, StoreError>(taken)
+            })
+            .await?;
+        for ((claim, tenant), taken) in wishes.into_iter().zip(taken) {
+            turns(crew).taken(Candidate { tenant: tenant.tenant, weight: tenant.weight }, taken.len());
+            if (taken.len() as u64) < claim.limit {
+                // It has no more for now, or is at its limit: the others have its share.
+                ready.retain(|other| other.tenant != tenant.tenant);
+            }
+            runs.extend(taken);
+        }
+    }
+    Ok(runs)
+}
+
+fn turns(crew: &Crew) -> std::sync::MutexGuard<'_, Turns> {
+    crew.turns.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Lets those in who wait behind a place whose holder is gone.
+async fn free_slots(weir: Weir, over: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = over.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Err(error) = super::slots::free_expired(&weir).await {
+            tracing::warn!(%error, "places of lost holders could not be freed");
+        }
+    }
 }
 
 /// Keeps the leases of everything this worker executes, and hears who asked to cancel.
@@ -193,7 +247,11 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
         let (owner, until) =
             (crew.owner.clone(), weir.now() + chrono::Duration::from_std(crew.lease).unwrap_or_default());
         let runs = mine.iter().map(|(_, run)| *run).collect();
-        let held = weir.store().write_system(move |unit| async move { unit.extend_leases(&owner, runs, until).await });
+        let places = mine.iter().map(|(_, run)| *run).collect();
+        let held = weir.store().write_system(move |unit| async move {
+            unit.extend_slots(places, until).await?;
+            unit.extend_leases(&owner, runs, until).await
+        });
         if let Err(error) = held.await {
             let error: StoreError = error;
             // Nothing is stopped for this: a write under a lost lease is refused by its fencing token.

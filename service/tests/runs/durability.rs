@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use domain::{RunId, RunStatus, StepStatus};
 use entities::system::Claim;
-use entities::{Scope, StoreError, event, run};
+use entities::{Scope, event, run};
 use sea_orm::ColumnTrait;
 use service::runs::{self, Answer, WorkerOptions};
 use service::{Actor, Weir};
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Ground, everywhere, put, wish};
+use crate::stage::{Ground, claim_all, everywhere, put, wish};
 
 /// Two steps: the second is held by the test.
 const HELD: &str = "steps:\n  - {name: first, executor: act, config: {value: 1}}\n  - {name: second, executor: act, config: {mode: block}}\n";
@@ -87,8 +87,7 @@ async fn a_holder_whose_lease_was_taken_writes_nothing_more() {
                 lease_until: stage.weir.now() + chrono::Duration::hours(2),
                 limit: 10,
             };
-            let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
-            assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 1);
+            assert_eq!(claim_all(&stage.weir, claim).await.len(), 1);
             let before = kinds(&stage.weir, &stage.actor, id).await;
             stage.probe().gate.add_permits(1);
             before
@@ -114,8 +113,7 @@ async fn a_run_that_kills_every_worker_waits_for_a_person() {
             let now = stage.weir.now();
             let until = now - chrono::Duration::seconds(10 - round);
             let claim = Claim { owner: format!("dying-{round}"), now, lease_until: until, limit: 1 };
-            let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
-            assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 1);
+            assert_eq!(claim_all(&stage.weir, claim).await.len(), 1);
         }
         assert_eq!(stage.step().await, 1);
         let run = runs::get(&stage.weir, &stage.actor, id).await.unwrap();
@@ -144,8 +142,7 @@ async fn a_run_that_was_only_there_when_workers_died_is_tried_again_and_ends() {
             let now = stage.weir.now();
             let until = now - chrono::Duration::seconds(10 - round);
             let claim = Claim { owner: format!("dying-{round}"), now, lease_until: until, limit: 10 };
-            let taken = stage.weir.store().write_system(|unit| async move { unit.claim_runs(&claim).await }).await;
-            assert_eq!(taken.map_err(|error: StoreError| error).unwrap().len(), 5);
+            assert_eq!(claim_all(&stage.weir, claim).await.len(), 5);
         }
         stage.step().await;
         for id in made {

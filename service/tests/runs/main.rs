@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite's actors say what went wrong by panicking")]
 
 mod durability;
+mod queue;
 mod stage;
 mod starting;
 mod watching;

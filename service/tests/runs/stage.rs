@@ -8,7 +8,8 @@ use std::time::Duration;
 use domain::{Failure, FailureKind, RunId, TenantId};
 use engine::ports::{ChildRequest, SystemClock};
 use engine::{Call, Done, Executor, Failed};
-use entities::{Store, StoreOptions};
+use entities::system::Claim;
+use entities::{Store, StoreError, StoreOptions, run};
 use language::{CostKind, Effect, EffectRule, ExecutorSpec, Folder};
 use serde_json::{Value, json};
 use service::blobs::BlobStore;
@@ -280,6 +281,8 @@ pub(crate) fn wish(flow: &str, body: Value, answer: Answer) -> StartRun {
         inputs: Inputs::Json { body, files: BTreeMap::new() },
         idempotency_key: None,
         labels: BTreeMap::new(),
+        subject: None,
+        priority: None,
         answer,
     }
 }
@@ -301,3 +304,19 @@ pub(crate) async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Stage) -> F
 
 /// One step that gives the call's value back.
 pub(crate) const ONE: &str = "steps:\n  - name: one\n    executor: think\n    config: {value: '{{ inputs.value }}'}\n";
+
+/// Claims what may be claimed, as a worker that says nothing more.
+pub(crate) async fn claim_all(weir: &Weir, claim: Claim) -> Vec<run::Model> {
+    let ready = weir.store().system().await.unwrap().ready_tenants(claim.now).await.unwrap();
+    let taken: Result<Vec<run::Model>, StoreError> = weir
+        .store()
+        .write_system(|unit| async move {
+            let mut taken = Vec::new();
+            for tenant in &ready {
+                taken.extend(unit.claim_runs(&claim, tenant).await?);
+            }
+            Ok(taken)
+        })
+        .await;
+    taken.unwrap()
+}

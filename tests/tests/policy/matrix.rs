@@ -59,6 +59,10 @@ impl Targets {
             "description: {CANARY}\nsteps:\n  - name: a\n    executor: data_transformer\n    config: {{data: \"{CANARY} text\"}}\n"
         );
         key.put_flow(&flow, &yaml).await.expect_success();
+        let experiment =
+            json!({"variants": [{"name": CANARY, "version": 1}, {"name": "other", "version": 1}], "state": "paused"});
+        key.put(&format!("/api/v1/flows/{flow}/experiments/{CANARY}"), &experiment).await.expect_success();
+        key.put(&format!("/api/v1/flows/{flow}/channels/{CANARY}"), &json!({"version": 1})).await.expect_success();
         let run = key.run(&flow, &json!({})).await.expect_success().json()["run_id"].clone();
         let made = key.post("/api/v1/keys", &json!({"name": CANARY})).await.expect_success().json();
         key.put("/api/v1/secrets/ZEBRAFINCH", &json!({"value": "zebrafinch_secret"})).await.expect_success();
@@ -78,6 +82,8 @@ impl Targets {
             ("file", file.clone()),
             ("version", "1".to_owned()),
             ("step", "a".to_owned()),
+            ("channel", CANARY.to_owned()),
+            ("experiment", CANARY.to_owned()),
         ]);
         Self { by_name, file }
     }
@@ -94,6 +100,8 @@ impl Targets {
             ("file", id("file")),
             ("version", "77".to_owned()),
             ("step", "nobodys".to_owned()),
+            ("channel", "nobodys".to_owned()),
+            ("experiment", "nobodys".to_owned()),
         ]);
         Self { by_name, file: id("file") }
     }

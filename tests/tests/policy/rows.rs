@@ -43,6 +43,11 @@ pub(crate) const PERMISSIONS: &[&str] = &[
     "runs:start",
     "runs:read",
     "runs:cancel",
+    "runs:kill",
+    "runs:signal",
+    "runs:resolve",
+    "runs:approve",
+    "runs:feedback",
     "keys:read",
     "keys:write",
     "secrets:read",
@@ -60,6 +65,9 @@ pub(crate) const PERMISSIONS: &[&str] = &[
 
 const FLOW: &str = "steps:\n  - name: a\n    executor: data_transformer\n    config: {data: 1}\n";
 
+const EXPERIMENT: &str =
+    r#"{"variants": [{"name": "control", "version": 1}, {"name": "other", "version": 1}], "state": "paused"}"#;
+
 const ROWS: &[Row] = &[
     row_of("GET /health/live", Need::Nothing, Body::Nothing),
     row_of("GET /health/ready", Need::Nothing, Body::Nothing),
@@ -70,13 +78,34 @@ const ROWS: &[Row] = &[
     creating("PUT /api/v1/flows/{flow}", Need::Permission("flows:write"), Body::Yaml(FLOW)),
     row_of("DELETE /api/v1/flows/{flow}", Need::Permission("flows:write"), Body::Nothing),
     row_of("GET /api/v1/flows/{flow}/versions", Need::Permission("flows:read"), Body::Nothing),
+    row_of("GET /api/v1/flows/{flow}/versions/{version}", Need::Permission("flows:read"), Body::Nothing),
+    row_of("GET /api/v1/flows/{flow}/channels", Need::Permission("flows:read"), Body::Nothing),
+    row_of("GET /api/v1/flows/{flow}/channels/{channel}", Need::Permission("flows:read"), Body::Nothing),
+    row_of(
+        "PUT /api/v1/flows/{flow}/channels/{channel}",
+        Need::Permission("flows:write"),
+        Body::Json(r#"{"version": 1}"#),
+    ),
+    row_of("DELETE /api/v1/flows/{flow}/channels/{channel}", Need::Permission("flows:write"), Body::Nothing),
+    row_of("GET /api/v1/flows/{flow}/experiments", Need::Permission("flows:read"), Body::Nothing),
+    row_of("GET /api/v1/flows/{flow}/experiments/{experiment}", Need::Permission("flows:read"), Body::Nothing),
+    row_of(
+        "PUT /api/v1/flows/{flow}/experiments/{experiment}",
+        Need::Permission("flows:write"),
+        Body::Json(EXPERIMENT),
+    ),
+    row_of("DELETE /api/v1/flows/{flow}/experiments/{experiment}", Need::Permission("flows:write"), Body::Nothing),
+    row_of("POST /api/v1/flows/{flow}/plan", Need::Permission("flows:read"), Body::Json("{}")),
     row_of("POST /api/v1/flows/check", Need::Permission("flows:read"), Body::Yaml(FLOW)),
     row_of("POST /api/v1/flows/{flow}/run", Need::Permission("runs:start"), Body::Json("{}")),
     row_of("GET /api/v1/runs", Need::Permission("runs:read"), Body::Nothing),
     row_of("GET /api/v1/runs/{run}", Need::Permission("runs:read"), Body::Nothing),
     row_of("GET /api/v1/runs/{run}/steps", Need::Permission("runs:read"), Body::Nothing),
     row_of("GET /api/v1/runs/{run}/events", Need::Permission("runs:read"), Body::Nothing),
+    row_of("GET /api/v1/runs/{run}/why", Need::Permission("runs:read"), Body::Nothing),
     row_of("POST /api/v1/runs/{run}/cancel", Need::Permission("runs:cancel"), Body::Json("{}")),
+    row_of("POST /api/v1/runs/{run}/feedback", Need::Permission("runs:feedback"), Body::Json(r#"{"score": 1}"#)),
+    row_of("GET /api/v1/runs/{run}/feedback", Need::Permission("runs:read"), Body::Nothing),
     row_of("GET /api/v1/keys", Need::Permission("keys:read"), Body::Nothing),
     row_of(
         "POST /api/v1/keys",

@@ -11,10 +11,14 @@ use language::Plan;
 use language::plan::InputKind;
 use serde_json::{Map, Value};
 
-use crate::arguments::RunArguments;
+use crate::arguments::InputArguments;
 use crate::exit::{Exit, Failure};
 
-pub(super) async fn read(arguments: &RunArguments, plan: &Plan, world: &World) -> Result<Value, Failure> {
+pub(in crate::commands) async fn read(
+    arguments: &InputArguments,
+    plan: &Plan,
+    world: &World,
+) -> Result<Value, Failure> {
     let mut fields = match &arguments.input_file {
         Some(path) => from_file(path)?,
         None => Map::new(),

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Output;
 
-pub(super) fn observer(output: Output) -> Arc<dyn Observer> {
+pub(in crate::commands) fn observer(output: Output) -> Arc<dyn Observer> {
     if output.is_json() {
         return Arc::new(Unobserved);
     }
