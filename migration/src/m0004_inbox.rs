@@ -46,7 +46,7 @@ CREATE TABLE run_inbox (
     FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id)
 ) {end}
 ;
-CREATE INDEX run_inbox_open ON run_inbox (tenant_id, run_id, id) WHERE taken_at IS NULL
+CREATE INDEX run_inbox_open ON run_inbox (run_id, id) WHERE taken_at IS NULL
 ;
 CREATE TABLE approvals (
     tenant_id {uuid} NOT NULL,

@@ -1,5 +1,6 @@
 //! Request and response types shared by REST, console and clients. Rows never go on the wire; these do.
 
+mod act;
 mod experiment;
 mod flow;
 mod forecast;
@@ -8,6 +9,10 @@ mod page;
 mod queue;
 mod run;
 
+pub use act::{
+    ApprovalStatus, ApprovalView, DecisionInput, KillInput, ReplayInput, ResolveAction, ResolveInput, SignalInput,
+    Verdict,
+};
 pub use experiment::{
     ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
     Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,

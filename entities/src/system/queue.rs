@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFil
 
 use super::{System, SystemUnit};
 use crate::error::StoreError;
-use crate::rows::{run, slot};
+use crate::rows::{inbox, run, slot};
 
 /// A worker's wish for runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +235,28 @@ impl System {
             .one(&self.connection)
             .await?;
         Ok(next.map(|(at,)| at))
+    }
+
+    /// Of these runs, those with something in their inbox.
+    ///
+    /// # Errors
+    /// Whatever the database said.
+    pub async fn with_open_inbox(&self, runs: &[(TenantId, RunId)]) -> Result<Vec<(TenantId, RunId)>, StoreError> {
+        use inbox::Column;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<(uuid::Uuid, uuid::Uuid)> = inbox::Entity::find()
+            .select_only()
+            .column(Column::TenantId)
+            .column(Column::RunId)
+            .filter(Column::RunId.is_in(runs.iter().map(|(_, run)| run.uuid())))
+            .filter(Column::TakenAt.is_null())
+            .distinct()
+            .into_tuple()
+            .all(&self.connection)
+            .await?;
+        Ok(found.into_iter().map(|(tenant, run)| (TenantId::from_uuid(tenant), RunId::from_uuid(run))).collect())
     }
 
     /// Of these runs, those that somebody asked to cancel.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every operation stands in the OpenAPI document, because both come from [`configure`].
 
+mod acts;
 mod channels;
 mod connections;
 mod executors;
@@ -48,6 +49,14 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(runs::events)
         .service(runs::cancel)
         .service(runs::why)
+        .service(acts::kill)
+        .service(acts::signal)
+        .service(acts::restart)
+        .service(acts::replay)
+        .service(acts::resolve)
+        .service(acts::approvals)
+        .service(acts::one_approval)
+        .service(acts::decide)
         .service(keys::list)
         .service(keys::create)
         .service(keys::revoke)

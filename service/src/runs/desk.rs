@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::bus::Bus;
 use super::fairness::Turns;
+use super::inbox::Letters;
 use crate::experiments::Watch;
 
 /// Text of a running attempt that is kept for watchers who come late.
@@ -74,6 +75,8 @@ pub(super) struct LocalRun {
     /// Who asked for its end, for the journal.
     cancelled_by: Mutex<Option<String>>,
     texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
+    /// What came for the run from outside.
+    pub(super) letters: Letters,
 }
 
 impl LocalRun {
@@ -85,6 +88,7 @@ impl LocalRun {
             lane: Mutex::default(),
             cancelled_by: Mutex::default(),
             texts: Mutex::default(),
+            letters: Letters::default(),
         }
     }
 

@@ -105,12 +105,13 @@ impl Watch {
             if let Some(item) = self.ready.pop_front() {
                 return Some(Ok(item));
             }
-            if self.over {
+            // A run that was restarted goes on behind an event that ended it once.
+            if self.over && !self.look {
                 return None;
             }
             if self.look {
                 if let Err(error) = self.read().await {
-                    self.over = true;
+                    (self.over, self.look) = (true, false);
                     return Some(Err(error));
                 }
                 continue;
@@ -148,7 +149,7 @@ impl Watch {
 
     fn take(&mut self, view: EventView) {
         self.last = view.position;
-        self.over |= view.event == "run_settled";
+        self.over = view.event == "run_settled";
         self.ready.push_back(WatchItem::Event(view));
     }
 

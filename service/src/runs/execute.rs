@@ -17,9 +17,11 @@ use sea_orm::ColumnTrait;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::again::Kept;
 use super::bus::Live;
 use super::children::RunChildren;
 use super::desk::{Crew, LocalRun};
+use super::inbox::{self, RunInbox};
 use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
@@ -111,6 +113,10 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     }
     if deaths >= IN_COMPANY {
         line_up(&weir, &crew, &local, &row).await;
+    }
+    if written && let Err(error) = inbox::fetch(&weir, tenant, run_id, &local).await {
+        // Looked at again with the next renewal of the lease.
+        tracing::warn!(%error, run = %run_id, "a run's inbox could not be read");
     }
     let history = match history(&weir, tenant, &row, written && row.event_position > 0).await {
         Ok(history) => history,
@@ -284,7 +290,7 @@ pub(super) fn surroundings(
         children: Arc::new(children),
         clock: Arc::clone(weir.clock()),
         watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),
-        inbox: None,
+        inbox: Some(Arc::new(RunInbox(Arc::clone(local)))),
         cache: None,
         money: None,
         sandbox: weir.sandbox().cloned(),
@@ -293,6 +299,9 @@ pub(super) fn surroundings(
 
 /// A run's row as the engine takes it.
 pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_model: Option<String>) -> Run {
+    let kept: Option<Kept> = row.replay.as_ref().and_then(|kept| kept.read().ok());
+    let replayed = RunId::from_uuid(row.replay_of.unwrap_or(row.id));
+    let keys_of = kept.as_ref().is_some_and(|kept| kept.reuse_keys).then_some(replayed);
     Run {
         tenant: TenantId::from_uuid(row.tenant_id),
         id: RunId::from_uuid(row.id),
@@ -306,9 +315,9 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
         labels: row.labels.read().unwrap_or_default(),
         test: row.test,
         depth: u32::try_from(row.depth).unwrap_or_default(),
-        reused: Vec::new(),
-        keys_of: None,
-        restart_by: None,
+        reused: kept.map(|kept| kept.reused(replayed)).unwrap_or_default(),
+        keys_of,
+        restart_by: row.restart_by.clone(),
     }
 }
 
@@ -374,8 +383,10 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
                 .set(C::LeaseUntil, None::<DateTime<Utc>>)
                 .filter(mine());
             let (status, available_at) = match end {
-                // A wish to cancel that came meanwhile must not be slept over.
-                End::Suspend(..) if current.cancel_requested_at.is_some() => (RunStatus::Queued, now),
+                // A wish to cancel that came meanwhile must not be slept over, nor anything else from outside.
+                End::Suspend(..) if current.cancel_requested_at.is_some() || inbox::has_open(&unit, id).await? => {
+                    (RunStatus::Queued, now)
+                }
                 End::Suspend(status, wake_at) => (status, wake_at.unwrap_or_else(super::far_future)),
                 End::GiveBack => {
                     update = update.set(C::Claims, (current.claims - 1).max(0));

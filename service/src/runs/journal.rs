@@ -3,6 +3,7 @@
 //! Invariant: an append is kept whole or not at all, and only while this process holds the run; after a failed append
 //! nothing more is written, and the run is left for recovery.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::bus::Live;
 use super::desk::LocalRun;
+use super::questions::{self, Outward};
 use super::record::{Changes, Records};
 use crate::Weir;
 
@@ -32,6 +34,8 @@ pub(super) struct RunJournal {
 
 struct State {
     records: Records,
+    /// Steps that ask somebody.
+    asking: BTreeSet<String>,
     /// Whether the run's row is in the store. A synchronous run may write for the first time at its first effect.
     written: bool,
     broken: bool,
@@ -52,6 +56,7 @@ impl RunJournal {
         let owner = row.lease_owner.clone().unwrap_or_default();
         let position = row.event_position;
         let (cancelled, claims) = (row.cancel_requested_at, row.claims);
+        let asking = questions::asking(plan, weir.catalogue());
         let mut records = Records::new(row, plan);
         let mut changes = Changes::default();
         for entry in history {
@@ -61,7 +66,7 @@ impl RunJournal {
         records.run.event_position = position;
         records.run.cancel_requested_at = cancelled;
         records.run.claims = claims;
-        let state = Mutex::new(State { records, written: true, broken: false });
+        let state = Mutex::new(State { records, asking, written: true, broken: false });
         Self { weir, tenant, run, owner, local, state }
     }
 
@@ -140,6 +145,7 @@ impl Journal for RunJournal {
             insert: !state.written,
             steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
             items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
+            outward: questions::outward(&state.records.run, &state.asking, entries),
             events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
             changes,
         };
@@ -184,6 +190,7 @@ struct Append {
     insert: bool,
     steps: Vec<step::Model>,
     items: Vec<item::Model>,
+    outward: Outward,
     events: Vec<event::Model>,
     changes: Changes,
 }
@@ -247,6 +254,7 @@ impl Append {
             ];
             unit.upsert_all(self.items, &[C::TenantId, C::RunId, C::Step, C::Item], &changing).await?;
         }
+        self.outward.write(unit, run).await?;
         unit.insert_all(self.events).await?;
         unit.insert_all(self.changes.ledger).await?;
         if let (true, Some(ended_at)) = (limited, ended_at) {
@@ -272,6 +280,7 @@ impl Append {
         }
         if self.changes.started {
             update = update.set(C::Epoch, row.epoch).set(C::StartedAt, row.started_at);
+            update = update.set(C::RestartBy, None::<String>);
         }
         if self.changes.spent || self.changes.settled {
             update = update.set(C::Usage, row.usage.clone()).set(C::CostNanoUsd, row.cost_nano_usd);

@@ -25,6 +25,11 @@ pub(super) fn cancelled(tenant: Uuid, run: Uuid) -> String {
     format!("cancel {tenant} {run}")
 }
 
+/// Says that something lies in a run's inbox.
+pub(super) fn letter(tenant: Uuid, run: Uuid) -> String {
+    format!("letter {tenant} {run}")
+}
+
 /// Hears news until `over`.
 pub(super) async fn listen(weir: Weir, over: CancellationToken) {
     loop {
@@ -74,7 +79,15 @@ fn take(weir: &Weir, notice: &str) {
                 local.cancel(row.and_then(|row| row.cancel_reason));
             });
         }
-        ("cancel", None) => weir.runs().wake(),
+        ("letter", Some(local)) => {
+            let weir = weir.clone();
+            tokio::spawn(async move {
+                if let Err(error) = super::inbox::fetch(&weir, tenant, run, &local).await {
+                    tracing::warn!(%error, %run, "a run's inbox could not be read");
+                }
+            });
+        }
+        ("cancel" | "letter", None) => weir.runs().wake(),
         // What this process did itself it has told already.
         (_, Some(_)) => {}
         (_, None) => {

@@ -8,6 +8,9 @@
 //! journal into the engine and drives on; `journal` makes each step durable with its rows. Whoever waits is answered from
 //! memory ([`wait()`]), whoever watches hears the [`Bus`] and reads the journal ([`events`]).
 
+mod acts;
+mod again;
+mod approvals;
 mod bus;
 mod cancel;
 mod children;
@@ -15,11 +18,13 @@ mod desk;
 mod events;
 mod execute;
 mod fairness;
+mod inbox;
 mod journal;
 mod list;
 mod listen;
 mod past;
 mod ports;
+mod questions;
 mod record;
 mod slots;
 mod start;
@@ -28,6 +33,9 @@ mod wait;
 mod why;
 pub mod worker;
 
+pub use acts::{Resolve, kill, resolve, signal};
+pub use again::{Replay, replay, restart};
+pub use approvals::{ApprovalFilter, approval, approvals, decide};
 pub use bus::{Bus, Live};
 pub use cancel::cancel;
 pub use desk::Runs;

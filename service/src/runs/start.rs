@@ -238,6 +238,28 @@ async fn once(
     Err(ServiceError::Unavailable("This idempotency key is being used by other calls. Try again.".to_owned()))
 }
 
+/// Puts a run into the queue that was not started by a call, with its audit entry.
+pub(super) async fn queue(
+    weir: &Weir,
+    tenant: TenantId,
+    mut row: run::Model,
+    resolved: &Resolved,
+    inputs: Value,
+    audit: entities::audit::Model,
+) -> Result<RunId, ServiceError> {
+    limit(&mut row, resolved, &inputs)?;
+    keep_inputs(weir, tenant, &mut row, &inputs).await?;
+    let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
+    let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
+    let admitted = weir.store().write(tenant, |unit| async move {
+        let admission = enqueue(&unit, row, concurrency.as_ref()).await?;
+        unit.insert(audit).await?;
+        Ok::<_, Refused>(admission)
+    });
+    admitted_now(weir, &job, admitted.await?).await;
+    Ok(RunId::from_uuid(job.row.id))
+}
+
 enum Kept {
     New(Admission),
     Before(Box<run::Model>),

@@ -262,6 +262,17 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
             Ok(system) => system.cancelled_among(&mine).await,
             Err(error) => Err(error),
         };
+        let letters = match weir.store().system().await {
+            Ok(system) => system.with_open_inbox(&mine).await,
+            Err(error) => Err(error),
+        };
+        for (tenant, run) in letters.unwrap_or_default() {
+            if let Some(local) = weir.runs().find(run)
+                && let Err(error) = super::inbox::fetch(&weir, tenant, run, &local).await
+            {
+                tracing::warn!(%error, %run, "a run's inbox could not be read");
+            }
+        }
         for (tenant, run) in asked.unwrap_or_default() {
             if let Some(local) = weir.runs().find(run) {
                 let row = super::find_row(&weir, tenant, run).await.ok().flatten();

@@ -2,6 +2,7 @@
 //! create databases and roles.
 #![expect(clippy::unwrap_used, reason = "a suite's actors say what went wrong by panicking")]
 
+mod acts;
 mod durability;
 mod queue;
 mod stage;

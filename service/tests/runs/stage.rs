@@ -10,7 +10,7 @@ use engine::ports::{ChildRequest, SystemClock};
 use engine::{Call, Done, Executor, Failed};
 use entities::system::Claim;
 use entities::{Store, StoreError, StoreOptions, run};
-use language::{CostKind, Effect, EffectRule, ExecutorSpec, Folder};
+use language::{Control, CostKind, Effect, EffectRule, ExecutorSpec, Folder};
 use serde_json::{Value, json};
 use service::blobs::BlobStore;
 use service::runs::{self, Answer, Inputs, SettledRun, StartRun, Started, Waited};
@@ -103,6 +103,9 @@ impl Executor for Act {
             Some("fail") => {
                 return Err(Failure::new(FailureKind::Rejected, "refused", "The other side refused.").into());
             }
+            Some("fail_once") if probe.calls(&call.step) == 1 => {
+                return Err(Failure::new(FailureKind::Rejected, "refused", "The other side refused, once.").into());
+            }
             Some("panic") => panic!("a step that kills its worker"),
             Some("large") => return Ok(Done::free(json!({ "text": "canary".repeat(20_000) }))),
             Some("priced") => {
@@ -117,6 +120,22 @@ impl Executor for Act {
             _ => {}
         }
         Ok(Done::free(json!({ "value": config["value"] })))
+    }
+}
+
+/// A step that the engine does itself.
+struct Suspending {
+    spec: ExecutorSpec,
+}
+
+#[async_trait::async_trait]
+impl Executor for Suspending {
+    fn spec(&self) -> &ExecutorSpec {
+        &self.spec
+    }
+
+    async fn run(&self, _: &Call, _: Value) -> Result<Done, Failed> {
+        Err(Failure::new(FailureKind::Internal, "internal", "The engine suspends this step itself.").into())
     }
 }
 
@@ -191,7 +210,12 @@ impl Ground {
         let act = Act { spec: spec("act", Effect::Idempotent), probe: Arc::clone(&probe) };
         let think = Act { spec: spec("think", Effect::Pure), probe };
         let call = CallFlow { spec: spec("call_flow", Effect::Idempotent) };
-        let executors: [Arc<dyn Executor>; 3] = [Arc::new(act), Arc::new(think), Arc::new(call)];
+        let asking = |name: &str, control: Control| {
+            let config = json!({ "type": "object" });
+            Arc::new(Suspending { spec: ExecutorSpec { control: Some(control), config, ..spec(name, Effect::Pure) } })
+        };
+        let (wait, approval) = (asking("wait", Control::Wait), asking("approval", Control::Approval));
+        let executors: [Arc<dyn Executor>; 5] = [Arc::new(act), Arc::new(think), Arc::new(call), wait, approval];
         let key = master_key(MasterKeySource::Text("5a".repeat(32)), self.folder.path()).unwrap();
         let settings = Settings {
             data: self.folder.path().to_owned(),

@@ -1,0 +1,260 @@
+//! What people do to runs that go on: kill, signal, resolve.
+//!
+//! Invariant: an act is a letter in the run's inbox, with its audit entry in the same unit; whoever executes the run, or
+//! takes it up for this, hands it to the engine. Nothing here changes what a run has recorded.
+
+use domain::{Permission, RunId, RunStatus, StepStatus, TenantId};
+use engine::event::{Outside, Resolution};
+use entities::{Scope as _, StoreError, Unit, run, step};
+use sea_orm::ColumnTrait;
+use serde_json::{Value, json};
+
+use super::{inbox, row as row_of_run};
+use crate::audit::{self, Entry};
+use crate::{Actor, ServiceError, Weir, authz};
+
+const REASON: usize = 500;
+const SIGNAL: usize = 64;
+const PAYLOAD_BYTES: usize = 64 * 1024;
+/// Runs below one that are ended with it.
+const TREE: usize = 10_000;
+
+/// What becomes of a step that needs attention.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolve {
+    /// It was done, with this output.
+    Complete {
+        output: Value,
+    },
+    Retry,
+    Fail,
+}
+
+/// Ends a run and what it started at once, without handlers.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Invalid`] without a reason,
+/// [`ServiceError::Conflict`] for a run that is over.
+pub async fn kill(weir: &Weir, actor: &Actor, id: RunId, reason: &str) -> Result<RunStatus, ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsKill)?;
+    let row = row_of_run(weir, actor.tenant, id).await?;
+    authz::check_flow(actor, Permission::RunsKill, &row.flow_name)?;
+    let reason = crate::text::column(reason.trim(), REASON);
+    if reason.is_empty() {
+        return Err(ServiceError::field("/reason", "Say why the run is killed: it is written into the audit log."));
+    }
+    let entry = entry(&row, "run.killed", json!({ "reason": reason }));
+    let entry = audit::row(weir, actor, entry);
+    let what = Outside::Kill { reason: reason.clone() };
+    let status = deliver(weir, actor, id, what, Some(entry)).await?;
+    for child in below(weir, actor.tenant, id).await? {
+        let what = Outside::Kill { reason: format!("its parent {id} was killed: {reason}") };
+        match deliver(weir, actor, child, what, None).await {
+            Ok(_) | Err(ServiceError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(status)
+}
+
+/// Runs that a run started, and those that they started, as far as they go on.
+async fn below(weir: &Weir, tenant: TenantId, id: RunId) -> Result<Vec<RunId>, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    let mut found = Vec::new();
+    let mut open = vec![id.uuid()];
+    while !open.is_empty() && found.len() < TREE {
+        let children = reader.find::<run::Entity>().filter(run::Column::ParentRunId.is_in(std::mem::take(&mut open)));
+        let going = ["queued", "running", "waiting", "needs_attention"];
+        let rows = children.filter(run::Column::Status.is_in(going)).all().await?;
+        for row in rows.into_iter().filter(|row| !is_detached(row)) {
+            open.push(row.id);
+            found.push(RunId::from_uuid(row.id));
+        }
+    }
+    Ok(found)
+}
+
+/// A run that was started to go its own way has no step that waits for it.
+fn is_detached(row: &run::Model) -> bool {
+    row.parent_step.is_none()
+}
+
+/// Sends a signal to a run. A step that waits for it goes on; where none does yet, it is kept for the first that will.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Invalid`], [`ServiceError::Conflict`] for a
+/// run that is over.
+pub async fn signal(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    name: &str,
+    payload: Value,
+) -> Result<RunStatus, ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsSignal)?;
+    let row = row_of_run(weir, actor.tenant, id).await?;
+    authz::check_flow(actor, Permission::RunsSignal, &row.flow_name)?;
+    if name.is_empty() || name.chars().count() > SIGNAL || !crate::text::can_be_stored(name) {
+        return Err(ServiceError::field("/name", format!("A signal's name has 1 to {SIGNAL} characters.")));
+    }
+    if payload.to_string().len() > PAYLOAD_BYTES {
+        return Err(ServiceError::TooLarge("A signal's payload may have at most 64 KiB of JSON.".to_owned()));
+    }
+    let entry = audit::row(weir, actor, entry(&row, "run.signalled", json!({ "signal": name })));
+    deliver(weir, actor, id, Outside::Signal { name: name.to_owned(), payload }, Some(entry)).await
+}
+
+/// Says what becomes of a step that needs attention.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Conflict`] for a step that needs none.
+pub async fn resolve(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    step_name: &str,
+    item: Option<u32>,
+    act: Resolve,
+) -> Result<RunStatus, ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsResolve)?;
+    let row = row_of_run(weir, actor.tenant, id).await?;
+    authz::check_flow(actor, Permission::RunsResolve, &row.flow_name)?;
+    needs_attention(weir, actor, id, step_name, item).await?;
+    let (word, resolution) = match act {
+        Resolve::Complete { output } => ("complete", Resolution::Complete { output }),
+        Resolve::Retry => ("retry", Resolution::Retry),
+        Resolve::Fail => ("fail", Resolution::Fail),
+    };
+    let data = json!({ "step": step_name, "item": item, "action": word });
+    let entry = audit::row(weir, actor, entry(&row, "run.step_resolved", data));
+    let what = Outside::Resolve { step: step_name.to_owned(), item, resolution };
+    deliver(weir, actor, id, what, Some(entry)).await
+}
+
+async fn needs_attention(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    name: &str,
+    item: Option<u32>,
+) -> Result<(), ServiceError> {
+    let reader = weir.store().read(actor.tenant).await?;
+    let shown = crate::text::column(name, 64);
+    let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(id.uuid()));
+    let step = steps.filter(step::Column::Name.eq(shown.as_str())).one().await?;
+    let step = step.ok_or_else(|| ServiceError::not_found("step", shown.clone()))?;
+    let status = match item {
+        None => step.status,
+        Some(number) => {
+            use entities::item;
+            let items = reader.find::<item::Entity>().filter(item::Column::RunId.eq(id.uuid()));
+            let items = items.filter(item::Column::Step.eq(shown.as_str()));
+            let row = items.filter(item::Column::Item.eq(i32::try_from(number).unwrap_or(i32::MAX))).one().await?;
+            row.ok_or_else(|| ServiceError::not_found("item", number))?.status
+        }
+    };
+    if status == StepStatus::NeedsAttention.as_str() {
+        return Ok(());
+    }
+    Err(ServiceError::Conflict(format!("The step `{shown}` needs no attention: it is `{status}`.")))
+}
+
+fn entry<'a>(row: &'a run::Model, action: &'static str, data: Value) -> Entry<'a> {
+    Entry {
+        action,
+        target_kind: "run",
+        target_id: Some(RunId::from_uuid(row.id).to_string()),
+        target_name: &row.flow_name,
+        data,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("absent")]
+    Absent,
+    #[error("over")]
+    Over(RunStatus),
+    /// What the act is about changed meanwhile.
+    #[error("{0}")]
+    Changed(String),
+}
+
+impl Refused {
+    pub(super) fn of(self, id: RunId) -> ServiceError {
+        match self {
+            Self::Store(error) => error.into(),
+            Self::Absent => ServiceError::not_found("run", id),
+            Self::Over(status) => ServiceError::Conflict(format!("The run is over already: it is `{status}`.")),
+            Self::Changed(text) => ServiceError::Conflict(text),
+        }
+    }
+}
+
+/// Puts a letter into a run's inbox and sees to it that somebody reads it. Gives the status that the run had.
+pub(super) async fn deliver(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    what: Outside,
+    audit: Option<entities::audit::Model>,
+) -> Result<RunStatus, ServiceError> {
+    let letter = inbox::row(weir, actor, id, &what);
+    let (row, now) = (letter.clone(), weir.now());
+    let kept = weir.store().write(actor.tenant, move |unit| async move {
+        let status = put(&unit, id, row, &what, now).await?;
+        if let Some(audit) = audit {
+            unit.insert(audit).await?;
+        }
+        Ok(status)
+    });
+    let status = kept.await.map_err(|refused: Refused| refused.of(id))?;
+    hand_over(weir, actor.tenant, id, &letter);
+    Ok(status)
+}
+
+/// Within a unit: the letter, and the run made claimable where nobody executes it.
+pub(super) async fn put(
+    unit: &Unit,
+    id: RunId,
+    letter: entities::inbox::Model,
+    what: &Outside,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<RunStatus, Refused> {
+    use run::Column as C;
+    let row = unit.find::<run::Entity>().filter(C::Id.eq(id.uuid())).for_update().one().await?;
+    let row = row.ok_or(Refused::Absent)?;
+    let status = RunStatus::parse(&row.status).unwrap_or(RunStatus::Running);
+    if status.is_terminal() {
+        return Err(Refused::Over(status));
+    }
+    unit.insert(letter).await?;
+    let begun = row.event_position > 0;
+    let kill = matches!(what, Outside::Kill { .. });
+    // A run that has not begun has no use for a letter before its turn, except for its end.
+    if row.lease_owner.is_none() && (begun || kill) {
+        let mut update =
+            unit.update::<run::Entity>().set(C::AvailableAt, now).set(C::Status, RunStatus::Queued.as_str());
+        if kill {
+            update = update.set(C::ParkedFor, None::<String>).set(C::Claims, 0);
+        }
+        update.filter(C::Id.eq(id.uuid())).exec().await?;
+    }
+    unit.announce(&super::listen::letter(row.tenant_id, row.id)).await?;
+    Ok(status)
+}
+
+/// Tells whoever executes the run here, or wakes the worker.
+pub(super) fn hand_over(weir: &Weir, tenant: TenantId, id: RunId, row: &entities::inbox::Model) {
+    match weir.runs().find(id) {
+        Some(local) => {
+            if let Some(letter) = inbox::letter(row) {
+                local.letters.put(letter);
+            }
+        }
+        None => weir.runs().wake(),
+    }
+    weir.runs().bus().tell_tenant(tenant, id);
+}
