@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::wire::{CreatedKey, Page, RunDetail, RunSummary, StepView, TenantView};
+use domain::wire::{ApprovalView, CreatedKey, Page, RunDetail, RunSummary, StepView, TenantView, WhyView};
 use domain::{FieldProblem, NanoUsd, RunStatus};
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +218,10 @@ pub struct RunsView {
 pub struct RunView {
     pub run: RunDetail,
     pub steps: Vec<StepView>,
+    /// What it waits for, while it goes on.
+    pub why: Option<WhyView>,
+    /// What it asks people now.
+    pub questions: Vec<ApprovalView>,
 }
 
 /// The tenant at a glance, over the last seven days.
@@ -276,6 +280,9 @@ pub trait ConsoleData: Send + Sync {
     async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<domain::wire::VersionSummary>, ConsoleError>;
     async fn runs(&self, tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError>;
     async fn run(&self, tenant: &str, run: &str) -> Result<RunView, ConsoleError>;
+    /// Open questions first, then those decided last.
+    async fn approvals(&self, tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError>;
+    async fn approval(&self, tenant: &str, approval: &str) -> Result<ApprovalView, ConsoleError>;
     async fn keys(&self, tenant: &str) -> Result<Vec<domain::wire::KeyView>, ConsoleError>;
     async fn connections(&self, tenant: &str) -> Result<Vec<domain::wire::ConnectionView>, ConsoleError>;
     async fn tenant(&self, tenant: &str) -> Result<TenantView, ConsoleError>;

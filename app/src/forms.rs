@@ -105,6 +105,59 @@ pub struct Settings {
     pub default_model: String,
 }
 
+/// `POST /t/{tenant}/runs/{id}/kill`: 303 to the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kill {
+    pub csrf: String,
+    pub reason: String,
+}
+
+/// `POST /t/{tenant}/runs/{id}/signal`: 303 to the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Signal {
+    pub csrf: String,
+    pub name: String,
+    /// JSON; empty is null.
+    #[serde(default)]
+    pub payload: String,
+}
+
+/// `POST /t/{tenant}/runs/{id}/replay`: 303 to the new run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Replay {
+    pub csrf: String,
+    /// Empty: from the beginning.
+    #[serde(default)]
+    pub from_step: String,
+    /// `true` where it is ticked.
+    #[serde(default)]
+    pub reuse_keys: String,
+}
+
+/// `POST /t/{tenant}/runs/{id}/steps/{step}/resolve`: 303 to the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Resolve {
+    pub csrf: String,
+    /// `complete`, `retry` or `fail`.
+    pub action: String,
+    /// With `complete`: JSON; empty is null.
+    #[serde(default)]
+    pub output: String,
+}
+
+/// `POST /t/{tenant}/approvals/{id}`: 303 to the list, or the page again. What the question's form asks for comes in fields
+/// that begin with [`INPUT_PREFIX`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Decide {
+    pub csrf: String,
+    /// `approve` or `reject`.
+    pub decision: String,
+    #[serde(default)]
+    pub comment: String,
+    #[serde(flatten)]
+    pub fields: std::collections::BTreeMap<String, String>,
+}
+
 /// The addresses of pages and forms, made in one place so that no link can rot. Names are path-safe by their grammar.
 pub mod path {
     pub const SIGN_IN: &str = "/sign-in";
@@ -163,6 +216,22 @@ pub mod path {
     #[must_use]
     pub fn run_cancel(tenant: &str, run: &str) -> String {
         format!("/t/{tenant}/runs/{run}/cancel")
+    }
+
+    /// `POST`: `act` is `kill`, `signal`, `restart` or `replay`.
+    #[must_use]
+    pub fn run_act(tenant: &str, run: &str, act: &str) -> String {
+        format!("/t/{tenant}/runs/{run}/{act}")
+    }
+
+    #[must_use]
+    pub fn step_resolve(tenant: &str, run: &str, step: &str) -> String {
+        format!("/t/{tenant}/runs/{run}/steps/{step}/resolve")
+    }
+
+    #[must_use]
+    pub fn approval(tenant: &str, approval: &str) -> String {
+        format!("/t/{tenant}/approvals/{approval}")
     }
 
     /// `GET`, a file value of a run, as an attachment.

@@ -8,7 +8,7 @@ use leptos_router::SsrMode::Async;
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::path;
 
-use crate::pages::{connections, errors, flows, keys, members, overview, runs, settings, sign_in};
+use crate::pages::{approvals, connections, errors, flows, keys, members, overview, runs, settings, sign_in};
 use crate::shell::TenantShell;
 
 /// The console, rendered by the server inside `shell`.
@@ -42,6 +42,8 @@ fn Pages() -> impl IntoView {
                 <Route path=path!("runs/:run") view=runs::Timeline/>
                 <Route path=path!("runs/:run/steps") view=runs::Steps/>
                 <Route path=path!("runs/:run/data") view=runs::Data/>
+                <Route path=path!("approvals") view=approvals::List/>
+                <Route path=path!("approvals/:approval") view=approvals::Question/>
                 <Route path=path!("keys") view=keys::List/>
                 <Route path=path!("keys/new") view=keys::New/>
                 <Route path=path!("connections") view=connections::List/>

@@ -5,8 +5,9 @@ use app::data::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::wire::{
-    AttemptView, CheckReport, ConnectionView, FlowDetail, FlowSummary, GraphEdge, GraphNode, KeyView, MemberView, Page,
-    RunDetail, RunSummary, StepView, TenantView, Usage, UsageTotals, VersionSummary,
+    ApprovalStatus, ApprovalView, AttemptView, CheckReport, ConnectionView, FlowDetail, FlowSummary, GraphEdge,
+    GraphNode, KeyView, MemberView, Page, RunDetail, RunSummary, StepView, TenantView, Usage, UsageTotals,
+    VersionSummary,
 };
 use domain::{Failure, FailureKind, NanoUsd, Role, RunStatus, StepStatus};
 use serde_json::{Value, json};
@@ -31,7 +32,15 @@ macro_rules! from_number {
         fn from_number(number: u128) -> Self { Self::from_uuid(uuid::Uuid::from_u128(0x0192_8f3a_4c5d_7e6f_8a9b_0000_0000_0000 + number * 7_919)) }
     })*};
 }
-from_number!(domain::TenantId, domain::RunId, domain::FlowId, domain::ApiKeyId, domain::MemberId, domain::UserId);
+from_number!(
+    domain::ApprovalId,
+    domain::TenantId,
+    domain::RunId,
+    domain::FlowId,
+    domain::ApiKeyId,
+    domain::MemberId,
+    domain::UserId
+);
 
 pub(crate) fn id<T: FromNumber>(number: u128) -> T {
     T::from_number(number)
@@ -291,6 +300,26 @@ fn step(
     }
 }
 
+fn question(number: u128) -> ApprovalView {
+    ApprovalView {
+        id: id(number),
+        run_id: id(7),
+        flow: "invoice_intake".into(),
+        step: "review".into(),
+        item: None,
+        status: ApprovalStatus::Open,
+        message: Some("Pay 1,240 EUR to Nordlys AS?".into()),
+        roles: vec!["admin".into()],
+        form: Some(json!({"type": "object", "required": ["account"], "properties": {"account": {"type": "string"}}})),
+        asked_at: before(3_600),
+        expires_at: None,
+        decided_at: None,
+        decided_by: None,
+        comment: None,
+        answer: None,
+    }
+}
+
 fn steps(status: RunStatus) -> Vec<StepView> {
     let at = |ms: i64| before(190) + TimeDelta::milliseconds(140 + ms);
     let cut = Failure::new(
@@ -535,7 +564,17 @@ impl ConsoleData for Gallery {
                 summary,
             },
             steps,
+            why: None,
+            questions: Vec::new(),
         })
+    }
+
+    async fn approvals(&self, _tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError> {
+        Ok(if self.empty { vec![] } else { vec![question(1)] })
+    }
+
+    async fn approval(&self, _tenant: &str, _approval: &str) -> Result<ApprovalView, ConsoleError> {
+        Ok(question(1))
     }
 
     async fn keys(&self, _tenant: &str) -> Result<Vec<KeyView>, ConsoleError> {

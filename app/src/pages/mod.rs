@@ -1,5 +1,6 @@
 //! The screens, one module each. A page asks its question, shows the answer, and writes through plain forms.
 
+pub(crate) mod approvals;
 pub(crate) mod connections;
 pub(crate) mod errors;
 pub(crate) mod flows;

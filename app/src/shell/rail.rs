@@ -18,6 +18,7 @@ pub(super) fn links(tenant: &TenantView) -> AnyView {
                 {link("Overview", Icon::LayoutDashboard, path::overview(&tenant.name), true)}
                 {section("Flows", Icon::Workflow, "flows")}
                 {section("Runs", Icon::Activity, "runs")}
+                {section("Approvals", Icon::CircleCheck, "approvals")}
             </ul>
             <ul class="links">
                 {may.may(Permission::KeysRead).then(|| section("API keys", Icon::KeyRound, "keys"))}

@@ -121,6 +121,13 @@ impl Driver {
                 self.delivered(delivery?).await?;
                 continue;
             }
+            // So is the wish for its end: a run that only waits would be given back with it.
+            if !cancelling && control.cancel.is_cancelled() {
+                cancelling = true;
+                self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+                self.flush().await?;
+                continue;
+            }
             if self.tasks.is_empty()
                 && let Some(outcome) = self.suspend().await?
             {

@@ -8,9 +8,12 @@ use actix_web::web;
 use app::data::{Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SetupView};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use domain::wire::{ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView, VersionSummary};
+use domain::wire::{
+    ApprovalStatus, ApprovalView, ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView,
+    VersionSummary,
+};
 use domain::{RunId, RunStatus};
-use service::runs;
+use service::runs::{self, ApprovalFilter};
 use service::{Actor, ServiceError};
 
 use super::Host;
@@ -137,7 +140,27 @@ impl ConsoleData for ServiceData {
         let run: RunId = run.parse().map_err(|_| ConsoleError::NotFound)?;
         let detail = self.done(runs::get(&self.host.weir, &actor, run).await)?;
         let steps = self.done(runs::steps(&self.host.weir, &actor, run).await)?;
-        Ok(RunView { run: detail, steps })
+        let going = !detail.summary.status.is_terminal();
+        let why = if going { Some(self.done(runs::why(&self.host.weir, &actor, run).await)?) } else { None };
+        let open = ApprovalFilter { status: Some(ApprovalStatus::Open), run: Some(run), ..ApprovalFilter::default() };
+        let questions =
+            if going { self.done(runs::approvals(&self.host.weir, &actor, &open).await)?.data } else { Vec::new() };
+        Ok(RunView { run: detail, steps, why, questions })
+    }
+
+    async fn approvals(&self, tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let open = ApprovalFilter { status: Some(ApprovalStatus::Open), ..ApprovalFilter::default() };
+        let mut questions = self.done(runs::approvals(&self.host.weir, &actor, &open).await)?.data;
+        let newest = self.done(runs::approvals(&self.host.weir, &actor, &ApprovalFilter::default()).await)?.data;
+        questions.extend(newest.into_iter().filter(|question| question.status != ApprovalStatus::Open));
+        Ok(questions)
+    }
+
+    async fn approval(&self, tenant: &str, approval: &str) -> Result<ApprovalView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let id = approval.parse().map_err(|_| ConsoleError::NotFound)?;
+        self.done(runs::approval(&self.host.weir, &actor, id).await)
     }
 
     async fn keys(&self, tenant: &str) -> Result<Vec<KeyView>, ConsoleError> {

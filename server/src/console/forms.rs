@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::around::{is_from_here, status};
 use super::visitor::Visitor;
-use super::{Host, run_form};
+use super::{Host, acts, run_form};
 
 /// What became of a form.
 pub(super) enum Outcome {
@@ -42,7 +42,7 @@ impl Outcome {
         Self::See { to: to.into(), cookies: Vec::new() }
     }
 
-    fn noticed(host: &Host, to: impl Into<String>, text: &str) -> Self {
+    pub(super) fn noticed(host: &Host, to: impl Into<String>, text: &str) -> Self {
         let notice = Notice { good: true, text: text.to_owned() };
         Self::See { to: to.into(), cookies: vec![host.notice(&notice)] }
     }
@@ -82,6 +82,11 @@ pub(super) async fn act(host: &Host, visitor: &Visitor, request: &mut ServiceReq
         ["t", tenant, "connections", name, "delete"] => delete_connection(host, visitor, request, tenant, name).await,
         ["t", tenant, "settings"] => settings(host, visitor, request, tenant).await,
         ["t", tenant, "runs", run, "cancel"] => cancel(host, visitor, request, tenant, run).await,
+        ["t", tenant, "runs", run, "steps", step, "resolve"] => {
+            acts::resolve(host, visitor, request, (tenant, run, step)).await
+        }
+        ["t", tenant, "runs", run, act] => acts::on_run(host, visitor, request, (tenant, run, act)).await,
+        ["t", tenant, "approvals", approval] => acts::decide(host, visitor, request, (tenant, approval)).await,
         ["t", tenant, "flows", flow, "run"] => run_form::start(host, visitor, request, tenant, flow).await,
         _ => Err(ServiceError::not_found("form", &path)),
     };
@@ -113,7 +118,7 @@ fn page_of(parts: &[&str]) -> String {
 }
 
 /// A form that carries its token. The error is the answer.
-async fn read<T: DeserializeOwned + 'static>(
+pub(super) async fn read<T: DeserializeOwned + 'static>(
     visitor: &Visitor,
     request: &mut ServiceRequest,
     csrf: impl Fn(&T) -> &str,

@@ -3,6 +3,7 @@
 //! Invariant: a page is rendered, and a form acts, only for the session that the cookie proves; a form also proves that it
 //! came from a page of ours. Nothing here decides a right: the services do.
 
+mod acts;
 mod addresses;
 mod around;
 mod assets;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
-use engine::ports::PortError;
-use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
+use engine::ports::{Delivery, PortError};
+use engine::{DriveError, Entry, Event, Outcome, Run, Settled, Surroundings};
 use entities::{JsonText, Scope, StoreError, event, run};
 use futures_util::FutureExt;
 use language::Plan;
@@ -118,6 +118,15 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         // Looked at again with the next renewal of the lease.
         tracing::warn!(%error, run = %run_id, "a run's inbox could not be read");
     }
+    if row.event_position == 0
+        && let Some(letter) = local.letters.kill()
+    {
+        // Killed in the queue: nothing of it has begun, so nothing begins.
+        weir.runs().leave(run_id);
+        let failure = Failure::new(FailureKind::Cancelled, "killed", format!("{} killed the run.", letter.by));
+        settle_unbegun(&weir, &row, &job.plan, (RunStatus::Killed, failure), Some(letter)).await;
+        return;
+    }
     let history = match history(&weir, tenant, &row, written && row.event_position > 0).await {
         Ok(history) => history,
         Err(error) => {
@@ -181,7 +190,9 @@ async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
             weir.runs().bus().tell(RunId::from_uuid(row.id), Live::Changed);
         }
         Ok(slots::Entry::Lost) => {}
-        Ok(slots::Entry::Overdue) => settle_unbegun(weir, row, plan, RunStatus::TimedOut, slots::overdue()).await,
+        Ok(slots::Entry::Overdue) => {
+            settle_unbegun(weir, row, plan, (RunStatus::TimedOut, slots::overdue()), None).await
+        }
         Err(error) => {
             let error: StoreError = error;
             tracing::error!(%error, run = %RunId::from_uuid(row.id), "a run could not take its place");
@@ -191,26 +202,30 @@ async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
     false
 }
 
-/// Settles a run of which nothing was begun.
+/// Settles a run of which nothing was begun. `heard`: what came from outside and made it so.
 pub(super) async fn settle_unbegun(
     weir: &Weir,
     row: &run::Model,
     plan: &Arc<Plan>,
-    status: RunStatus,
-    failure: Failure,
+    (status, failure): (RunStatus, Failure),
+    heard: Option<Delivery>,
 ) {
     let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &tokio_util::sync::CancellationToken::new()));
     let journal = RunJournal::new(weir.clone(), local, row.clone(), plan, &[]);
-    let event = engine::Event::RunSettled {
+    let heard = heard.map(|letter| Event::OutsideReceived { delivery: letter.id, by: letter.by, what: letter.what });
+    let end = Event::RunSettled {
         status,
         outputs: None,
         error: Some(failure.clone()),
         failed_step: None,
         handler_errors: Vec::new(),
     };
-    let entry = Entry { position: u64::try_from(row.event_position).unwrap_or_default() + 1, at: weir.now(), event };
-    if let Err(error) = engine::ports::Journal::append(&journal, &[entry]).await {
+    let first = u64::try_from(row.event_position).unwrap_or_default() + 1;
+    let at = weir.now();
+    let entries: Vec<Entry> =
+        heard.into_iter().chain([end]).zip(first..).map(|(event, position)| Entry { position, at, event }).collect();
+    if let Err(error) = engine::ports::Journal::append(&journal, &entries).await {
         tracing::error!(%error, run = %run_id, "a run that was not begun could not be settled");
         return;
     }
@@ -387,7 +402,11 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
                 End::Suspend(..) if current.cancel_requested_at.is_some() || inbox::has_open(&unit, id).await? => {
                     (RunStatus::Queued, now)
                 }
-                End::Suspend(status, wake_at) => (status, wake_at.unwrap_or_else(super::far_future)),
+                End::Suspend(status, wake_at) => {
+                    // Whoever suspends it has not been killed by it.
+                    update = update.set(C::Claims, 0);
+                    (status, wake_at.unwrap_or_else(super::far_future))
+                }
                 End::GiveBack => {
                     update = update.set(C::Claims, (current.claims - 1).max(0));
                     (RunStatus::Queued, now)

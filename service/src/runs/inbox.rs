@@ -43,6 +43,12 @@ impl Letters {
         }
     }
 
+    /// The kill that lies here, if there is one.
+    pub(super) fn kill(&self) -> Option<Delivery> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.queue.iter().find(|letter| matches!(letter.what, Outside::Kill { .. })).cloned()
+    }
+
     fn take(&self) -> Option<Delivery> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).queue.pop_front()
     }

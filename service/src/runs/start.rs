@@ -346,7 +346,8 @@ async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
     match admission {
         Admission::Queued | Admission::Refused => weir.runs().wake(),
         Admission::Skipped => {
-            execute::settle_unbegun(weir, &job.row, &job.plan, RunStatus::Cancelled, slots::skipped()).await;
+            let end = (RunStatus::Cancelled, slots::skipped());
+            execute::settle_unbegun(weir, &job.row, &job.plan, end, None).await;
         }
         Admission::Parked { replace: None } => {}
         Admission::Parked { replace: Some(oldest) } => {

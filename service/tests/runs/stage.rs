@@ -211,7 +211,9 @@ impl Ground {
         let think = Act { spec: spec("think", Effect::Pure), probe };
         let call = CallFlow { spec: spec("call_flow", Effect::Idempotent) };
         let asking = |name: &str, control: Control| {
-            let config = json!({ "type": "object" });
+            let keys = ["signal", "for", "until", "on_timeout", "message", "roles", "form", "expires_in", "on_expiry"];
+            let keys: serde_json::Map<String, Value> = keys.iter().map(|key| ((*key).to_owned(), json!({}))).collect();
+            let config = json!({ "type": "object", "properties": keys, "additionalProperties": false });
             Arc::new(Suspending { spec: ExecutorSpec { control: Some(control), config, ..spec(name, Effect::Pure) } })
         };
         let (wait, approval) = (asking("wait", Control::Wait), asking("approval", Control::Approval));

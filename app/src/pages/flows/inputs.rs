@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What kind of control an input gets.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum InputKind {
+pub(in crate::pages) enum InputKind {
     Text {
         multiline: bool,
     },
@@ -24,7 +24,7 @@ pub(super) enum InputKind {
 
 impl InputKind {
     /// The language's own word.
-    pub(super) const fn word(&self) -> &'static str {
+    pub(in crate::pages) const fn word(&self) -> &'static str {
         match self {
             Self::Text { .. } => "string",
             Self::Integer => "integer",
@@ -39,20 +39,20 @@ impl InputKind {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct InputField {
-    pub(super) name: String,
-    pub(super) kind: InputKind,
-    pub(super) required: bool,
-    pub(super) description: Option<String>,
+pub(in crate::pages) struct InputField {
+    pub(in crate::pages) name: String,
+    pub(in crate::pages) kind: InputKind,
+    pub(in crate::pages) required: bool,
+    pub(in crate::pages) description: Option<String>,
     /// As it stands in the control: text as it is, everything else as JSON.
-    pub(super) default: Option<String>,
-    pub(super) example: Option<String>,
+    pub(in crate::pages) default: Option<String>,
+    pub(in crate::pages) example: Option<String>,
     /// HTML attributes that say the schema's bounds.
-    pub(super) bounds: Vec<(&'static str, String)>,
+    pub(in crate::pages) bounds: Vec<(&'static str, String)>,
 }
 
 /// The declared inputs in their order; none where the flow takes anything.
-pub(super) fn fields(schema: &Value) -> Vec<InputField> {
+pub(in crate::pages) fn fields(schema: &Value) -> Vec<InputField> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Vec::new() };
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();

@@ -1,10 +1,10 @@
 //! Flows: the list, and a flow's tabs.
 
 mod glance;
-mod inputs;
+pub(in crate::pages) mod inputs;
 mod list;
 mod runs;
-mod start;
+pub(in crate::pages) mod start;
 mod versions;
 mod yaml;
 

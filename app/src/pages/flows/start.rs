@@ -79,7 +79,7 @@ fn form(page: &FlowPage, answer: &At<FlowDetail>) -> AnyView {
     .into_any()
 }
 
-fn control(input: &InputField, state: &FormState) -> AnyView {
+pub(in crate::pages) fn control(input: &InputField, state: &FormState) -> AnyView {
     let name = format!("{INPUT_PREFIX}{}", input.name);
     let label = words(&input.name);
     if input.kind == InputKind::Boolean {

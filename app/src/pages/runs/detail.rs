@@ -6,6 +6,7 @@ use domain::{Failure, Permission};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
+use super::acts;
 use super::bars::{Stretch, draw, draw_axis};
 use super::step::{panel, skip_words};
 use super::table::short_id;
@@ -50,6 +51,7 @@ fn page(tab: &'static str, body: fn(&Here, &At<RunView>) -> AnyView) -> AnyView 
         view! {
             {head(&here, &answer)}
             {facts(&answer)}
+            {acts::waiting(&here, &answer.value)}
             <div class="tab-row">{run_tabs(&here, &id, tab)}{live}</div>
             {body(&here, &answer)}
         }
@@ -88,7 +90,7 @@ fn head(here: &Here, answer: &At<RunView>) -> AnyView {
         .crumb("Runs", path::section(&here.tenant, "runs"))
         .crumb(summary.flow.clone(), path::flow(&here.tenant, &summary.flow))
         .beside(view! { {run_pill(summary.status)}{summary.test.then(|| view! { <span class="tag-pill water">"test"</span> })} }.into_any())
-        .actions(view! { {again}{cancel} })
+        .actions(view! { {again}{acts::buttons(here, &answer.value)}{cancel} })
         .lead(view! { <span class="id"><code>{id.clone()}</code><Copy text=id.clone() label="Copy the run's id".to_owned()/></span> })
         .view()
 }

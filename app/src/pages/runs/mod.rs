@@ -1,5 +1,6 @@
 //! Runs: the list with its filters, and a run from every side.
 
+mod acts;
 mod bars;
 mod detail;
 mod list;
