@@ -13,9 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatcher::Reused;
 use crate::event::Settled;
 use crate::executor::{Progress, Registry};
-use crate::ports::{
-    Blobs, Children, Clock, Inbox, Journal, KeyValue, Models, Money, PortError, Secrets, StepCache,
-};
+use crate::ports::{Blobs, Children, Clock, Inbox, Journal, KeyValue, Models, Money, PortError, Secrets, StepCache};
 
 /// What is to be run. Everything here was pinned when the run was created.
 #[derive(Debug, Clone)]
