@@ -88,7 +88,7 @@ async fn in_child(pool: &Pool, plan: Plan) -> Result<Result<Value, Fault>, Sandb
     assert_eq!(ready.weight, Weight::Costly, "it would be rendered in this process");
     let job = serde_json::to_value(prepared.job(ready, scope())).expect("a job is JSON");
     let limits = Limits { wall: WALL, cpu: WALL, memory_bytes: 256 << 20, ..Limits::default() };
-    let answer = pool.run(JOB, job, Bytes::new(), limits).await?;
+    let answer = pool.share(1).run(JOB, job, Bytes::new(), limits).await?;
     Ok(serde_json::from_value(answer.output).expect("an answer is a result"))
 }
 

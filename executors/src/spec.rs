@@ -27,27 +27,6 @@ pub(crate) fn plain<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> 
     }
 }
 
-/// Says of every object with named fields that it has no others, so that a read of another is found before any run.
-/// A stored file may tell more about itself.
-fn closed(mut schema: Value) -> Value {
-    close(&mut schema);
-    schema
-}
-
-fn close(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            let is_file = object.get("format").is_some_and(|format| format == "weir-file");
-            if !is_file && object.contains_key("properties") && !object.contains_key("additionalProperties") {
-                object.insert("additionalProperties".to_owned(), Value::Bool(false));
-            }
-            object.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
 /// JSON Schema 2020-12 of a type. Null stays out of optional fields: in a flow, a key that is not there is left out.
 pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings =

@@ -51,7 +51,11 @@ pub(crate) async fn extract(
 }
 
 /// The pages of a PDF with the places of their words.
-pub(crate) async fn text_pages(share: &Share, bytes: Bytes, pages: Option<Selection>) -> Result<Vec<TextPage>, Failure> {
+pub(crate) async fn text_pages(
+    share: &Share,
+    bytes: Bytes,
+    pages: Option<Selection>,
+) -> Result<Vec<TextPage>, Failure> {
     job(share, PAGES, &PagesRequest { pages }, bytes, limits()).await.map(|(pages, _)| pages).map_err(faults::failure)
 }
 

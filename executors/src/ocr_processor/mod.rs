@@ -145,7 +145,8 @@ impl Ocr {
         languages: &[String],
     ) -> Result<ReadPage, Failure> {
         let languages = self.engine.languages(languages).await?;
-        let OutputPage { number, text, width, height, words } = self.drawn(call, bytes, Some(page), &languages, 0.0).await?;
+        let OutputPage { number, text, width, height, words } =
+            self.drawn(call, bytes, Some(page), &languages, 0.0).await?;
         let source = if text.is_empty() { Source::None } else { Source::Ocr };
         Ok(ReadPage { number, source, text, width: Some(width), height: Some(height), words })
     }
