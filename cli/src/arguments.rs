@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Say which steps of a flow would run for given inputs. Nothing is executed.
     Plan(PlanArguments),
+    /// Run the tests that lie beside a flow, or beside each flow in a folder.
+    Test(TestArguments),
     /// Print a shell's completion script.
     Completions { shell: clap_complete::Shell },
     /// A child for untrusted work; started by the program itself.
@@ -182,6 +184,15 @@ pub(crate) struct RunArguments {
     /// Model connections: names to `{kind, base_url, api_key}`, and `default_model`; YAML or JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) connections: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// A flow's folder, or a folder of flows.
+    pub(crate) path: PathBuf,
+    /// Also write the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

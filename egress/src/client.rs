@@ -24,8 +24,8 @@ const POOL_PER_HOST: usize = 32;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    policy: Arc<Policy>,
-    lookup: Arc<dyn Lookup>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) lookup: Arc<dyn Lookup>,
 }
 
 impl std::fmt::Debug for Client {

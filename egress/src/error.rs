@@ -19,6 +19,9 @@ pub enum EgressError {
     Dns { host: String, source: io::Error },
     #[error("no connection to `{host}`")]
     Connect { host: String, source: reqwest::Error },
+    /// As `Connect`, for a protocol that is not HTTP.
+    #[error("no connection to `{host}`")]
+    Unreachable { host: String, source: io::Error },
     #[error("no secure connection to `{host}`")]
     Tls { host: String, source: reqwest::Error },
     #[error("`{host}` did not answer within {}", seconds(*.after))]
@@ -46,6 +49,7 @@ impl EgressError {
             | Self::Forbidden { .. }
             | Self::Dns { .. }
             | Self::Connect { .. }
+            | Self::Unreachable { .. }
             | Self::Tls { .. } => false,
             Self::Timeout { .. }
             | Self::Cut { .. }

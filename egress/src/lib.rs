@@ -5,6 +5,7 @@
 
 mod address;
 mod client;
+mod connect;
 mod error;
 mod policy;
 mod request;

@@ -48,7 +48,12 @@ impl Policy {
     }
 
     pub(crate) fn lets_out(&self, address: IpAddr) -> bool {
-        is_outside(address) || self.allow.iter().any(|range| range.contains(address))
+        is_outside(address) || self.allows_by_name(address)
+    }
+
+    /// Whether the operator named a range that holds this address.
+    pub(crate) fn allows_by_name(&self, address: IpAddr) -> bool {
+        self.allow.iter().any(|range| range.contains(address))
     }
 
     /// Checks what can be known from the URL alone. Names are checked when they are resolved for the connection.

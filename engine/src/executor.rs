@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Blobs, Children, Models};
+use crate::ports::{Blobs, Children, KeyValue, Models};
 
 /// One thing a step can do.
 #[async_trait]
@@ -83,6 +83,7 @@ pub struct Call {
     pub blobs: Arc<dyn Blobs>,
     pub models: Arc<dyn Models>,
     pub children: Arc<dyn Children>,
+    pub values: Arc<dyn KeyValue>,
     pub progress: Arc<dyn Progress>,
 }
 

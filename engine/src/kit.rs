@@ -297,6 +297,7 @@ impl Stage {
             blobs: self.blobs.clone(),
             secrets: Arc::new(secrets),
             models: Arc::new(FixedModels::default()),
+            values: Arc::new(crate::memory::MemoryValues::default()),
             children: Arc::new(NoChildren),
             clock: Arc::new(ShiftedClock(self.shift)),
             watcher: Arc::new(Unwatching),

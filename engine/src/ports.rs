@@ -3,6 +3,8 @@
 //!
 //! Invariant: the engine does no I/O but through these.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -81,12 +83,35 @@ pub struct ModelPrice {
     pub table_version: u32,
 }
 
-/// The tenant's model connections.
+/// A service that is no model, as a step calls it: a web API or a database.
+#[derive(Clone)]
+pub struct ServiceEndpoint {
+    /// The connection's name.
+    pub connection: String,
+    /// `http` or `postgres`.
+    pub kind: String,
+    pub base_url: String,
+    pub credential: Option<String>,
+}
+
+/// The tenant's connections: to models, and to other services.
 #[async_trait]
 pub trait Models: Send + Sync {
     /// Resolves `connection/model`, or the tenant's default for `None`. The error is a fault of the flow or the
     /// tenant's settings, said in a sentence.
     async fn resolve(&self, model: Option<&str>) -> Result<ModelEndpoint, Failure>;
+
+    /// The service behind a connection's name. The error is said as for a model.
+    async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure>;
+}
+
+/// Small values that the tenant's flows keep between their runs, by names of their own.
+#[async_trait]
+pub trait KeyValue: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Option<Value>, PortError>;
+    /// Keeps the value for so long, over whatever was there.
+    async fn set(&self, key: &str, value: &Value, ttl: Duration) -> Result<(), PortError>;
+    async fn delete(&self, key: &str) -> Result<(), PortError>;
 }
 
 /// Runs of other flows.

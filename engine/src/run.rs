@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatcher::Reused;
 use crate::event::Settled;
 use crate::executor::{Progress, Registry};
-use crate::ports::{Blobs, Children, Clock, Inbox, Journal, Models, Money, PortError, Secrets, StepCache};
+use crate::ports::{Blobs, Children, Clock, Inbox, Journal, KeyValue, Models, Money, PortError, Secrets, StepCache};
 
 /// What is to be run. Everything here was pinned when the run was created.
 #[derive(Debug, Clone)]
@@ -50,6 +50,7 @@ pub struct Surroundings {
     pub secrets: Arc<dyn Secrets>,
     pub models: Arc<dyn Models>,
     pub children: Arc<dyn Children>,
+    pub values: Arc<dyn KeyValue>,
     pub clock: Arc<dyn Clock>,
     pub watcher: Arc<dyn Watcher>,
     /// Signals, decisions and the like; `None` where nobody can send any.

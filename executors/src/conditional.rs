@@ -26,8 +26,8 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// A template that gives true or false: `"{{ inputs.amount > 100 }}"`.
-    #[schemars(schema_with = "spec::any_value")]
+    /// An expression that gives true or false: `inputs.amount > 100`, with or without braces.
+    #[schemars(schema_with = "spec::condition")]
     condition: Value,
     #[schemars(schema_with = "spec::any_value")]
     value: Value,
@@ -62,14 +62,7 @@ impl Executor for Conditional {
     async fn run(&self, _call: &Call, config: Value) -> Result<Done, Failed> {
         let config: Config = config::read(config)?;
         for (index, case) in config.cases.into_iter().enumerate() {
-            let Value::Bool(holds) = case.condition else {
-                let message = format!(
-                    "The condition of case {} is neither true nor false. Write it in braces: \"{{{{ ... }}}}\".",
-                    index + 1
-                );
-                return Err(config::flow_fault("condition_type", message).into());
-            };
-            if holds {
+            if config::holds(&case.condition, || format!("case {}", index + 1))? {
                 return Ok(Done::free(case.value));
             }
         }

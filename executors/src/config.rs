@@ -7,6 +7,7 @@ use std::future::Future;
 use domain::{Failure, FailureKind, FileRef};
 use engine::Call;
 use engine::ports::PortError;
+use sandbox::SandboxError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -51,6 +52,39 @@ pub(crate) fn file(value: &Value, field: &str) -> Result<FileRef, Failure> {
 /// The sandbox as this call's tenant has it.
 pub(crate) fn share(sandbox: &sandbox::Pool, call: &Call) -> sandbox::Share {
     sandbox.share(call.tenant.uuid().as_u128())
+}
+
+/// Whether a rendered condition holds; `place` says which it is.
+pub(crate) fn holds(condition: &Value, place: impl Fn() -> String) -> Result<bool, Failure> {
+    condition.as_bool().ok_or_else(|| {
+        let message = format!(
+            "The condition of {} is neither true nor false. Compare it with something: `inputs.amount > 100`.",
+            place()
+        );
+        flow_fault("condition_type", message)
+    })
+}
+
+/// A job that gave no answer, as a failure. `code` is for a job that asked for too much, `what` did so.
+pub(crate) fn sandbox_fault(error: &SandboxError, code: &str, what: &str) -> Failure {
+    let limit = |resource: &str| {
+        Failure::new(FailureKind::Limit, code, format!("{what} needs more {resource} than it may use."))
+    };
+    match error {
+        SandboxError::Memory => limit("memory"),
+        SandboxError::Time => limit("time"),
+        SandboxError::Crashed(_) => limit("depth or memory"),
+        SandboxError::TooLarge { what: side, limit_bytes } => {
+            Failure::new(FailureKind::Limit, code, format!("{what} has an {side} of more than {limit_bytes} bytes."))
+        }
+        SandboxError::Busy => {
+            Failure::new(FailureKind::Overloaded, "sandbox_busy", "Too much is being computed at the moment.")
+        }
+        SandboxError::Refused(_) | SandboxError::UnknownJob(_) | SandboxError::Start(_) => {
+            tracing::error!(%error, "a job could not be sent to the sandbox");
+            Failure::new(FailureKind::Internal, "sandbox", "The sandbox could not be used.").retryable(true)
+        }
+    }
 }
 
 /// Waits for `work`, unless the run is cancelled first; then `work` is dropped where it stands.

@@ -5,16 +5,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use domain::{Failure, FileRef};
 use engine::{Call, Done, Executor, Failed};
 use language::{DataKind, ExecutorSpec, MainInput, MarkedField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::documents::{self, FileType};
-use crate::ocr_processor::{Ocr, Reading};
+use crate::document_reader::{ReadPage, Reader, Source, Wish, joined};
+use crate::documents::FileType;
 use crate::{config, spec};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -42,18 +40,19 @@ enum Method {
     Extraction,
     /// The text was read from pixels.
     Ocr,
+    /// Some pages held text, others were read from pixels.
+    Mixed,
     /// There is no text.
     None,
 }
 
 pub(crate) struct GenericProcessor {
     spec: ExecutorSpec,
-    sandbox: Arc<sandbox::Pool>,
-    ocr: Arc<Ocr>,
+    reader: Arc<Reader>,
 }
 
 impl GenericProcessor {
-    pub(crate) fn new(sandbox: Arc<sandbox::Pool>, ocr: Arc<Ocr>) -> Self {
+    pub(crate) fn new(reader: Arc<Reader>) -> Self {
         let spec = ExecutorSpec {
             main_input: Some(MainInput { field: "file".into(), kind: DataKind::File, list: false, required: true }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
@@ -63,28 +62,18 @@ impl GenericProcessor {
                 "Reads the text of any file by the best way for what it is: its text layer, else OCR.",
             )
         };
-        Self { spec, sandbox, ocr }
+        Self { spec, reader }
     }
+}
 
-    async fn read(&self, call: &Call, bytes: Bytes, file: &FileRef) -> Result<(String, FileType, Method), Failure> {
-        let found = documents::analyze(&config::share(&self.sandbox, call), bytes.clone(), &file.name).await?;
-        let kind = found.file_type;
-        if matches!(kind, FileType::Audio | FileType::Archive | FileType::Unknown) {
-            return Ok((String::new(), kind, Method::None));
-        }
-        if kind != FileType::Image {
-            let text =
-                documents::extract(&config::share(&self.sandbox, call), bytes.clone(), &file.name, None).await?.text();
-            if !text.is_empty() {
-                return Ok((text, kind, Method::Extraction));
-            }
-        }
-        if !matches!(kind, FileType::Image | FileType::Pdf) {
-            return Ok((String::new(), kind, Method::None));
-        }
-        let text = self.ocr.text(call, bytes, file, Reading::default()).await?;
-        let method = if text.is_empty() { Method::None } else { Method::Ocr };
-        Ok((text, kind, method))
+/// How the pages that have text were read.
+fn method(pages: &[ReadPage]) -> Method {
+    let any = |source: Source| pages.iter().any(|page| page.source == source && !page.text.is_empty());
+    match (any(Source::TextLayer), any(Source::Ocr)) {
+        (true, true) => Method::Mixed,
+        (true, false) => Method::Extraction,
+        (false, true) => Method::Ocr,
+        (false, false) => Method::None,
     }
 }
 
@@ -97,11 +86,11 @@ impl Executor for GenericProcessor {
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
         let config: Config = config::read(config)?;
         let file = config::file(&config.file, "file")?;
-        let (text, file_type, method) = config::unless_cancelled(call, async {
+        let (file_type, pages) = config::unless_cancelled(call, async {
             let bytes = call.blobs.get_file(&file).await.map_err(|error| config::storage_fault(&error))?;
-            self.read(call, bytes, &file).await
+            self.reader.read(call, bytes, &file, Wish::default()).await
         })
         .await?;
-        Ok(Done::free(json!({"text": text, "file_type": file_type, "method": method})))
+        Ok(Done::free(json!({"text": joined(&pages), "file_type": file_type, "method": method(&pages)})))
     }
 }

@@ -19,7 +19,9 @@ pub(crate) fn failure(error: &EgressError) -> Failure {
             format!("{sentence} An operator can open inside addresses with `WEIR_EGRESS_ALLOW`."),
         ),
         EgressError::Dns { .. } => Failure::new(FailureKind::Dns, "dns", sentence),
-        EgressError::Connect { .. } => Failure::new(FailureKind::Connect, "connect", sentence),
+        EgressError::Connect { .. } | EgressError::Unreachable { .. } => {
+            Failure::new(FailureKind::Connect, "connect", sentence)
+        }
         EgressError::Tls { .. } => Failure::new(FailureKind::Tls, "tls", sentence),
         EgressError::Timeout { .. } => Failure::new(FailureKind::Timeout, "no_answer", sentence),
         EgressError::Cut { .. } => Failure::new(FailureKind::Provider, "connection_cut", sentence),

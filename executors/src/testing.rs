@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Failure, FailureKind, FileRef, RunId};
-use engine::ports::{Blobs, ChildRequest, Children, ModelEndpoint, Models, PortError};
+use engine::ports::{Blobs, ChildRequest, Children, ModelEndpoint, Models, PortError, ServiceEndpoint};
 use engine::{Call, Progress, Settled};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -53,6 +53,11 @@ pub(crate) struct OneModel(pub(crate) Option<ModelEndpoint>);
 impl Models for OneModel {
     async fn resolve(&self, _model: Option<&str>) -> Result<ModelEndpoint, Failure> {
         self.0.clone().ok_or_else(|| Failure::new(FailureKind::Flow, "model_missing", "No model is set."))
+    }
+
+    async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {
+        let message = format!("There is no connection `{name}`.");
+        Err(Failure::new(FailureKind::Flow, "unknown_connection", message))
     }
 }
 
@@ -110,7 +115,20 @@ pub(crate) fn call(model: Option<ModelEndpoint>) -> (Call, Arc<Heard>) {
         blobs: Arc::new(Files::default()),
         models: Arc::new(OneModel(model)),
         children: Arc::new(NoChildren),
+        values: Arc::new(engine::memory::MemoryValues::default()),
         progress: Arc::clone(&heard) as Arc<dyn Progress>,
     };
     (call, heard)
+}
+
+/// Models with one connection to a service.
+pub(crate) fn services(name: &str, kind: &str, base_url: &str, credential: Option<&str>) -> Arc<dyn Models> {
+    let service = ServiceEndpoint {
+        connection: name.to_owned(),
+        kind: kind.to_owned(),
+        base_url: base_url.to_owned(),
+        credential: credential.map(str::to_owned),
+    };
+    let services = std::collections::BTreeMap::from([(name.to_owned(), service)]);
+    Arc::new(engine::memory::FixedModels { services, ..engine::memory::FixedModels::default() })
 }

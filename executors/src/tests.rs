@@ -69,18 +69,27 @@ fn the_least_config_of_each_executor_is_enough() {
     let file = json!({"file_id": "file_01234567890123456789abcdef"});
     let least = BTreeMap::from([
         ("api_request", json!({"url": "https://example.com/"})),
+        ("approval", json!({})),
+        ("cache", json!({"key": "last"})),
         ("conditional", json!({"cases": [{"condition": true, "value": 1}]})),
         ("data_combiner", json!({"sources": {"a": 1}})),
         ("data_transformer", json!({"data": []})),
+        ("database", json!({"query": "select 1", "connection": "warehouse"})),
         ("document_extractor", json!({"file": file})),
+        ("document_pipeline", json!({"file": file})),
         ("fail", json!({"message": "No."})),
         ("file_analyzer", json!({"file": file})),
         ("flow_executor", json!({"flow_name": "other"})),
+        ("flow_pipeline", json!({"flows": ["other"]})),
+        ("flow_router", json!({"routes": [{"condition": true, "flow_name": "other"}]})),
         ("generic_processor", json!({"file": file})),
         ("llm_analyzer", json!({"key_phrases": ["a variable of the author's"]})),
         ("log", json!({"message": {"any": "value"}})),
         ("ocr_processor", json!({"file": file})),
+        ("python", json!({"code": "return data"})),
         ("text_analyzer", json!({"text": "x"})),
+        ("wait", json!({"for": "10m"})),
+        ("webhook", json!({"url": "https://example.com/", "event": "a.b"})),
     ]);
     for spec in catalogue().iter() {
         let config = least.get(spec.name.as_str()).unwrap_or_else(|| panic!("{} has no least config here", spec.name));

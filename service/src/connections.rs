@@ -4,7 +4,7 @@
 
 use domain::wire::{ConnectionInput, ConnectionView};
 use domain::{Permission, TenantId};
-use engine::ports::ModelKind;
+use engine::ports::{ModelKind, ServiceEndpoint};
 use entities::{Scope as _, connection};
 use sea_orm::ColumnTrait;
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ use crate::{Actor, ServiceError, Weir, authz};
 
 const OPENAI: &str = "openai";
 const SIMULATED: &str = "simulated";
+const HTTP: &str = "http";
+const POSTGRES: &str = "postgres";
 
 /// # Errors
 /// [`ServiceError::Forbidden`].
@@ -46,11 +48,17 @@ pub async fn put(
 ) -> Result<ConnectionView, ServiceError> {
     authz::check(actor, Permission::ConnectionsWrite)?;
     check_name(name)?;
-    if input.kind != OPENAI {
-        return Err(ServiceError::field("/kind", "The only kind so far is `openai`: any OpenAI-compatible endpoint."));
-    }
-    let base_url = base_url(input.base_url.as_deref())?;
-    save(weir, actor, name, OPENAI, Some(base_url), input.api_key.map(Zeroizing::new)).await
+    let (kind, base_url) = match input.kind.as_str() {
+        OPENAI => (OPENAI, base_url(input.base_url.as_deref(), "up to and including `/v1`")?),
+        HTTP => (HTTP, base_url(input.base_url.as_deref(), "that requests begin with")?),
+        POSTGRES => (POSTGRES, database_url(input.base_url.as_deref())?),
+        _ => {
+            let message =
+                "Known kinds are `openai` (any OpenAI-compatible endpoint), `http` (a web API) and `postgres`.";
+            return Err(ServiceError::field("/kind", message));
+        }
+    };
+    save(weir, actor, name, kind, Some(base_url), input.api_key.map(Zeroizing::new)).await
 }
 
 /// Makes the demo's built-in connection. Only the demo's seed calls this.
@@ -89,15 +97,33 @@ pub(crate) struct Opened {
 
 pub(crate) async fn open(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<Opened>, ServiceError> {
     let Some(row) = row(weir, tenant, name).await? else { return Ok(None) };
-    let api_key = match &row.credentials {
-        None => None,
-        Some(sealed) => {
-            let plain = weir.tenant_key(tenant).await?.open(&object(&row), "api_key", sealed)?;
-            Some(std::str::from_utf8(&plain).map_err(ServiceError::internal)?.to_owned())
-        }
+    let api_key = credential(weir, tenant, &row).await?;
+    let kind = match row.kind.as_str() {
+        SIMULATED => ModelKind::Simulated,
+        OPENAI => ModelKind::OpenAi,
+        // A service is no model.
+        _ => return Ok(None),
     };
-    let kind = if row.kind == SIMULATED { ModelKind::Simulated } else { ModelKind::OpenAi };
     Ok(Some(Opened { kind, base_url: row.base_url.unwrap_or_default(), api_key, name: row.name }))
+}
+
+/// A connection to a service that is no model.
+pub(crate) async fn open_service(
+    weir: &Weir,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<ServiceEndpoint>, ServiceError> {
+    let row = row(weir, tenant, name).await?.filter(|row| matches!(row.kind.as_str(), HTTP | POSTGRES));
+    let Some(row) = row else { return Ok(None) };
+    let credential = credential(weir, tenant, &row).await?;
+    let base_url = row.base_url.unwrap_or_default();
+    Ok(Some(ServiceEndpoint { connection: row.name, kind: row.kind, base_url, credential }))
+}
+
+async fn credential(weir: &Weir, tenant: TenantId, row: &connection::Model) -> Result<Option<String>, ServiceError> {
+    let Some(sealed) = &row.credentials else { return Ok(None) };
+    let plain = weir.tenant_key(tenant).await?.open(&object(row), "api_key", sealed)?;
+    Ok(Some(std::str::from_utf8(&plain).map_err(ServiceError::internal)?.to_owned()))
 }
 
 async fn row(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<connection::Model>, ServiceError> {
@@ -179,10 +205,10 @@ fn entry(
     audit::row(weir, actor, Entry { action, target_kind: "connection", target_id: None, target_name: name, data })
 }
 
-fn base_url(text: Option<&str>) -> Result<String, ServiceError> {
+fn base_url(text: Option<&str>, what: &str) -> Result<String, ServiceError> {
     let fault = |message: &str| ServiceError::field("/base_url", message);
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| fault("A connection needs the address up to and including `/v1`."))?;
+    let text = text.ok_or_else(|| fault(&format!("A connection needs the address {what}.")))?;
     let url =
         url::Url::parse(text).map_err(|_| fault("This is no address. Write it like https://api.openai.com/v1."))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {
@@ -192,6 +218,20 @@ fn base_url(text: Option<&str>) -> Result<String, ServiceError> {
         return Err(fault("The address has no user, query or fragment; the key goes into `api_key`."));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// `postgres://user@host:5432/database?sslmode=require`; the password is the connection's key.
+fn database_url(text: Option<&str>) -> Result<String, ServiceError> {
+    let fault = |message: &str| ServiceError::field("/base_url", message);
+    let example = "Write the address like postgres://user@host:5432/database.";
+    let url = text.and_then(|text| url::Url::parse(text.trim()).ok()).ok_or_else(|| fault(example))?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") || url.host_str().is_none() || url.username().is_empty() {
+        return Err(fault(example));
+    }
+    if url.password().is_some() {
+        return Err(fault("The password goes into `api_key`, where it is encrypted."));
+    }
+    Ok(url.into())
 }
 
 fn host(url: Option<&str>) -> Option<(String, Option<u16>, String)> {

@@ -18,7 +18,8 @@ use crate::load::ask;
 use crate::pages::errors;
 
 /// What people choose by, and the kind on the wire.
-const KINDS: &[(&str, &str)] = &[("openai", "OpenAI-compatible endpoint")];
+const KINDS: &[(&str, &str)] =
+    &[("openai", "OpenAI-compatible endpoint"), ("http", "Web API"), ("postgres", "PostgreSQL database")];
 
 #[component]
 pub(crate) fn List() -> impl IntoView {

@@ -10,6 +10,7 @@ mod local;
 mod plan;
 mod run;
 mod serve;
+mod test;
 
 use clap::CommandFactory as _;
 
@@ -32,6 +33,7 @@ pub(crate) async fn dispatch(arguments: Arguments, output: &Output) -> Result<Ex
         Command::Check(arguments) => check::check(&arguments, *output),
         Command::Run(arguments) => run::run(arguments, *output).await,
         Command::Plan(arguments) => plan::plan(arguments, *output).await,
+        Command::Test(arguments) => test::test(arguments, *output).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "weir", &mut std::io::stdout());
             Ok(Exit::Ok)

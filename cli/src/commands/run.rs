@@ -11,7 +11,7 @@ use std::sync::Arc;
 use domain::{RunStatus, StepStatus};
 use engine::dispatcher::{Graph, State, StepState};
 use engine::memory::{Connection, FixedModels, FixedSecrets, Start, World, WorldParts};
-use engine::ports::{Blobs as _, ModelKind};
+use engine::ports::{Blobs as _, ModelKind, ServiceEndpoint};
 use engine::{Control, Outcome, Settled, Stored};
 use serde_json::{Value, json};
 
@@ -171,20 +171,29 @@ fn secrets() -> FixedSecrets {
 
 fn models(file: &std::path::Path) -> Result<FixedModels, Failure> {
     let written = super::bootstrap::read_connections(file)?;
-    let mut connections = BTreeMap::new();
+    let (mut connections, mut services) = (BTreeMap::new(), BTreeMap::new());
     for (name, input) in written.connections {
         let wrong =
             |what: &str| Failure::new(Exit::Validation, format!("{}: connection `{name}` {what}", file.display()));
+        let base_url = input.base_url.unwrap_or_default();
         let kind = match input.kind.as_str() {
             "openai" => ModelKind::OpenAi,
             "simulated" => ModelKind::Simulated,
-            other => return Err(wrong(&format!("has the unknown kind `{other}`; known are openai and simulated"))),
+            "http" | "postgres" if base_url.is_empty() => return Err(wrong("needs a `base_url`")),
+            "http" | "postgres" => {
+                let (connection, kind) = (name.clone(), input.kind);
+                services.insert(name, ServiceEndpoint { connection, kind, base_url, credential: input.api_key });
+                continue;
+            }
+            other => {
+                let known = "openai, http, postgres and simulated";
+                return Err(wrong(&format!("has the unknown kind `{other}`; known are {known}")));
+            }
         };
-        let base_url = input.base_url.unwrap_or_default();
         if kind == ModelKind::OpenAi && base_url.is_empty() {
             return Err(wrong("needs a `base_url` (up to and including /v1)"));
         }
         connections.insert(name, Connection { kind, base_url, api_key: input.api_key });
     }
-    Ok(FixedModels { connections, default_model: written.default_model })
+    Ok(FixedModels { connections, services, default_model: written.default_model })
 }

@@ -118,6 +118,7 @@ impl Driver {
             first_token_timeout: plan.first_token_timeout_ms.map(Duration::from_millis),
             blobs: self.surroundings.blobs.clone(),
             models: self.surroundings.models.clone(),
+            values: self.surroundings.values.clone(),
             children: Arc::new(notes),
             progress: self.surroundings.watcher.progress(&plan.name, attempt),
         }

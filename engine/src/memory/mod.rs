@@ -8,6 +8,7 @@ mod children;
 mod inbox;
 mod journal;
 mod money;
+mod values;
 mod world;
 
 pub use blobs::MemoryBlobs;
@@ -16,4 +17,5 @@ pub use children::FlowLoader;
 pub use inbox::MemoryInbox;
 pub use journal::{MemoryJournal, Observer, Unobserved};
 pub use money::MemoryMoney;
+pub use values::MemoryValues;
 pub use world::{Connection, Finished, FixedModels, FixedSecrets, Start, World, WorldParts, new_run_id};

@@ -18,10 +18,13 @@ use super::cache::MemoryCache;
 use super::children::{FlowLoader, Runs, WorldChildren};
 use super::journal::{MemoryJournal, Observer};
 use super::money::MemoryMoney;
+use super::values::MemoryValues;
 use crate::driver::drive_prepared;
 use crate::event::Entry;
 use crate::executor::{Progress, Registry};
-use crate::ports::{Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, SystemClock};
+use crate::ports::{
+    Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, ServiceEndpoint, SystemClock,
+};
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};
 use crate::template::Prepared;
 
@@ -41,6 +44,7 @@ pub struct World {
     blobs: Arc<MemoryBlobs>,
     secrets: Arc<FixedSecrets>,
     models: Arc<FixedModels>,
+    values: Arc<MemoryValues>,
     observer: Arc<dyn Observer>,
     sandbox: Option<Arc<sandbox::Pool>>,
     cache: Arc<MemoryCache>,
@@ -90,6 +94,7 @@ impl World {
             blobs: Arc::default(),
             secrets: Arc::new(parts.secrets),
             models: Arc::new(parts.models),
+            values: Arc::default(),
             observer: parts.observer,
             sandbox: parts.sandbox,
             cache: Arc::default(),
@@ -172,6 +177,7 @@ impl World {
             blobs: self.blobs.clone(),
             secrets: self.secrets.clone(),
             models: self.models.clone(),
+            values: self.values.clone(),
             children: Arc::new(WorldChildren(self.me.clone())),
             clock: Arc::new(SystemClock),
             watcher: Arc::new(Watch { run: run.id, depth: run.depth, observer: self.observer.clone() }),
@@ -224,10 +230,13 @@ pub struct Connection {
     pub api_key: Option<String>,
 }
 
-/// Model connections that do not change.
+/// Connections that do not change.
 #[derive(Default, Clone)]
 pub struct FixedModels {
+    /// To models.
     pub connections: BTreeMap<String, Connection>,
+    /// To other services.
+    pub services: BTreeMap<String, ServiceEndpoint>,
     /// `connection/model`.
     pub default_model: Option<String>,
 }
@@ -257,6 +266,15 @@ impl Models for FixedModels {
             api_key: connection.api_key.clone(),
             model: model.to_owned(),
             price: None,
+        })
+    }
+
+    async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {
+        self.services.get(name).cloned().ok_or_else(|| {
+            let message = format!(
+                "There is no connection `{name}` to a service. Write it into the connections file, with its kind."
+            );
+            Failure::new(FailureKind::Flow, "unknown_connection", message)
         })
     }
 }

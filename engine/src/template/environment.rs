@@ -8,6 +8,9 @@ use std::io::{self, Write};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
+use python::Definition;
+
+use super::callables;
 use super::fault::Fault;
 use super::json::{Budget, to_json};
 use super::scope::Scope;
@@ -17,8 +20,20 @@ use crate::limits;
 /// The variable that carries the value of a native template.
 const VALUE: &str = "__value";
 
-/// An environment with these files for `include`, `import` and `extends`.
-pub(super) fn environment(files: &BTreeMap<String, String>) -> Environment<'static> {
+/// Where templates are rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Here,
+    /// In a sandbox child, where functions may run.
+    Child,
+}
+
+/// An environment with these files for `include`, `import` and `extends`, and these functions.
+pub(super) fn environment(
+    files: &BTreeMap<String, String>,
+    functions: &[Definition],
+    place: Place,
+) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -30,6 +45,7 @@ pub(super) fn environment(files: &BTreeMap<String, String>) -> Environment<'stat
     secrets::add(&mut environment);
     dates::add(&mut environment);
     tables::add(&mut environment);
+    callables::add_functions(&mut environment, functions, place == Place::Child);
     let files = files.clone();
     environment.set_loader(move |name| Ok(files.get(name).cloned()));
     environment

@@ -9,7 +9,7 @@ use minijinja::Environment;
 use serde_json::Value as Json;
 
 use super::analysis::Weight;
-use super::environment::environment;
+use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::scope::Scope;
 use super::shape::{Shape, Template};
@@ -27,7 +27,7 @@ pub struct Handle(usize);
 
 impl Default for Expressions {
     fn default() -> Self {
-        Self { environment: environment(&BTreeMap::new()), shapes: Vec::new() }
+        Self { environment: environment(&BTreeMap::new(), &[], Place::Here), shapes: Vec::new() }
     }
 }
 

@@ -4,7 +4,8 @@ use domain::{Failure, FailureKind};
 use minijinja::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// A render that failed. `code` is one of `undefined_name`, `template_error`, `template_limit`, `secret_transformed`.
+/// A render that failed. `code` is one of `undefined_name`, `template_error`, `template_limit`, `secret_transformed`,
+/// `function_failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
@@ -35,6 +36,13 @@ impl Fault {
     }
 
     pub(super) fn of(error: &Error, source: &str) -> Self {
+        if let Some(fault) = caused_by::<python::Fault>(error) {
+            let code = if fault.code == "function_limit" { "template_limit" } else { "function_failed" };
+            return Self::new(code, fault.message.clone());
+        }
+        if let Some(fault) = caused_by::<Self>(error) {
+            return fault.clone();
+        }
         let root = innermost(error);
         let detail = || root.detail().map_or_else(|| root.kind().to_string(), str::to_owned);
         match root.kind() {
@@ -64,6 +72,18 @@ impl Fault {
         let kind = if self.code == "template_limit" { FailureKind::Limit } else { FailureKind::Flow };
         Failure::new(kind, self.code, self.message).at_line(line)
     }
+}
+
+/// What was said at the bottom, by a function of the author's or by its call, however deep in macros and includes.
+fn caused_by<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(fault) = cause.downcast_ref::<E>() {
+            return Some(fault);
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// Errors of includes and blocks wrap the one that tells something.

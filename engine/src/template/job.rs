@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::environment::environment;
+use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::scope::ScopeParts;
 use super::shape::Shape;
@@ -20,6 +20,8 @@ pub struct RenderJob {
     pub(super) shape: Shape,
     pub(super) scope: ScopeParts,
     pub(super) files: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) functions: Vec<python::Definition>,
 }
 
 /// The handler of [`JOB`]: a fault of the template is an answer, not a refusal.
@@ -32,7 +34,7 @@ pub fn render_job(job: Json) -> Result<Json, sandbox::JobError> {
 
 impl RenderJob {
     pub(super) fn render(mut self) -> Result<Json, Fault> {
-        let mut environment = environment(&self.files);
+        let mut environment = environment(&self.files, &self.functions, Place::Child);
         self.shape.add_to(&mut environment);
         self.shape.render(&environment, &self.scope.scope())
     }
@@ -41,5 +43,5 @@ impl RenderJob {
 /// Adds the engine's jobs to a sandbox child's.
 #[must_use]
 pub fn handlers(handlers: sandbox::Handlers) -> sandbox::Handlers {
-    handlers.with(JOB, |job, _| Ok((render_job(job)?, bytes::Bytes::new())))
+    python::handlers(handlers).with(JOB, |job, _| Ok((render_job(job)?, bytes::Bytes::new())))
 }

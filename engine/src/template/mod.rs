@@ -4,6 +4,7 @@
 //! limits; the others run here, on fuel. Secrets never enter a render: a marker stands for them that nobody can guess.
 
 mod analysis;
+mod callables;
 mod dates;
 mod environment;
 mod expressions;

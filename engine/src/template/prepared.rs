@@ -13,7 +13,8 @@ use minijinja::Environment;
 use serde_json::{Map, Value as Json};
 
 use super::analysis::{Analysis, Groups, Reads, Weight};
-use super::environment::environment;
+use super::callables::Callables;
+use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::job::RenderJob;
 use super::scope::{Scope, ScopeParts};
@@ -94,6 +95,7 @@ pub struct Prepared {
     pub outputs: Option<Ready>,
     environment: Environment<'static>,
     sources: BTreeMap<String, String>,
+    callables: Callables,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -126,8 +128,8 @@ impl Prepared {
             .map(|outputs| compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups)));
         let steps = (0..plan.steps.len()).map(|index| compiler.step(&plan, index, registry, &groups)).collect();
         let graph = Arc::new(Graph::new(plan, registry));
-        let Compiler { environment, sources, .. } = compiler;
-        Self { graph, vars, steps, outputs, environment, sources }
+        let Compiler { environment, sources, callables, .. } = compiler;
+        Self { graph, vars, steps, outputs, environment, sources, callables }
     }
 
     #[must_use]
@@ -154,6 +156,7 @@ impl Prepared {
             shape: ready.shape.clone(),
             scope,
             files: files.map(|(name, text)| (name.clone(), text.clone())).collect(),
+            functions: self.callables.functions(&ready.reads.roots),
         }
     }
 
@@ -184,12 +187,15 @@ struct Compiler {
     environment: Environment<'static>,
     sources: BTreeMap<String, String>,
     file_reads: BTreeMap<String, Reads>,
+    callables: Callables,
 }
 
 impl Compiler {
     fn new(plan: &Plan, groups: Groups<'_>) -> Self {
-        let (sources, file_reads) = compile_files(plan, groups);
-        Self { environment: environment(&sources), sources, file_reads }
+        let callables = Callables::of(plan);
+        let (sources, file_reads) = compile_files(plan, &callables, groups);
+        let environment = environment(&sources, callables.all_functions(), Place::Here);
+        Self { environment, sources, file_reads, callables }
     }
 
     fn ready(&mut self, shape: Shape) -> Ready {
@@ -198,6 +204,7 @@ impl Compiler {
 
     /// `carriers` are names in its scope whose values may hold secrets.
     fn ready_among(&mut self, mut shape: Shape, carriers: &BTreeSet<String>) -> Ready {
+        shape.call(&self.callables);
         shape.add_to(&mut self.environment);
         let reads = self.with_files(shape.reads());
         if reads.reads("secrets") || carriers.iter().any(|name| reads.reads(name)) {
@@ -211,7 +218,9 @@ impl Compiler {
                 .collect();
             shape.hold_secrets(&files, carriers);
         }
-        Ready { weight: shape.weight(), reads, shape }
+        // A file may call what the template itself does not.
+        let weight = if self.callables.called("", &reads.roots) { Weight::Costly } else { shape.weight() };
+        Ready { weight, reads, shape }
     }
 
     /// The fields of a config that hold secrets: prompts see them by name.
@@ -284,10 +293,15 @@ struct Parts {
     executor: Option<Arc<dyn Executor>>,
 }
 
-fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
+/// The folder's files and the author's macros, as the environment loads them, and what each reads.
+fn compile_files(
+    plan: &Plan,
+    callables: &Callables,
+    groups: Groups<'_>,
+) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
     let mut sources = BTreeMap::new();
     let mut reads = BTreeMap::new();
-    for (name, text) in &plan.files {
+    for (name, text) in plan.files.iter().chain(&callables.templates) {
         // The environment would parse it when it is asked for, so what nests too much is not given at all.
         if language::too_complex(text).is_some() {
             continue;
@@ -295,8 +309,10 @@ fn compile_files(plan: &Plan, groups: Groups<'_>) -> (BTreeMap<String, String>, 
         // A file that does not parse is given as it is: using it says why.
         match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
             Ok(stmt) => {
-                let analysis = Analysis::of_stmt(&stmt, groups);
-                sources.insert(name.clone(), analysis.rewrite(text));
+                let mut analysis = Analysis::of_stmt(&stmt, groups);
+                let preamble = callables.preamble(name, &analysis.reads.roots);
+                sources.insert(name.clone(), preamble.text + &analysis.rewrite(text));
+                analysis.reads.files.extend(preamble.files);
                 reads.insert(name.clone(), analysis.reads);
             }
             Err(_) => {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::analysis::{Analysis, Groups, Reads, Weight};
+use super::callables::Callables;
 use super::environment::{native_source, render};
 use super::fault::Fault;
 use super::scope::Scope;
@@ -86,6 +87,16 @@ impl Template {
             reads: Reads::default(),
             broken: Some(fault),
         }
+    }
+
+    fn call(&mut self, callables: &Callables) {
+        if self.broken.is_some() || !callables.called(&self.name, &self.reads.roots) {
+            return;
+        }
+        let preamble = callables.preamble(&self.name, &self.reads.roots);
+        self.reads.files.extend(preamble.files);
+        self.compiled.insert_str(0, &preamble.text);
+        self.weight = Weight::Costly;
     }
 
     pub(super) fn add_to(&mut self, environment: &mut Environment<'static>) {
@@ -186,6 +197,16 @@ impl Shape {
             Self::Template(template) => visit(template),
             Self::List(items) => items.iter().for_each(|item| item.each(visit)),
             Self::Map(items) => items.iter().for_each(|(_, item)| item.each(visit)),
+        }
+    }
+
+    /// Prepares every template that calls names of the author.
+    pub(super) fn call(&mut self, callables: &Callables) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Template(template) => template.call(callables),
+            Self::List(items) => items.iter_mut().for_each(|item| item.call(callables)),
+            Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.call(callables)),
         }
     }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Fault;
-use super::environment::environment;
+use super::environment::{Place, environment};
 use super::scope::Scope;
 use super::shape::Shape;
 
 fn render(template: &str, inputs: &Value) -> Result<Value, Fault> {
-    let mut environment = environment(&BTreeMap::new());
+    let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
     let mut shape = Shape::new(&Value::String(template.to_owned()), "t", &|_| None);
     shape.add_to(&mut environment);
     let mut scope = Scope::default();
@@ -114,7 +114,7 @@ fn filters_refuse_what_makes_no_sense() {
 
 #[test]
 fn a_fault_points_into_the_shape() {
-    let mut environment = environment(&BTreeMap::new());
+    let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
     let mut shape = Shape::new(&json!({"a": ["ok", "{{ nothing }}"]}), "t", &|_| None);
     shape.add_to(&mut environment);
     let fault = shape.render(&environment, &Scope::default()).expect_err("nothing is not defined");

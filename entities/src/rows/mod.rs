@@ -15,6 +15,7 @@ pub mod flow;
 pub mod idempotency_key;
 pub mod inbox;
 pub mod item;
+pub mod kept_value;
 pub mod ledger;
 pub mod membership;
 pub mod one_time_link;

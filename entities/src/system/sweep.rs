@@ -8,13 +8,13 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::SystemUnit;
 use crate::error::StoreError;
-use crate::rows::{idempotency_key, one_time_link, session, sign_in_failure};
+use crate::rows::{idempotency_key, kept_value, one_time_link, session, sign_in_failure};
 
 /// Longer than any window and any wait of signing in.
 const COUNTS_KEPT: Duration = Duration::hours(1);
 
 impl SystemUnit {
-    /// Removes expired sessions, links and idempotency keys, and old counts of failed sign-ins; says how many.
+    /// Removes expired sessions, links, idempotency keys and kept values, and old counts of failed sign-ins; says how many.
     ///
     /// # Errors
     /// Whatever the database said.
@@ -38,6 +38,11 @@ impl SystemUnit {
             .rows_affected;
         gone += sign_in_failure::Entity::delete_many()
             .filter(sign_in_failure::Column::WindowStartedAt.lt(now - COUNTS_KEPT))
+            .exec(connection)
+            .await?
+            .rows_affected;
+        gone += kept_value::Entity::delete_many()
+            .filter(kept_value::Column::ExpiresAt.lt(now))
             .exec(connection)
             .await?
             .rows_affected;

@@ -44,6 +44,8 @@ pub(super) struct Output {
     #[serde(default)]
     #[schemars(schema_with = "spec::file_value")]
     file: Option<Value>,
+    /// How many pages were read, with `pagination`.
+    pages: Option<u32>,
     /// True when a run by a test key did not send the request.
     not_sent: Option<bool>,
 }

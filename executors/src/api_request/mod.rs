@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -34,8 +35,10 @@ const PLAIN_HEADERS: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, U
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Where to: an http or https URL.
+    /// Where to: an http or https URL. With `connection`, the path behind its address.
     url: String,
+    /// A connection of the tenant's of the kind `http`: its address, and its key as a bearer token unless `auth` is given.
+    connection: Option<String>,
     /// GET without a body, POST with one, unless said.
     method: Option<HttpMethod>,
     /// Headers by name.
@@ -61,6 +64,8 @@ struct Config {
     /// The statuses that are a success; all of 2xx unless said.
     #[serde(default)]
     expect: Vec<Expected>,
+    /// Reads a list that comes in pages; `body` is then the list of all items.
+    pagination: Option<pages::Pagination>,
     /// What to make of the answer's body.
     #[serde(default)]
     answer: answer::Form,
@@ -196,13 +201,35 @@ impl ApiRequest {
         Self { spec, egress }
     }
 
-    async fn exchange(&self, call: &Call, config: Config) -> Result<Value, Failure> {
+    async fn exchange(&self, call: &Call, mut config: Config) -> Result<Value, Failure> {
         let body = body::read(call, &config).await?;
         let method = config.method.unwrap_or(if body.is_some() { HttpMethod::Post } else { HttpMethod::Get });
         if call.test && method.is_unsafe() {
             return Ok(json!({"http_status": null, "headers": {}, "body": null, "not_sent": true}));
         }
-        let request = request(call, &config, method, body)?;
+        let url = address(call, &mut config).await?;
+        let Some(pagination) = config.pagination.take() else {
+            return self.one(call, &config, request(call, &config, method, (url, body))?).await;
+        };
+        if !matches!(method, HttpMethod::Get) {
+            return Err(flow_fault("config_invalid", "Only a GET can be read in pages."));
+        }
+        let mut walk = pages::Walk::new(&pagination, url);
+        loop {
+            let request = request(call, &config, method, (walk.url.clone(), None))?;
+            let mut page = self.one(call, &config, request).await?;
+            let link = page["headers"]["link"].as_str().map(str::to_owned);
+            if !walk.take(page["body"].take(), link.as_deref())? {
+                page["pages"] = Value::from(walk.pages);
+                page["body"] = Value::Array(walk.items);
+                return Ok(page);
+            }
+            call.progress.advanced(u64::from(walk.pages), None, "pages");
+        }
+    }
+
+    /// One request and its answer.
+    async fn one(&self, call: &Call, config: &Config, request: Request) -> Result<Value, Failure> {
         let response = self.egress.send(request).await.map_err(|error| outgoing::failure(&error))?;
         let status = response.status().as_u16();
         let expected = if config.expect.is_empty() {
@@ -229,9 +256,23 @@ impl Executor for ApiRequest {
     }
 }
 
-fn request(call: &Call, config: &Config, method: HttpMethod, body: Option<body::Body>) -> Result<Request, Failure> {
-    let mut url = Url::parse(&config.url)
-        .map_err(|_| input_fault("url_invalid", "`url` is no URL: it must begin with https:// or http://."))?;
+/// Where the request goes; a connection's key becomes the authorisation.
+async fn address(call: &Call, config: &mut Config) -> Result<Url, Failure> {
+    let invalid = || input_fault("url_invalid", "`url` is no URL: it must begin with https:// or http://.");
+    let mut url = match &config.connection {
+        None => Url::parse(&config.url).map_err(|_| invalid())?,
+        Some(name) => {
+            let service = call.models.service(name).await?;
+            if service.kind != "http" {
+                let message = format!("The connection `{name}` is of the kind `{}`, not `http`.", service.kind);
+                return Err(flow_fault("connection_kind", message));
+            }
+            if config.auth.is_none() {
+                config.auth = service.credential.map(Auth::Bearer);
+            }
+            beneath(&service.base_url, &config.url)?
+        }
+    };
     if !config.query.is_empty() {
         let mut pairs = url.query_pairs_mut();
         for (name, values) in &config.query {
@@ -240,6 +281,29 @@ fn request(call: &Call, config: &Config, method: HttpMethod, body: Option<body::
             }
         }
     }
+    Ok(url)
+}
+
+/// A path behind a connection's address, and nothing else: the key belongs to that host and place.
+fn beneath(base: &str, path: &str) -> Result<Url, Failure> {
+    let refused = || {
+        let message =
+            "With `connection`, `url` is a path behind its address, without `..` and without a host of its own.";
+        input_fault("url_invalid", message)
+    };
+    let base = Url::parse(base).map_err(|_| refused())?;
+    let joined = format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim().trim_start_matches('/'));
+    let url = Url::parse(&joined).map_err(|_| refused())?;
+    let below = url.path().starts_with(&format!("{}/", base.path().trim_end_matches('/')));
+    if url.origin() != base.origin() || !below { Err(refused()) } else { Ok(url) }
+}
+
+fn request(
+    call: &Call,
+    config: &Config,
+    method: HttpMethod,
+    (url, body): (Url, Option<body::Body>),
+) -> Result<Request, Failure> {
     let total = call.deadline.map_or(LONGEST_EXCHANGE, |deadline| deadline.saturating_duration_since(Instant::now()));
     let limits = Limits {
         total,

@@ -132,3 +132,94 @@ async fn inside_addresses_and_foreign_schemes_are_the_callers_fault_and_nothing_
         assert_eq!((failure.kind, failure.status()), (FailureKind::Input, 422), "{url}: {failure:?}");
     }
 }
+
+#[tokio::test]
+async fn a_list_in_pages_is_read_to_its_end_however_the_server_says_where_it_goes_on() {
+    let server = MockServer::start().await;
+    let uri = server.uri();
+    let page = |route: &str, number: Option<(&str, &str)>, body: Value, link: Option<String>| {
+        let mut template = ResponseTemplate::new(200).set_body_json(body);
+        if let Some(link) = link {
+            template = template.insert_header("link", link);
+        }
+        let mock = Mock::given(path(route));
+        match number {
+            Some((name, value)) => mock.and(query_param(name, value)).respond_with(template).with_priority(1),
+            None => mock.respond_with(template).with_priority(9),
+        }
+    };
+    let next = format!("<{uri}/link?at=2>; rel=\"next\"");
+    for mock in [
+        page("/link", None, json!([1, 2]), Some(next)),
+        page("/link", Some(("at", "2")), json!([3]), None),
+        page("/cursor", None, json!({"data": [1], "meta": {"next": "c2"}}), None),
+        page("/cursor", Some(("after", "c2")), json!({"data": [2], "meta": {"next": null}}), None),
+        page("/url", None, json!({"items": [1], "next": "/url?n=2"}), None),
+        page("/url", Some(("n", "2")), json!({"items": [2], "next": ""}), None),
+        page("/page", Some(("p", "1")), json!([1]), None),
+        page("/page", Some(("p", "2")), json!([2]), None),
+        page("/page", Some(("p", "3")), json!([]), None),
+        page("/offset", Some(("skip", "0")), json!([1, 2]), None),
+        page("/offset", Some(("skip", "2")), json!([3]), None),
+    ] {
+        mock.mount(&server).await;
+    }
+    for (route, pagination, expected, pages) in [
+        ("link", json!({"by": "link"}), json!([1, 2, 3]), 2),
+        (
+            "cursor",
+            json!({"by": {"cursor": {"path": "meta.next", "parameter": "after"}}, "items": "data"}),
+            json!([1, 2]),
+            2,
+        ),
+        ("url", json!({"by": {"url": "next"}, "items": "items"}), json!([1, 2]), 2),
+        ("page", json!({"by": {"page": {"parameter": "p"}}}), json!([1, 2]), 3),
+        ("offset", json!({"by": {"offset": {"parameter": "skip", "size": 2}}}), json!([1, 2, 3]), 2),
+    ] {
+        let output = run(json!({"url": format!("{uri}/{route}"), "pagination": pagination})).await.unwrap();
+        assert_eq!((&output["body"], &output["pages"]), (&expected, &json!(pages)), "{route}");
+    }
+}
+
+#[tokio::test]
+async fn pages_never_end_up_at_another_host_nor_go_on_for_ever() {
+    let server = MockServer::start().await;
+    let away = json!({"items": [1], "next": "http://127.0.0.2:1/"});
+    Mock::given(path("/away")).respond_with(ResponseTemplate::new(200).set_body_json(away)).mount(&server).await;
+    let round = json!({"items": [1], "next": "/round"});
+    Mock::given(path("/round")).respond_with(ResponseTemplate::new(200).set_body_json(round)).mount(&server).await;
+    let code = async |route: &str, pagination: Value| {
+        let config = json!({"url": format!("{}{route}", server.uri()), "pagination": pagination});
+        run(config).await.unwrap_err().failure.code
+    };
+    let by = json!({"url": "next"});
+    assert_eq!(code("/away", json!({"by": by, "items": "items"})).await, "pagination_origin");
+    assert_eq!(code("/round", json!({"by": by, "items": "items", "max_pages": 3})).await, "too_many_pages");
+    assert_eq!(code("/round", json!({"by": by, "items": "nothing.here"})).await, "pagination_items");
+    assert_eq!(server.received_requests().await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_connection_gives_address_and_key_and_lets_the_key_go_nowhere_else() {
+    let server = MockServer::start().await;
+    Mock::given(path("/v2/orders"))
+        .and(header("authorization", "Bearer k3y"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"ok": true})))
+        .mount(&server)
+        .await;
+    let (mut call, _) = testing::call(None);
+    call.models = testing::services("crm", "http", &format!("{}/v2", server.uri()), Some("k3y"));
+    for url in ["orders", "/orders", "/orders?x=1"] {
+        let output = executor().run(&call, json!({"connection": "crm", "url": url})).await.unwrap().output;
+        assert_eq!(output["body"], json!({"ok": true}), "{url}");
+    }
+    for url in ["../admin", "/../admin", "%2e%2e/admin", "../v2admin"] {
+        let failure = executor().run(&call, json!({"connection": "crm", "url": url})).await.unwrap_err().failure;
+        assert_eq!(failure.code, "url_invalid", "{url}");
+    }
+    let unknown = executor().run(&call, json!({"connection": "nothing", "url": "x"})).await.unwrap_err().failure;
+    assert_eq!(unknown.code, "unknown_connection");
+    call.models = testing::services("crm", "postgres", "postgres://u@h/d", None);
+    let wrong = executor().run(&call, json!({"connection": "crm", "url": "x"})).await.unwrap_err().failure;
+    assert_eq!(wrong.code, "connection_kind");
+}

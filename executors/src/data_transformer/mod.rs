@@ -14,10 +14,10 @@ use domain::{Failure, FailureKind};
 use engine::template::Handle;
 use engine::{Call, Done, Executor, Failed};
 use language::{DataKind, ExecutorSpec, MainInput};
-use sandbox::{Limits, Pool, SandboxError, Share};
+use sandbox::{Limits, Pool, Share};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::config::{self, flow_fault};
 use crate::spec;
@@ -125,6 +125,21 @@ impl Executor for DataTransformer {
     }
 }
 
+/// A value whose strings may be templates over this scope, rendered as the expressions of a step are.
+pub(crate) async fn shaped(
+    sandbox: &Pool,
+    call: &Call,
+    shape: Value,
+    scope: Map<String, Value>,
+) -> Result<Value, Failure> {
+    let config = json!({"data": {}, "map": shape, "with": scope});
+    let parsed = Transformation::parse(config::read(config.clone())?)?;
+    if parsed.is_costly() {
+        return config::unless_cancelled(call, in_sandbox(config::share(sandbox, call), config)).await;
+    }
+    parsed.run(&|| call.cancel.is_cancelled())
+}
+
 async fn in_sandbox(sandbox: Share, config: Value) -> Result<Value, Failure> {
     let limits = Limits {
         wall: Duration::from_secs(30),
@@ -132,18 +147,8 @@ async fn in_sandbox(sandbox: Share, config: Value) -> Result<Value, Failure> {
         memory_bytes: 512 << 20,
         ..Limits::default()
     };
-    let answer = sandbox.run(JOB, config, bytes::Bytes::new(), limits).await.map_err(|error| match error {
-        SandboxError::Memory | SandboxError::Time | SandboxError::Crashed(_) | SandboxError::TooLarge { .. } => {
-            Failure::new(FailureKind::Limit, "transform_limit", format!("The expressions ask for too much: {error}."))
-        }
-        SandboxError::Busy => {
-            Failure::new(FailureKind::Overloaded, "sandbox_busy", "Too much is being computed at the moment.")
-        }
-        SandboxError::Refused(_) | SandboxError::UnknownJob(_) | SandboxError::Start(_) => {
-            tracing::error!(%error, "a transformation could not be sent to the sandbox");
-            Failure::new(FailureKind::Internal, "sandbox", "The sandbox could not be used.").retryable(true)
-        }
-    })?;
+    let answer = sandbox.run(JOB, config, bytes::Bytes::new(), limits).await;
+    let answer = answer.map_err(|error| config::sandbox_fault(&error, "transform_limit", "The expression"))?;
     let senseless = |_| Failure::new(FailureKind::Internal, "sandbox", "The sandbox gave no sensible answer.");
     serde_json::from_value::<Result<Value, Failure>>(answer.output).map_err(senseless)?
 }

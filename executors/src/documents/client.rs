@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::faults;
 use super::jobs::{
-    ANALYZE, AnalyzeRequest, Analyzed, EXTRACT, ExtractRequest, Extracted, PICTURE, Picture, PictureRequest,
+    ANALYZE, AnalyzeRequest, Analyzed, EXTRACT, ExtractRequest, Extracted, PAGES, PICTURE, PagesRequest, Picture,
+    PictureRequest, TextPage,
 };
 use super::selection::Selection;
 
@@ -49,7 +50,16 @@ pub(crate) async fn extract(
     job(share, EXTRACT, &request, bytes, limits()).await.map(|(extracted, _)| extracted).map_err(faults::failure)
 }
 
-/// A page of a PDF, or an image for `None`, as a portable grey map.
+/// The pages of a PDF with the places of their words.
+pub(crate) async fn text_pages(
+    share: &Share,
+    bytes: Bytes,
+    pages: Option<Selection>,
+) -> Result<Vec<TextPage>, Failure> {
+    job(share, PAGES, &PagesRequest { pages }, bytes, limits()).await.map(|(pages, _)| pages).map_err(faults::failure)
+}
+
+/// A page of a PDF or of a TIFF, or an image for `None`, as a portable grey map.
 pub(crate) async fn picture(share: &Share, bytes: Bytes, page: Option<u32>) -> Result<(Picture, Bytes), Failure> {
     job(share, PICTURE, &PictureRequest { page }, bytes, limits()).await.map_err(faults::failure)
 }

@@ -1,4 +1,4 @@
-//! The child's side of reading documents: three jobs and the values they give.
+//! The child's side of reading documents: four jobs and the values they give.
 //!
 //! Invariant: a job's answer holds only what was asked for; a faulty part of an analysis leaves its field empty instead of
 //! failing it.
@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use super::kind::{self, FileType, Kind};
 use super::selection::Selection;
-use super::{delimited, docx, email, markup, pdf, pptx, raster, text, workbook};
+use super::{delimited, docx, email, markup, pdf, pptx, raster, text, tiff, workbook};
 
 pub(super) const ANALYZE: &str = "executors.analyze";
 pub(super) const EXTRACT: &str = "executors.extract";
 pub(super) const PICTURE: &str = "executors.picture";
+pub(super) const PAGES: &str = "executors.pages";
 
 /// Pages that are read to tell a document's language.
 const LANGUAGE_PAGES: u32 = 3;
@@ -36,10 +37,15 @@ pub(crate) fn handlers(handlers: Handlers) -> Handlers {
         .with(PICTURE, |input, payload| {
             let request: PictureRequest = read(input)?;
             let (picture, bytes) = match request.page {
-                Some(page) => raster::page(&payload, page)?,
+                Some(page) if kind::of(&payload, "").file_type == FileType::Pdf => raster::page(&payload, page)?,
+                Some(page) => raster::image_page(&payload, page)?,
                 None => raster::image(&payload)?,
             };
             Ok((write(&picture)?, bytes))
+        })
+        .with(PAGES, |input, payload| {
+            let request: PagesRequest = read(input)?;
+            Ok((write(&pdf::text_pages(&payload, request.pages.as_ref())?)?, Bytes::new()))
         })
 }
 
@@ -58,8 +64,34 @@ pub(super) struct ExtractRequest {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PictureRequest {
-    /// `None` for an image file.
+    /// `None` for an image file of one page.
     pub page: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PagesRequest {
+    pub pages: Option<Selection>,
+}
+
+/// A page of a PDF with the places of its words, as far as they are text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TextPage {
+    /// From 1.
+    pub number: u32,
+    pub text: String,
+    /// In pixels, as a picture of the page would have.
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    /// `[x, y, width, height]` in those pixels.
+    pub words: Vec<(String, [u32; 4])>,
+    /// Whether the page has anything besides text that could be text: images, lines, shapes.
+    pub drawn: bool,
+}
+
+impl TextPage {
+    pub(crate) const fn empty(number: u32, drawn: bool) -> Self {
+        Self { number, text: String::new(), width: None, height: None, words: Vec::new(), drawn }
+    }
 }
 
 /// What a file is.
@@ -204,6 +236,7 @@ fn analyze(bytes: &[u8], request: &AnalyzeRequest) -> Analyzed {
     }
     if kind.file_type == FileType::Image {
         (analyzed.width, analyzed.height) = raster::dimensions(bytes).unzip();
+        analyzed.pages = tiff::pages(bytes).filter(|pages| *pages > 1);
         return analyzed;
     }
     let first = Selection::first(LANGUAGE_PAGES);

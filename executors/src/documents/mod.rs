@@ -18,10 +18,11 @@ mod pptx;
 mod raster;
 mod selection;
 mod text;
+mod tiff;
 mod workbook;
 mod xml;
 
-pub(crate) use client::{analyze, extract, no_text_layer, picture};
-pub(crate) use jobs::{Page, Picture, Table, handlers};
+pub(crate) use client::{analyze, extract, no_text_layer, picture, text_pages};
+pub(crate) use jobs::{Page, Picture, Table, TextPage, handlers};
 pub(crate) use kind::FileType;
 pub(crate) use selection::Selection;

@@ -19,9 +19,10 @@ use hayro::kurbo::{Affine, BezPath, Point, Rect, Vec2};
 use sandbox::JobError;
 use serde_json::{Map, Value};
 
-use super::jobs::{Extracted, Page};
+use super::jobs::{Extracted, Page, TextPage};
 use super::kind::FileType;
 use super::pdf_lines::{self, Spot};
+use super::raster;
 use super::selection::Selection;
 
 /// Glyphs that are looked at on one page; what comes after is dropped.
@@ -71,25 +72,54 @@ pub(crate) fn extract(bytes: &[u8], selection: Option<&Selection>) -> Result<Ext
     Ok(extracted)
 }
 
+/// The chosen pages with the places of their words, in the pixels that a picture of the page would have.
+pub(crate) fn text_pages(bytes: &[u8], selection: Option<&Selection>) -> Result<Vec<TextPage>, JobError> {
+    let pdf = open(bytes)?;
+    let settings = settings();
+    let cache = InterpreterCache::new();
+    let mut pages = Vec::new();
+    for number in Selection::of(selection, self::pages(&pdf)) {
+        let page = page(&pdf, number)?;
+        let (width, height) = page.render_dimensions();
+        let (width, height) = (f64::from(width).max(1.0), f64::from(height).max(1.0));
+        let scale = raster::scale(width, height);
+        let (spots, drawn) = seen(page, &cache, &settings);
+        let (text, _) = pdf_lines::read(&spots, number);
+        let words = if text.is_empty() { Vec::new() } else { pdf_lines::words(&spots, scale) };
+        let pixels = |points: f64| pdf_lines::pixels(points * scale);
+        let (width, height) = (Some(pixels(width)), Some(pixels(height)));
+        pages.push(TextPage { number, text, width, height, words, drawn });
+    }
+    Ok(pages)
+}
+
 /// The interpreter's settings: its embedded fonts, and silence.
 pub(crate) fn settings() -> InterpreterSettings {
     InterpreterSettings { warning_sink: Arc::new(|_| {}), ..InterpreterSettings::default() }
 }
 
 fn spots<'a>(page: &PdfPage<'a>, cache: &InterpreterCache<'a>, settings: &InterpreterSettings) -> Vec<Spot> {
+    seen(page, cache, settings).0
+}
+
+/// The glyphs of a page, and whether anything else is drawn on it.
+fn seen<'a>(page: &PdfPage<'a>, cache: &InterpreterCache<'a>, settings: &InterpreterSettings) -> (Vec<Spot>, bool) {
     let (width, height) = page.render_dimensions();
     let area = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
     let transform = page.initial_transform(true).to_kurbo();
     let mut context = Context::new(transform, area, cache, page.xref(), settings.clone());
-    let mut collector = Collector { spots: Vec::new(), area };
+    let mut collector = Collector { spots: Vec::new(), area, drawn: false };
     interpret_page(page, &mut context, &mut collector);
-    collector.spots
+    // Glyphs without known characters are shapes to a reader all the same.
+    let drawn = collector.drawn || !collector.spots.is_empty();
+    (collector.spots, drawn)
 }
 
 /// A device that draws nothing and remembers glyphs.
 struct Collector {
     spots: Vec<Spot>,
     area: Rect,
+    drawn: bool,
 }
 
 impl<'a> Device<'a> for Collector {
@@ -108,10 +138,14 @@ impl<'a> Device<'a> for Collector {
         }
     }
 
-    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'a>, _: &DrawMode) {}
+    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'a>, _: &DrawMode) {
+        self.drawn = true;
+    }
     fn push_clip_path(&mut self, _: &ClipPath) {}
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'a>>, _: BlendMode) {}
-    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {}
+    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {
+        self.drawn = true;
+    }
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}
 }

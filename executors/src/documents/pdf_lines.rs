@@ -2,7 +2,7 @@
 //!
 //! Invariant: text keeps the order in which the page draws it, which is how columns stay apart; nothing is drawn twice.
 
-use hayro::kurbo::{Point, Vec2};
+use hayro::kurbo::{Point, Rect, Vec2};
 
 use super::jobs::Table;
 
@@ -51,6 +51,45 @@ pub(crate) fn read(spots: &[Spot], page: u32) -> (String, Vec<Table>) {
         return (String::new(), Vec::new());
     }
     (text, tables(&lines, page))
+}
+
+/// The words with their boxes, `[x, y, width, height]` from the upper left corner, at so many pixels a point.
+pub(crate) fn words(spots: &[Spot], scale: f64) -> Vec<(String, [u32; 4])> {
+    let mut words: Vec<(String, Rect)> = Vec::new();
+    let mut before: Option<&Spot> = None;
+    for spot in spots {
+        let text = clean(&spot.text);
+        if text.trim().is_empty() {
+            before = None;
+            continue;
+        }
+        // From the baseline up to the height of capitals and a little below it, whichever way the line runs.
+        let up = Vec2::new(spot.direction.y, -spot.direction.x) * spot.size;
+        let corners = [spot.start + up * 0.8, spot.start - up * 0.2];
+        let end = spot.start + spot.advance;
+        let place = Rect::from_points(corners[0], corners[1]).union_pt(end + up * 0.8).union_pt(end - up * 0.2);
+        let joins = before.is_some_and(|last| {
+            let gap = spot.start - (last.start + last.advance);
+            gap.hypot() < WORD_GAP * spot.size.max(last.size) && last.direction.dot(spot.direction) > 0.97
+        });
+        match words.last_mut().filter(|_| joins) {
+            Some((word, area)) => {
+                word.push_str(&text);
+                *area = area.union(place);
+            }
+            None => words.push((text, place)),
+        }
+        before = Some(spot);
+    }
+    let scaled = |area: Rect| [area.x0, area.y0, area.width(), area.height()].map(|points| pixels(points * scale));
+    words.into_iter().map(|(text, area)| (text.trim().to_owned(), scaled(area))).collect()
+}
+
+/// A number of pixels; nothing lies before the first.
+pub(crate) fn pixels(number: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a page of limited size")]
+    let pixels = number.round().clamp(0.0, f64::from(u32::MAX)) as u32;
+    pixels
 }
 
 fn lines(spots: &[Spot]) -> Vec<Line> {

@@ -12,7 +12,7 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits};
 use sandbox::JobError;
 
 use super::jobs::Picture;
-use super::pdf;
+use super::{pdf, tiff};
 
 /// What OCR gets at most: a page of A3 at 300 dots per inch, with room.
 const PIXELS: u32 = 25_000_000;
@@ -31,8 +31,7 @@ pub(crate) fn page(bytes: &[u8], number: u32) -> Result<(Picture, Bytes), JobErr
     let page = pdf::page(&pdf, number)?;
     let (width, height) = page.render_dimensions();
     let (width, height) = (f64::from(width).max(1.0), f64::from(height).max(1.0));
-    let scale =
-        (DPI / POINTS_AN_INCH).min((f64::from(PIXELS) / (width * height)).sqrt()).min(SIDE_PIXELS / width.max(height));
+    let scale = scale(width, height);
     #[expect(clippy::cast_possible_truncation, reason = "a scale between 0 and 5")]
     let factor = scale as f32;
     let settings = PixmapSettings { x_scale: factor, y_scale: factor, bg_color: WHITE };
@@ -49,6 +48,21 @@ pub(crate) fn page(bytes: &[u8], number: u32) -> Result<(Picture, Bytes), JobErr
     let grey: Vec<u8> = grey.collect();
     let picture = Picture { width, height, scale: 1.0, dpi: scale * POINTS_AN_INCH, pages: pdf::pages(&pdf) };
     Ok((picture, portable(width, height, &grey)))
+}
+
+/// Pixels for a point, on a page of this size in points.
+pub(crate) fn scale(width: f64, height: f64) -> f64 {
+    (DPI / POINTS_AN_INCH).min((f64::from(PIXELS) / (width * height)).sqrt()).min(SIDE_PIXELS / width.max(height))
+}
+
+/// A page of an image file of several.
+pub(crate) fn image_page(bytes: &[u8], number: u32) -> Result<(Picture, Bytes), JobError> {
+    let missing = || JobError::new("no_such_page", format!("There is no page {number} in the image."));
+    match tiff::page(bytes, number) {
+        Some(turned) => image(&turned),
+        None if number == 1 => image(bytes),
+        None => Err(missing()),
+    }
 }
 
 fn luma(red: u8, green: u8, blue: u8) -> u8 {

@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::document_extractor::{pages_schema, selection};
+use crate::document_reader::{ReadPage, Source};
 use crate::documents::{self, FileType, Selection};
 use crate::{config, spec};
 
 use tesseract::Tesseract;
-use words::{PageWords, Word};
+use words::PageWords;
+pub(crate) use words::Word;
 
 const PAGES_AT_ONCE: usize = 2;
 /// Pages of one file that one step reads at most.
@@ -39,7 +41,7 @@ struct Config {
     #[serde(default = "english")]
     #[schemars(length(min = 1, max = 8), example = ["eng", "deu"])]
     languages: Vec<String>,
-    /// The pages of a PDF to read; all if left out.
+    /// The pages of a PDF or a TIFF to read; all if left out.
     #[serde(default)]
     #[schemars(schema_with = "pages_schema")]
     pages: Option<Value>,
@@ -74,23 +76,17 @@ struct OutputPage {
     words: Vec<Word>,
 }
 
-/// Reads files; `generic_processor` does too.
+/// Reads pixels; the reader of documents does so with the pages that hold no text.
 pub(crate) struct Ocr {
     sandbox: Arc<sandbox::Pool>,
     engine: Tesseract,
 }
 
 /// What to read, and how.
-pub(crate) struct Reading {
-    pub languages: Vec<String>,
-    pub pages: Option<Selection>,
-    pub min_confidence: f64,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self { languages: english(), pages: None, min_confidence: 0.0 }
-    }
+struct Reading {
+    languages: Vec<String>,
+    pages: Option<Selection>,
+    min_confidence: f64,
 }
 
 impl Ocr {
@@ -109,8 +105,8 @@ impl Ocr {
         let languages = self.engine.languages(&reading.languages).await?;
         let found = documents::analyze(&share, bytes.clone(), &file.name).await?;
         let pages: Vec<Option<u32>> = match found.file_type {
-            FileType::Image => vec![None],
-            FileType::Pdf => {
+            FileType::Image if found.pages.is_none() => vec![None],
+            FileType::Image | FileType::Pdf => {
                 // Whatever kept the analysis from counting will say so when page one is drawn.
                 let chosen = Selection::of(reading.pages.as_ref(), found.pages.unwrap_or(1));
                 chosen.into_iter().map(Some).collect()
@@ -130,7 +126,7 @@ impl Ocr {
         }
         let total = pages.len() as u64;
         let mut read = stream::iter(pages)
-            .map(|page| self.page(call, bytes.clone(), page, &languages, reading.min_confidence))
+            .map(|page| self.drawn(call, bytes.clone(), page, &languages, reading.min_confidence))
             .buffered(PAGES_AT_ONCE);
         let mut done = Vec::new();
         while let Some(page) = read.try_next().await? {
@@ -140,7 +136,22 @@ impl Ocr {
         Ok(done)
     }
 
-    async fn page(
+    /// One page, whose text is known to be in its pixels alone.
+    pub(crate) async fn page(
+        &self,
+        call: &Call,
+        bytes: Bytes,
+        page: u32,
+        languages: &[String],
+    ) -> Result<ReadPage, Failure> {
+        let languages = self.engine.languages(languages).await?;
+        let OutputPage { number, text, width, height, words } =
+            self.drawn(call, bytes, Some(page), &languages, 0.0).await?;
+        let source = if text.is_empty() { Source::None } else { Source::Ocr };
+        Ok(ReadPage { number, source, text, width: Some(width), height: Some(height), words })
+    }
+
+    async fn drawn(
         &self,
         call: &Call,
         bytes: Bytes,
@@ -160,17 +171,6 @@ impl Ocr {
             height: side(picture.height),
             words: read.words().cloned().collect(),
         })
-    }
-
-    /// The text alone, with pages apart by an empty line.
-    pub(crate) async fn text(
-        &self,
-        call: &Call,
-        bytes: Bytes,
-        file: &FileRef,
-        reading: Reading,
-    ) -> Result<String, Failure> {
-        self.read(call, bytes, file, reading).await.map(|pages| joined(&pages))
     }
 }
 

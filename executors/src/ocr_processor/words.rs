@@ -4,12 +4,12 @@
 //! size the engine saw; confidence is between 0 and 1.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::documents::Picture;
 
 /// A word with its place.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Word {
     pub text: String,
     /// `[x, y, width, height]` in pixels, from the upper left corner.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Failure, FailureKind, FileRef, RunId, TenantId};
-use engine::ports::{Blobs, ChildRequest, Children, ModelEndpoint, Models, PortError};
+use engine::memory::MemoryValues;
+use engine::ports::{Blobs, ChildRequest, Children, KeyValue, ModelEndpoint, Models, PortError, ServiceEndpoint};
 use engine::{Call, Registry, Settled, Unwatched};
 use sandbox::{Pool, PoolConfig};
 use serde_json::{Value, json};
@@ -16,9 +17,11 @@ use uuid::Uuid;
 
 pub(crate) struct Bench {
     registry: Registry,
-    files: Arc<Files>,
+    pub(crate) files: Arc<Files>,
     pub(crate) pool: Pool,
     pub(crate) cancel: CancellationToken,
+    pub(crate) flows: Arc<Flows>,
+    values: Arc<MemoryValues>,
 }
 
 impl Bench {
@@ -26,9 +29,16 @@ impl Bench {
         let mut config = PoolConfig::new(env!("CARGO_BIN_EXE_executors-test-child"));
         config.max_children = 2;
         let pool = Pool::new(config);
-        let egress = egress::Client::new(egress::Policy::parse("", None).unwrap()).unwrap();
+        let egress = egress::Client::new(egress::Policy::parse("127.0.0.0/8", None).unwrap()).unwrap();
         let tools = executors::Tools { egress, sandbox: Arc::new(pool.clone()) };
-        Self { registry: executors::registry(&tools), files: Arc::default(), pool, cancel: CancellationToken::new() }
+        Self {
+            registry: executors::registry(&tools),
+            files: Arc::default(),
+            pool,
+            cancel: CancellationToken::new(),
+            flows: Arc::default(),
+            values: Arc::default(),
+        }
     }
 
     /// Runs an executor on a file of the fixtures' folder.
@@ -54,11 +64,16 @@ impl Bench {
 
     /// Runs an executor that takes no file.
     pub(crate) async fn run_plain(&self, executor: &str, config: Value) -> Result<Value, Failure> {
-        let done = self.registry.get(executor).unwrap().run(&self.call(), config).await;
+        self.run_as(&self.call(), executor, config).await
+    }
+
+    /// Runs an executor in a call of the test's own.
+    pub(crate) async fn run_as(&self, call: &Call, executor: &str, config: Value) -> Result<Value, Failure> {
+        let done = self.registry.get(executor).unwrap().run(call, config).await;
         done.map(|done| done.output).map_err(|failed| failed.failure)
     }
 
-    fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         Call {
             tenant: TenantId::from_uuid(Uuid::from_u128(1)),
             run: RunId::from_uuid(Uuid::from_u128(2)),
@@ -74,7 +89,8 @@ impl Bench {
             first_token_timeout: None,
             blobs: Arc::clone(&self.files) as Arc<dyn Blobs>,
             models: Arc::new(Nothing),
-            children: Arc::new(Nothing),
+            children: Arc::clone(&self.flows) as Arc<dyn Children>,
+            values: Arc::clone(&self.values) as Arc<dyn KeyValue>,
             progress: Arc::new(Unwatched),
         }
     }
@@ -96,7 +112,7 @@ pub(crate) fn flat(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Files(Mutex<BTreeMap<String, Bytes>>);
+pub(crate) struct Files(Mutex<BTreeMap<String, Bytes>>);
 
 #[async_trait]
 impl Blobs for Files {
@@ -127,7 +143,7 @@ impl Blobs for Files {
     }
 }
 
-/// No models and no other flows: these executors use neither.
+/// No models: these executors use none.
 struct Nothing;
 
 #[async_trait]
@@ -135,19 +151,71 @@ impl Models for Nothing {
     async fn resolve(&self, _: Option<&str>) -> Result<ModelEndpoint, Failure> {
         Err(Failure::new(FailureKind::Flow, "no_models", "There are no models here."))
     }
+
+    async fn service(&self, _: &str) -> Result<ServiceEndpoint, Failure> {
+        Err(Failure::new(FailureKind::Flow, "unknown_connection", "There are no connections here."))
+    }
+}
+
+/// Other flows: `echo` gives its inputs, `shout` its text in capitals, `broken` fails, `endless` never ends.
+#[derive(Default)]
+pub(crate) struct Flows {
+    pub(crate) started: Mutex<Vec<ChildRequest>>,
+    pub(crate) cancelled: Mutex<Vec<RunId>>,
+}
+
+impl Flows {
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.started.lock().unwrap().iter().map(|request| request.flow.clone()).collect()
+    }
 }
 
 #[async_trait]
-impl Children for Nothing {
-    async fn start(&self, _: ChildRequest) -> Result<RunId, Failure> {
-        Err(Failure::new(FailureKind::Flow, "no_flows", "There are no flows here."))
+impl Children for Flows {
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+        if !["echo", "shout", "broken", "endless"].contains(&request.flow.as_str()) {
+            return Err(Failure::new(
+                FailureKind::Flow,
+                "unknown_flow",
+                format!("There is no flow `{}`.", request.flow),
+            ));
+        }
+        let mut started = self.started.lock().unwrap();
+        started.push(request);
+        Ok(RunId::from_uuid(Uuid::from_u128(started.len() as u128)))
     }
 
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
-        Err(PortError::NotFound(run.to_string()))
+        let request = {
+            let started = self.started.lock().unwrap();
+            started[usize::try_from(run.uuid().as_u128()).unwrap() - 1].clone()
+        };
+        let (status, outputs, error) = match request.flow.as_str() {
+            "endless" => std::future::pending().await,
+            "broken" => {
+                let error = Failure::new(FailureKind::Document, "no_text_layer", "There is no text.");
+                (domain::RunStatus::Failed, Value::Null, Some(error))
+            }
+            "shout" => {
+                let text = request.inputs["text"].as_str().unwrap_or_default().to_uppercase();
+                (domain::RunStatus::Succeeded, json!({"text": text}), None)
+            }
+            _ => (domain::RunStatus::Succeeded, request.inputs, None),
+        };
+        Ok(Settled {
+            status,
+            outputs,
+            error,
+            handler_errors: Vec::new(),
+            failed_step: None,
+            failed_attempt: None,
+            usage: domain::wire::UsageTotals::default(),
+            cost: None,
+        })
     }
 
-    async fn cancel(&self, _: RunId, _: &str) -> Result<(), PortError> {
+    async fn cancel(&self, run: RunId, _: &str) -> Result<(), PortError> {
+        self.cancelled.lock().unwrap().push(run);
         Ok(())
     }
 }

@@ -15,23 +15,34 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
-/// Every body may take this long.
-const GRACE: Duration = Duration::from_secs(30);
-/// Beyond it a body has to come at this rate on average.
-const BYTES_PER_SECOND: u64 = 16 * 1024;
+/// How slow a body may be.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Every body may take this long.
+    grace: Duration,
+    /// Beyond it a body has to come at this rate on average.
+    bytes_per_second: u64,
+}
+
+const PACE: Pace = Pace { grace: Duration::from_secs(30), bytes_per_second: 16 * 1024 };
 
 /// A body under its time limit; `late` is set when it overran.
 pub(crate) fn paced(payload: Payload, late: Rc<Cell<bool>>) -> Payload {
+    at_pace(payload, late, PACE)
+}
+
+fn at_pace(payload: Payload, late: Rc<Cell<bool>>, pace: Pace) -> Payload {
     if matches!(payload, Payload::None) {
         return payload;
     }
     let began = Instant::now();
-    let sleep = Box::pin(tokio::time::sleep_until(began + GRACE));
-    Payload::Stream { payload: Box::pin(Paced { payload, began, received: 0, sleep, late }) }
+    let sleep = Box::pin(tokio::time::sleep_until(began + pace.grace));
+    Payload::Stream { payload: Box::pin(Paced { payload, pace, began, received: 0, sleep, late }) }
 }
 
 struct Paced {
     payload: Payload,
+    pace: Pace,
     began: Instant,
     received: u64,
     sleep: Pin<Box<Sleep>>,
@@ -49,7 +60,8 @@ impl Stream for Paced {
             }
             return Poll::Ready(chunk);
         }
-        let allowed = GRACE + Duration::from_secs(this.received / BYTES_PER_SECOND);
+        let allowed =
+            this.pace.grace + Duration::from_millis(this.received.saturating_mul(1_000) / this.pace.bytes_per_second);
         if this.sleep.deadline() != this.began + allowed {
             this.sleep.as_mut().reset(this.began + allowed);
         }
@@ -76,21 +88,23 @@ mod tests {
         });
         let late = Rc::new(Cell::new(false));
         let (began, mut received) = (Instant::now(), 0);
-        let mut payload = paced(Payload::Stream { payload: Box::pin(chunks) }, Rc::clone(&late));
+        let mut payload = at_pace(Payload::Stream { payload: Box::pin(chunks) }, Rc::clone(&late), QUICK);
         while let Some(Ok(chunk)) = payload.next().await {
             received += chunk.len();
         }
         (began.elapsed(), received, late.get())
     }
 
-    #[tokio::test(start_paused = true)]
+    const QUICK: Pace = Pace { grace: Duration::from_millis(300), bytes_per_second: 1024 };
+
+    #[tokio::test]
     async fn a_body_that_trickles_is_cut_off_and_a_steady_one_is_not() {
-        let second = Duration::from_secs(1);
-        let (took, _, late) = read(1, second, usize::MAX).await;
-        assert!(late && took < GRACE + second * 2, "{took:?}");
-        let (took, _, late) = read(1, Duration::from_secs(3600), usize::MAX).await;
-        assert!(late && took <= GRACE + second, "{took:?}");
-        let (took, received, late) = read(32 * 1024, second, 10 << 20).await;
-        assert!(!late && received >= 10 << 20 && took > GRACE * 2, "{took:?}");
+        let moment = Duration::from_millis(20);
+        let (took, _, late) = read(1, moment, usize::MAX).await;
+        assert!(late && took >= QUICK.grace, "{took:?}");
+        let (_, _, late) = read(1, Duration::from_secs(3_600), usize::MAX).await;
+        assert!(late, "a body of which nothing comes any more");
+        let (took, received, late) = read(1024, moment, 40 * 1024).await;
+        assert!(!late && received >= 40 * 1024 && took > QUICK.grace * 2, "{took:?}");
     }
 }

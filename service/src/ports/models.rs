@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, TenantId};
-use engine::ports::{ModelEndpoint, ModelKind, Models};
+use engine::ports::{ModelEndpoint, ModelKind, Models, ServiceEndpoint};
 
 use super::prices;
 use crate::{ServiceError, Weir};
@@ -63,6 +63,14 @@ impl Models for TenantModels {
             api_key: opened.api_key,
             model: name.to_owned(),
             price,
+        })
+    }
+
+    async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {
+        let opened = crate::connections::open_service(&self.weir, self.tenant, name).await;
+        opened.map_err(|error| unavailable(&error))?.ok_or_else(|| {
+            let message = format!("There is no connection `{name}` to a service. Add it under Connections.");
+            Failure::new(FailureKind::Flow, "unknown_connection", message)
         })
     }
 }

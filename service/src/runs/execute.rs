@@ -26,7 +26,7 @@ use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
 use super::wait::SettledRun;
-use crate::ports::{TenantModels, TenantSecrets};
+use crate::ports::{TenantModels, TenantSecrets, TenantValues};
 use crate::{ServiceError, Weir};
 
 /// Workers that may go down with a run, no step settled in between, before it is tried one at a time.
@@ -302,6 +302,7 @@ pub(super) fn surroundings(
         blobs: Arc::new(blobs),
         secrets: Arc::new(TenantSecrets::new(weir.clone(), tenant)),
         models: Arc::new(TenantModels::new(weir.clone(), tenant)),
+        values: Arc::new(TenantValues::new(weir.clone(), tenant)),
         children: Arc::new(children),
         clock: Arc::clone(weir.clock()),
         watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),

@@ -86,7 +86,7 @@ async fn put(world: &World, path: &Path) -> Result<FileRef, Failure> {
 }
 
 /// By the name, as a browser would declare it; executors look at the content.
-fn media_type(path: &Path) -> &'static str {
+pub(in crate::commands) fn media_type(path: &Path) -> &'static str {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match extension.as_deref().unwrap_or_default() {
         "pdf" => "application/pdf",

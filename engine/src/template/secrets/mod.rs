@@ -242,7 +242,17 @@ fn at(fault: Fault, pointer: &str) -> Fault {
     if fault.pointer.is_empty() { Fault { pointer: pointer.to_owned(), ..fault } } else { fault }
 }
 
-fn transformed() -> Fault {
+/// Whether the value holds a secret's marker, of whatever render.
+pub(super) fn holds_marker(value: &Json) -> bool {
+    match value {
+        Json::String(text) => text.contains(EDGE),
+        Json::Array(items) => items.iter().any(holds_marker),
+        Json::Object(map) => map.iter().any(|(key, item)| key.contains(EDGE) || holds_marker(item)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
+}
+
+pub(super) fn transformed() -> Fault {
     Fault::new(
         "secret_transformed",
         "A secret can be put into a text of the config as it is; it cannot be cut, encoded or used as a key.",
