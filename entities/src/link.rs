@@ -37,6 +37,8 @@ const TENANT_TABLES: &[&str] = &[
     "slots",
     "run_inbox",
     "approvals",
+    "step_cache",
+    "accounts",
     "tenants",
 ];
 

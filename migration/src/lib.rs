@@ -8,6 +8,7 @@ mod m0001_foundation;
 mod m0002_experiments;
 mod m0003_queue;
 mod m0004_inbox;
+mod m0005_cache_money;
 mod m0006_kept_values;
 mod roles;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_experiments::Migration),
             Box::new(m0003_queue::Migration),
             Box::new(m0004_inbox::Migration),
+            Box::new(m0005_cache_money::Migration),
             Box::new(m0006_kept_values::Migration),
         ]
     }

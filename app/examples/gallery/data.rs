@@ -52,6 +52,8 @@ fn tenant(name: &str, role: Role) -> TenantView {
         name: name.into(),
         role: Some(role),
         default_model: Some("local/llama-3.2-3b".into()),
+        max_concurrent_runs: None,
+        pools: Default::default(),
         created_at: before(86_400 * 40),
     }
 }

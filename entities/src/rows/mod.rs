@@ -1,10 +1,12 @@
 //! One module a table. A row never goes on the wire.
 
+pub mod account;
 pub mod api_key;
 pub mod approval;
 pub mod attempt;
 pub mod audit;
 pub mod blob;
+pub mod cached_output;
 pub mod channel;
 pub mod connection;
 pub mod event;

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::SystemUnit;
 use crate::error::StoreError;
-use crate::rows::{idempotency_key, kept_value, one_time_link, session, sign_in_failure};
+use crate::rows::{cached_output, idempotency_key, kept_value, one_time_link, session, sign_in_failure};
 
 /// Longer than any window and any wait of signing in.
 const COUNTS_KEPT: Duration = Duration::hours(1);
@@ -43,6 +43,11 @@ impl SystemUnit {
             .rows_affected;
         gone += kept_value::Entity::delete_many()
             .filter(kept_value::Column::ExpiresAt.lt(now))
+            .exec(connection)
+            .await?
+            .rows_affected;
+        gone += cached_output::Entity::delete_many()
+            .filter(cached_output::Column::ExpiresAt.lt(now))
             .exec(connection)
             .await?
             .rows_affected;

@@ -21,6 +21,7 @@ pub(super) const PAGES: &[Written] = &[
         title: "Versions, channels and experiments",
         text: include_str!("../../../docs/experiments.md"),
     },
+    Written { slug: "runs", title: "Acting on runs", text: include_str!("../../../docs/runs.md") },
     Written { slug: "queue", title: "The queue", text: include_str!("../../../docs/queue.md") },
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },

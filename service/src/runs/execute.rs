@@ -26,7 +26,7 @@ use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
 use super::wait::SettledRun;
-use crate::ports::{TenantModels, TenantSecrets, TenantValues};
+use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
 use crate::{ServiceError, Weir};
 
 /// Workers that may go down with a run, no step settled in between, before it is tried one at a time.
@@ -278,7 +278,10 @@ async fn drive(
     job: Job,
     history: Vec<Entry>,
 ) -> Result<Outcome, DriveError> {
-    let surroundings = surroundings(weir, crew, local, journal, &job.row);
+    let mut surroundings = surroundings(weir, crew, local, journal, &job.row);
+    surroundings.money = super::money::of_run(weir, &job.row, &job.plan, journal)
+        .await
+        .map_err(|error| PortError::Unavailable(error.to_string()))?;
     let version = VersionId::from_uuid(job.row.version_id);
     let prepared = weir.runs().prepared(version, &job.plan, weir.registry()).await;
     let run = as_run(&job.row, &job.plan, job.inputs, job.default_model);
@@ -307,7 +310,7 @@ pub(super) fn surroundings(
         clock: Arc::clone(weir.clock()),
         watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),
         inbox: Some(Arc::new(RunInbox(Arc::clone(local)))),
-        cache: None,
+        cache: Some(Arc::new(TenantCache::new(weir.clone(), tenant))),
         money: None,
         sandbox: weir.sandbox().cloned(),
     }

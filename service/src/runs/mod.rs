@@ -22,6 +22,7 @@ mod inbox;
 mod journal;
 mod list;
 mod listen;
+mod money;
 mod past;
 mod ports;
 mod questions;

@@ -4,6 +4,7 @@
 
 mod acts;
 mod durability;
+mod economy;
 mod queue;
 mod stage;
 mod starting;

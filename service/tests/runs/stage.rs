@@ -85,6 +85,10 @@ impl Executor for Act {
         &self.spec
     }
 
+    async fn most_it_costs(&self, _: &Call, _: &Value) -> Option<domain::NanoUsd> {
+        Some(domain::NanoUsd(2_000))
+    }
+
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
         let probe = &self.probe;
         *probe.calls.lock().unwrap().entry(call.step.clone()).or_default() += 1;
@@ -208,6 +212,8 @@ impl Ground {
             .unwrap();
         let probe = Arc::clone(&self.probe);
         let act = Act { spec: spec("act", Effect::Idempotent), probe: Arc::clone(&probe) };
+        let paid = ExecutorSpec { cost: CostKind::Tokens, ..spec("buy", Effect::Pure) };
+        let buy = Act { spec: paid, probe: Arc::clone(&probe) };
         let think = Act { spec: spec("think", Effect::Pure), probe };
         let call = CallFlow { spec: spec("call_flow", Effect::Idempotent) };
         let asking = |name: &str, control: Control| {
@@ -217,7 +223,8 @@ impl Ground {
             Arc::new(Suspending { spec: ExecutorSpec { control: Some(control), config, ..spec(name, Effect::Pure) } })
         };
         let (wait, approval) = (asking("wait", Control::Wait), asking("approval", Control::Approval));
-        let executors: [Arc<dyn Executor>; 5] = [Arc::new(act), Arc::new(think), Arc::new(call), wait, approval];
+        let executors: [Arc<dyn Executor>; 6] =
+            [Arc::new(act), Arc::new(think), Arc::new(call), Arc::new(buy), wait, approval];
         let key = master_key(MasterKeySource::Text("5a".repeat(32)), self.folder.path()).unwrap();
         let settings = Settings {
             data: self.folder.path().to_owned(),

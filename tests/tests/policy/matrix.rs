@@ -63,6 +63,11 @@ impl Targets {
             json!({"variants": [{"name": CANARY, "version": 1}, {"name": "other", "version": 1}], "state": "paused"});
         key.put(&format!("/api/v1/flows/{flow}/experiments/{CANARY}"), &experiment).await.expect_success();
         key.put(&format!("/api/v1/flows/{flow}/channels/{CANARY}"), &json!({"version": 1})).await.expect_success();
+        let asking = format!("steps:\n  - name: ask\n    executor: approval\n    config: {{message: \"{CANARY}\"}}\n");
+        key.put_flow("asking", &asking).await.expect_success();
+        // It suspends at its question, so this answers 202 by itself.
+        key.run("asking", &json!({})).await.expect_status(202);
+        let asked = key.get("/api/v1/approvals?status=open").await.expect_success().json();
         let run = key.run(&flow, &json!({})).await.expect_success().json()["run_id"].clone();
         let made = key.post("/api/v1/keys", &json!({"name": CANARY})).await.expect_success().json();
         key.put("/api/v1/secrets/ZEBRAFINCH", &json!({"value": "zebrafinch_secret"})).await.expect_success();
@@ -82,6 +87,7 @@ impl Targets {
             ("file", file.clone()),
             ("version", "1".to_owned()),
             ("step", "a".to_owned()),
+            ("approval", text(&asked["data"][0]["id"])),
             ("channel", CANARY.to_owned()),
             ("experiment", CANARY.to_owned()),
         ]);
@@ -100,6 +106,7 @@ impl Targets {
             ("file", id("file")),
             ("version", "77".to_owned()),
             ("step", "nobodys".to_owned()),
+            ("approval", id("approval")),
             ("channel", "nobodys".to_owned()),
             ("experiment", "nobodys".to_owned()),
         ]);
