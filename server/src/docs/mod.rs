@@ -20,7 +20,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/docs", web::get().to(reference))
         .route("/docs/docs.css", web::get().to(style))
-        .route("/docs/{page:language|errors|operate/.*}", web::get().to(text))
+        .route("/docs/{page:language|language/.*|errors|configuration|operate/.*}", web::get().to(text))
         .service(web::scope("/docs").default_service(web::to(fallback::fallback)));
 }
 
