@@ -22,6 +22,7 @@ pub(super) const PAGES: &[Written] = &[
         text: include_str!("../../../docs/experiments.md"),
     },
     Written { slug: "queue", title: "The queue", text: include_str!("../../../docs/queue.md") },
+    Written { slug: "testing", title: "Testing flows", text: include_str!("../../../docs/testing.md") },
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },
     Written { slug: "operate/build", title: "Building Weir", text: include_str!("../../../docs/operate/build.md") },
