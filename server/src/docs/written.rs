@@ -63,6 +63,7 @@ pub(super) const PAGES: &[Written] = &[
         title: "Problems and limits",
         text: include_str!("../../../docs/language/problems.md"),
     },
+    Written { slug: "testing", title: "Testing flows", text: include_str!("../../../docs/testing.md") },
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },
     Written { slug: "operate/build", title: "Building Weir", text: include_str!("../../../docs/operate/build.md") },
