@@ -16,8 +16,8 @@ use crate::spec;
 
 const LONGEST_KEY: usize = 256;
 const LARGEST_VALUE: usize = 64 * 1024;
-/// A year: what is to stay longer belongs into a store of the tenant's own.
-const LONGEST_STAY: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What is to stay longer belongs into a store of the tenant's own.
+const LONGEST_STAY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +36,7 @@ struct Config {
     #[serde(default)]
     #[schemars(schema_with = "spec::any_value")]
     default: Value,
-    /// How long `set` keeps the value: `10m`, `24h`, `30d`; 30 days unless said, at most 366.
+    /// How long `set` keeps the value: `10m`, `24h`, `30d`; 30 days unless said, which is also the longest.
     ttl: Option<String>,
 }
 
@@ -113,13 +113,14 @@ impl Executor for Cache {
 }
 
 fn ttl(text: Option<&str>) -> Result<Duration, domain::Failure> {
-    let Some(text) = text else { return Ok(Duration::from_secs(30 * 24 * 3600)) };
+    let Some(text) = text else { return Ok(LONGEST_STAY) };
     let ms = language::duration::parse(text).ok_or_else(|| {
-        flow_fault("config_invalid", "`ttl` is no duration; write a number and a unit: `30s`, `10m`, `24h`, `30d`.")
+        let message = "`ttl` is no duration of at most 30 days; write a number and a unit: `30s`, `10m`, `24h`, `30d`.";
+        flow_fault("config_invalid", message)
     })?;
     let ttl = Duration::from_millis(ms);
     if ttl.is_zero() || ttl > LONGEST_STAY {
-        return Err(flow_fault("config_invalid", "`ttl` is more than nothing and at most 366 days."));
+        return Err(flow_fault("config_invalid", "`ttl` is more than nothing and at most 30 days."));
     }
     Ok(ttl)
 }

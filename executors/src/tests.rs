@@ -110,6 +110,20 @@ fn texts(folder: &Path, base: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Takes in the flows that a folder builds on, and those that these build on.
+fn take_in(folder: &mut Folder, library: &Path) {
+    for _ in 0..language::limits::DEPTH {
+        for name in folder.missing_neighbours() {
+            let path = library.join(&name);
+            let Ok(yaml) = std::fs::read_to_string(path.join("flow.yaml")) else { continue };
+            let mut files = BTreeMap::new();
+            texts(&path, &path, &mut files);
+            files.remove("flow.yaml");
+            folder.take_in(Folder { name: Some(name.clone()), yaml, files }, &name);
+        }
+    }
+}
+
 #[test]
 fn every_shipped_flow_fits_this_catalogue() {
     let catalogue = catalogue();
@@ -122,7 +136,9 @@ fn every_shipped_flow_fits_this_catalogue() {
         let mut files = BTreeMap::new();
         texts(&path, &path, &mut files);
         files.remove("flow.yaml");
-        let compiled = language::compile(&Folder { name: Some(name.clone()), yaml, files }, &catalogue);
+        let mut folder = Folder { name: Some(name.clone()), yaml, files };
+        take_in(&mut folder, path.parent().unwrap());
+        let compiled = language::compile(&folder, &catalogue);
         let errors: Vec<_> = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         assert!(errors.is_empty() && compiled.plan.is_some(), "{name}: {errors:#?}");
         count += 1;

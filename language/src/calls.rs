@@ -80,12 +80,12 @@ pub fn check_calls(name: &str, plan: &Plan, known: &BTreeMap<String, Arc<Plan>>)
         let Some(callee) = known.get(call.name).filter(|_| call.name != name) else {
             if call.name == name {
                 let message = format!("the flow calls itself: {name} calls {name}");
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, message, None));
+                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
             } else {
                 let hint = suggest::nearest(call.name, known.keys().map(String::as_str));
                 let hint = hint.map(|name| format!("Did you mean `{name}`?"));
                 let message = format!("there is no flow `{}` to call yet", call.name);
-                problems.push(problem(&call, codes::UNKNOWN_CALLEE, message, hint));
+                problems.push(problem(&call, codes::UNKNOWN_CALLEE, &message, hint));
             }
             continue;
         };
@@ -94,19 +94,19 @@ pub fn check_calls(name: &str, plan: &Plan, known: &BTreeMap<String, Arc<Plan>>)
             Walk::Ends => {}
             Walk::Round => {
                 let message = format!("flows that call each other in a circle: {}", line.join(" calls "));
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, message, None));
+                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
             }
             Walk::TooDeep => {
                 let message =
                     format!("more than {} flows call each other in a line: {}", limits::DEPTH, line.join(" calls "));
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, message, None));
+                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
             }
         }
         let declared: Vec<&str> = callee.inputs.iter().flatten().map(|input| input.name.as_str()).collect();
         for given in call.inputs.iter().filter(|given| callee.inputs.is_some() && !declared.contains(given)) {
             let message = format!("`{}` has no input `{given}`", call.name);
             let hint = suggest::did_you_mean(given, declared.iter().copied());
-            problems.push(problem(&call, codes::CALLEE_INPUT, message, Some(hint).filter(|hint| !hint.is_empty())));
+            problems.push(problem(&call, codes::CALLEE_INPUT, &message, Some(hint).filter(|hint| !hint.is_empty())));
         }
     }
     problems
@@ -153,7 +153,7 @@ fn walk<'p>(
     Walk::Ends
 }
 
-fn problem(call: &Call<'_>, code: Code, message: String, hint: Option<String>) -> Problem {
+fn problem(call: &Call<'_>, code: Code, message: &str, hint: Option<String>) -> Problem {
     let line = call.step.config_lines.get(&call.pointer).copied().unwrap_or(call.step.line);
     Problem {
         code: code.code.to_owned(),

@@ -137,6 +137,7 @@ pub struct Named {
 #[derive(Debug, Clone, PartialEq, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Defaults {
+    /// See `retry` of a step.
     pub retry: Option<Retry>,
     /// The time limit of one attempt.
     #[schemars(with = "Option<Duration>")]
@@ -144,7 +145,7 @@ pub struct Defaults {
     /// Whether outputs are kept for the next time; off unless said.
     #[schemars(with = "Option<CacheFile>")]
     pub cache: Option<Cache>,
-    /// `connection/model`.
+    /// The model of LLM steps that name none: `connection/model`.
     pub model: Option<String>,
 }
 

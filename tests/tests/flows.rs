@@ -40,6 +40,55 @@ steps:
         assert_eq!(steps["after"]["output"], json!({"previous": 41.0, "started": 1}));
     }
 
+    async fn a_flow_keeps_what_it_extends_and_imports_as_it_was_when_it_was_published(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let other = world.tenant("globex").await.key(&[]).await;
+        let base = |word: &str| format!("steps:\n  - {{name: say, executor: data_transformer, config: {{data: {word}}}}}\n  - {{name: drop, executor: log, config: {{message: x}}}}\n");
+        let own = "extends: base\nimports: [words]\nremove: [drop]\nsteps:\n  - {name: more, executor: data_transformer, config: {data: \"{{ words.loud(steps.say.output) }}\"}}\n";
+        let library = "macros:\n  loud: \"{% macro loud(x) %}{{ x | upper }}!{% endmacro %}\"\n";
+        let missing = key.put_flow("own", own).await.expect_status(422).json();
+        assert_eq!(missing["problems"][0]["code"], "F060", "{missing}");
+        key.put_flow("base", &base("hello")).await.expect_success();
+        key.put_flow("words", library).await.expect_success();
+        key.put_flow("own", own).await.expect_success();
+        assert_eq!(key.run("own", &json!({})).await.expect_status(200).json()["outputs"], "HELLO!");
+        key.put_flow("base", &base("goodbye")).await.expect_success();
+        assert_eq!(key.run("own", &json!({})).await.expect_status(200).json()["outputs"], "HELLO!");
+        let again = key.put_flow("own", own).await.expect_success().json();
+        assert_eq!(again["version"], 2, "what it builds on is part of its content");
+        assert_eq!(key.run("own", &json!({})).await.expect_status(200).json()["outputs"], "GOODBYE!");
+        key.run("words", &json!({})).await.expect_status(400);
+        other.put_flow("own", own).await.expect_status(422);
+    }
+
+    async fn what_a_publish_changes_for_callers_is_said(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let flow = |inputs: &str| format!("inputs: {{{inputs}}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: 1}}}}\n");
+        let first = key.put_flow("changing", &flow("a: string")).await.expect_success().json();
+        assert_eq!(first["changes"], json!([]));
+        let second = key.put_flow("changing", &flow("a: string, b: string")).await.expect_success().json();
+        assert_eq!(second["changes"], json!([{"breaking": true, "pointer": "/inputs/b", "message": "The input `b` is new and required."}]));
+    }
+
+    async fn flows_that_call_each_other_in_a_circle_are_refused(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let calling = |name: &str| format!("steps:\n  - {{name: a, executor: flow_executor, config: {{flow_name: {name}}}}}\n");
+        let early = key.put_flow("first", &calling("second")).await.expect_success().json();
+        assert_eq!(early["problems"][0]["code"], "F066");
+        let round = key.put_flow("second", &calling("first")).await.expect_status(422).json();
+        assert_eq!(round["problems"][0]["code"], "F061", "{round}");
+    }
+
+    async fn the_reference_and_the_schema_of_flow_files_are_served(world: World) {
+        let stranger = world.stranger();
+        for page in ["language", "language/flow", "language/main-input", "language/executors", "configuration"] {
+            stranger.get(&format!("/docs/{page}")).await.expect_status(200);
+        }
+        stranger.get("/docs/language/nothing").await.expect_status(404);
+        let schema = stranger.get("/docs/flow.schema.json").await.expect_status(200).json();
+        assert!(schema["$defs"]["Step"]["properties"]["for_each"].is_object());
+    }
+
     async fn inputs_that_do_not_fit_are_refused_before_a_run_exists(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         key.put_flow("typed", "inputs:\n  amount: {type: number, required: true}\nsteps:\n  - name: a\n    executor: data_transformer\n    config: {data: '{{ inputs.amount }}'}\n").await.expect_success();

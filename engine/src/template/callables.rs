@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use language::Plan;
-use minijinja::value::{Kwargs, Rest, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Object, Rest, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 use python::{Definition, Module};
 use serde_json::Map;
 
@@ -21,6 +21,8 @@ use crate::limits;
 /// Under this the environment holds the macros; no file of a folder begins so.
 const MACRO: &str = "weir:macro/";
 const LIBRARY: &str = "weir:library/";
+/// Makes a library out of an imported template: a function of the environment.
+const OPENED: &str = "__opened";
 
 /// The names, and the sources behind them.
 #[derive(Debug, Default)]
@@ -127,7 +129,7 @@ impl Preamble {
     fn import_library(&mut self, name: &str, templates: &BTreeMap<String, String>) {
         let file = format!("{LIBRARY}{name}");
         if templates.contains_key(&file) {
-            let _ = write!(self.text, "{{% import {file:?} as {name} %}}");
+            let _ = write!(self.text, "{{% import {file:?} as {name} %}}{{% set {name} = {OPENED}({name}) %}}");
             self.files.insert(file);
         }
     }
@@ -142,8 +144,27 @@ fn global_of(library: &str, name: &str) -> String {
     format!("__{library}__{name}")
 }
 
+/// What an imported library offers. A template that was imported is a mapping, whose own methods (`get`, `items`) would
+/// stand before macros and functions of these names.
+#[derive(Debug)]
+struct Library(Value);
+
+impl Object for Library {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get_item(key).ok().filter(|value| !value.is_undefined())
+    }
+
+    fn call_method(self: &Arc<Self>, state: &mut State<'_, '_>, name: &str, args: &[Value]) -> Result<Value, Error> {
+        match self.0.get_attr(name) {
+            Ok(member) if !member.is_undefined() => member.call(state, args),
+            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("the library has no `{name}`"))),
+        }
+    }
+}
+
 /// Adds the functions to an environment: callable in a sandbox child, refused elsewhere.
 pub(super) fn add_functions(environment: &mut Environment<'static>, functions: &[Definition], in_child: bool) {
+    environment.add_function(OPENED, |module: Value| Value::from_object(Library(module)));
     let mut modules: BTreeMap<Option<&str>, Vec<Definition>> = BTreeMap::new();
     for function in functions {
         let (library, name) = match function.name.split_once('.') {

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sandbox::child_main(executors::sandbox_handlers(sandbox::Handlers::new()))
+    let handlers = engine::template::handlers(sandbox::Handlers::new());
+    sandbox::child_main(executors::sandbox_handlers(handlers))
 }

@@ -140,6 +140,6 @@ fn literal(value: &Value) -> Value {
         Value::Bool(_) | Value::Number(_) | Value::Null => json!({ "const": value }),
         Value::Object(_) => json!({ "type": "object" }),
         Value::Array(_) => json!({ "type": "array" }),
-        _ => Value::Bool(true),
+        Value::String(_) => Value::Bool(true),
     }
 }

@@ -112,7 +112,9 @@ impl Templates<'_, '_> {
                 else {
                     return;
                 };
-                if !given.iter().any(|given| takes(&taken, given)) {
+                // Whether it may be left out is another question.
+                let given: Types = given.into_iter().filter(|name| *name != "null").collect();
+                if !given.is_empty() && !given.iter().any(|given| takes(&taken, given)) {
                     let message =
                         format!("`{key}` of `{}` takes {}, and this gives {}", spec.name, words(&taken), words(&given));
                     self.report.add(node.span, codes::TYPE_MISFIT, message);
@@ -248,8 +250,6 @@ fn types_within(root: &Value, schema: &Value, depth: usize) -> Option<Types> {
 fn takes(taken: &Types, given: &str) -> bool {
     taken.contains(given)
         || (matches!(given, "integer" | "number") && (taken.contains("integer") || taken.contains("number")))
-        // Left out or not there: whether that is allowed is another question.
-        || given == "null"
 }
 
 fn words(types: &Types) -> String {

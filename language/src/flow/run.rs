@@ -13,7 +13,7 @@ use crate::source::Span;
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Cache {
-    /// `on` unless said.
+    /// Whether entries are read and written; `on` unless said.
     pub mode: Option<CacheMode>,
     /// How long an entry lives; as long as the store keeps it unless said.
     #[schemars(with = "Option<Duration>")]
@@ -32,6 +32,7 @@ pub struct Cache {
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Concurrency {
+    /// How many.
     #[schemars(range(min = 1))]
     pub limit: u32,
     /// A template over the inputs: places are counted by its value.
@@ -48,9 +49,10 @@ pub struct Concurrency {
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Resources {
+    /// The pool's name.
     #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,63}$"), with = "String")]
     pub pool: Located<String>,
-    /// 1 unless said.
+    /// How much of it; 1 unless said.
     #[schemars(range(min = 1))]
     pub units: Option<u32>,
 }
@@ -61,6 +63,7 @@ pub struct Resources {
 pub struct Function {
     #[schemars(skip)]
     pub name: Located<String>,
+    /// What it is for.
     pub description: Option<String>,
     /// The source: `def <name>(...)` on its top level.
     #[schemars(with = "String")]

@@ -66,10 +66,10 @@ pub(crate) enum MaxCostFile {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct MaxCostSettings {
-    /// US dollars.
+    /// How much, in US dollars.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) amount: f64,
-    /// `fail` unless said.
+    /// What happens beyond it; `fail` unless said.
     pub(crate) on_exceeded: Option<crate::plan::OnExceeded>,
 }
 
@@ -88,6 +88,16 @@ impl JsonSchema for ListFile {
             "examples": ["{{ inputs.pages }}"]
         })
     }
+}
+
+/// What a skip does to the steps after.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used: the words that `on_skip` takes")]
+pub(crate) enum OnSkipWord {
+    Continue,
+    Cascade,
+    Fail,
 }
 
 /// A name or a list of names.
@@ -146,20 +156,31 @@ pub(crate) enum InputWord {
 #[expect(dead_code, reason = "only its schema is used: the keys that an input takes")]
 pub(crate) struct InputFile {
     #[schemars(rename = "type")]
+    /// What kind of value it is.
     pub(crate) kind: Option<InputWord>,
-    /// False unless said, and never true with a default.
+    /// Whether a call must give it; true unless there is a default.
     pub(crate) required: Option<bool>,
+    /// What a call gets that leaves it out.
     pub(crate) default: Option<serde_json::Value>,
+    /// What it is; forms and documents show it.
     pub(crate) description: Option<String>,
+    /// Values that fit, for forms and documents.
     pub(crate) examples: Option<Vec<serde_json::Value>>,
     /// The choices of an `enum`.
     pub(crate) values: Option<Vec<serde_json::Value>>,
+    /// A regular expression that a text must match.
     pub(crate) pattern: Option<String>,
+    /// The smallest number.
     pub(crate) minimum: Option<f64>,
+    /// The largest number.
     pub(crate) maximum: Option<f64>,
+    /// The shortest text.
     pub(crate) min_length: Option<u64>,
+    /// The longest text.
     pub(crate) max_length: Option<u64>,
+    /// The shortest list.
     pub(crate) min_items: Option<u64>,
+    /// The longest list.
     pub(crate) max_items: Option<u64>,
     /// What an array holds.
     pub(crate) items: Option<serde_json::Value>,

@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 
-use super::shape::{CacheFile, Condition, Duration, ListFile, OnErrorFile, OneOrMany};
+use super::shape::{CacheFile, Condition, Duration, ListFile, OnErrorFile, OnSkipWord, OneOrMany};
 use super::{Cache, Concurrency, Located, Resources};
 use crate::catalogue::Effect;
 use crate::node::Node;
@@ -54,6 +54,7 @@ pub struct Step {
     #[schemars(with = "Option<OnErrorFile>")]
     pub on_error: Option<StepOnError>,
     /// What the steps after do when this one is skipped.
+    #[schemars(with = "Option<OnSkipWord>")]
     pub on_skip: Option<OnSkip>,
     /// A list, or an expression that gives one: the step is done once for each of it.
     #[schemars(with = "Option<ListFile>")]
@@ -126,9 +127,12 @@ pub struct Fallback {
     /// The class of failures that it is for; any unless said.
     #[schemars(rename = "for")]
     pub class: Option<FailureClass>,
+    /// What does it instead.
     pub executor: Located<String>,
+    /// That executor's settings; nothing is taken over from the step.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub config: Option<Node>,
+    /// The fallback's own retries.
     pub retry: Option<Retry>,
     /// What running it twice does to the outside world.
     pub effect: Option<Effect>,
@@ -140,6 +144,7 @@ pub struct Fallback {
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Compensate {
+    /// What undoes it.
     pub executor: Located<String>,
     /// For a step with `for_each`: `item.value` and `item.output` are in scope.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
@@ -155,13 +160,13 @@ pub struct Repeat {
     /// Sees `output` and `iteration`, which counts from 1.
     #[schemars(with = "Condition")]
     pub until: Node,
-    /// 100 unless said.
+    /// How often at most; 100 unless said.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_iterations: Option<u32>,
     /// The pause between two iterations; none unless said.
     #[schemars(with = "Option<Duration>")]
     pub interval: Option<u64>,
-    /// 1 hour unless said.
+    /// How long at most; 1 hour unless said.
     #[schemars(with = "Option<Duration>")]
     pub max_duration: Option<u64>,
 }
@@ -173,18 +178,19 @@ pub struct Retry {
     /// Counts the first attempt.
     #[schemars(range(min = 1, max = 100))]
     pub max_attempts: Option<u32>,
+    /// How the delay grows; `exponential` unless said.
     pub backoff_strategy: Option<Backoff>,
-    /// 1 s unless said.
+    /// The first delay; 1 s unless said.
     #[schemars(with = "Option<Duration>")]
     pub initial_delay: Option<u64>,
     /// What each delay is multiplied by; 2 unless said.
     pub factor: Option<f64>,
-    /// 60 s unless said.
+    /// The longest delay; 60 s unless said.
     #[schemars(with = "Option<Duration>")]
     pub max_delay: Option<u64>,
-    /// `full` unless said.
+    /// How much of a delay is left to chance; `full` unless said.
     pub jitter: Option<Jitter>,
-    /// 15 minutes unless said.
+    /// How long all attempts and delays may take; 15 minutes unless said.
     #[schemars(with = "Option<Duration>")]
     pub max_elapsed: Option<u64>,
     /// Kinds or codes of failures that are retried besides.

@@ -158,6 +158,80 @@ fn hostile_schemas_and_patterns_stay_cheap() {
     assert!(found.contains(&"F013".to_owned()) && found.contains(&"F016".to_owned()), "{found:?}");
 }
 
+#[test]
+fn a_diamond_of_ten_thousand_steps_is_refused_at_500() {
+    let step = |n: usize| format!("  - {{name: s{n}, executor: chooser, depends_on: [top]}}\n");
+    let wide: String = (0..10_000).map(step).collect();
+    let yaml = format!("steps:\n  - {{name: top, executor: chooser}}\n{wide}");
+    assert_eq!(codes(&yaml), ["F001"], "more bytes or nodes than a file may have");
+    let step = |n: usize| format!("  - {{name: s{n}, executor: chooser, depends_on: [s0]}}\n");
+    let wide: String = (1..1_000).map(step).collect();
+    let yaml = format!("steps:\n  - {{name: s0, executor: chooser}}\n{wide}");
+    let found = compiled(&yaml).problems;
+    assert_eq!((found.len(), found[0].code.as_str(), found[0].line), (1, "F001", 502));
+    // Handlers count with the others.
+    let steps: String = (0..499).map(|n| format!("  - {{name: s{n}, executor: chooser, depends_on: []}}\n")).collect();
+    let handlers = "  - {name: a, executor: chooser}\n  - {name: b, executor: chooser}\n";
+    assert_eq!(codes(&format!("steps:\n{steps}finally:\n{handlers}")), ["F001"]);
+}
+
+#[test]
+fn five_hundred_steps_with_everything_about_them_are_checked_in_time() {
+    let step = |n: usize| {
+        let before = n.saturating_sub(1);
+        format!(
+            "  - {{name: s{n}, executor: api_request, for_each: inputs.rows, condition: \"steps.s{before}.success or steps.s0.cost > 1\", config: {{url: \"https://example.com/{{{{ item }}}}\", method: POST}}, compensate: {{executor: api_request, config: {{url: \"https://example.com/{{{{ item.output.body }}}}\"}}}}, repeat: {{until: output.http_status == 200}}}}\n"
+        )
+    };
+    let steps: String = (1..300).map(step).collect();
+    let yaml = format!("inputs: {{rows: {{type: array}}}}\nsteps:\n  - {{name: s0, executor: chooser}}\n{steps}");
+    let started = Instant::now();
+    let found = compiled(&yaml);
+    assert!(found.plan.is_some(), "{:?}", found.problems.first());
+    assert!(started.elapsed() < Duration::from_secs(4), "took {:?}", started.elapsed());
+}
+
+#[test]
+fn huge_lists_of_items_and_long_chains_of_guards_stay_cheap() {
+    let list = "1,".repeat(18_000);
+    let yaml = format!(
+        "steps:\n  - {{name: a, executor: chooser, for_each: [{list}], config: {{most: \"{{{{ item }}}}\"}}}}\n"
+    );
+    assert_eq!(codes(&yaml), ["F026"], "longer than `max_items`");
+    let templates = "\"{{ inputs.a }}\",".repeat(6_000);
+    let yaml = format!(
+        "steps:\n  - {{name: a, executor: chooser, for_each: [{templates}], config: {{among: [\"{{{{ item }}}}\"]}}}}\n"
+    );
+    assert!(codes(&yaml).is_empty());
+    let names: Vec<String> = (0..190).map(|n| format!("steps.s{n}.success")).collect();
+    let inside = "{{ steps.s0.file_type }}".repeat(4_000);
+    let template = format!("{{% if {} %}}{inside}{{% endif %}}", names.join(" and "));
+    assert!(codes(&with_template(&template)).iter().all(|code| code == "F042" || code == "F053"));
+}
+
+#[test]
+fn hostile_functions_and_macros_are_read_once_and_never_run() {
+    let quote = |text: &str| serde_json::to_string(text).unwrap();
+    let steps = "steps:\n  - {name: a, executor: chooser}\n";
+    for text in [
+        format!("def f({}): return 1", "(".repeat(30_000)),
+        format!("def f({}): return 1", "a=[{(".repeat(10_000)),
+        format!("def f({}): return 1", "a,".repeat(30_000)),
+        format!("def f({}", "\"".repeat(30_001)),
+        "def f(".to_owned(),
+        "def f(é=\"ü)".to_owned(),
+        format!("{}def f(a): return a", "\n".repeat(30_000)),
+    ] {
+        let yaml = format!("functions:\n  f: {{implementation: {}}}\n{steps}", quote(&text));
+        assert!(codes(&yaml).iter().all(|code| matches!(code.as_str(), "F001" | "F063" | "F064")), "{}", &text[..6]);
+    }
+    let long = format!("def f(a): return a\n{}", "#".repeat(limits::FUNCTION_BYTES));
+    assert_eq!(codes(&format!("functions:\n  f: {{implementation: {}}}\n{steps}", quote(&long))), ["F001"]);
+    let nested = format!("{{% macro m() %}}{}{{% endmacro %}}", "{% if a %}".repeat(10_000));
+    let found = codes(&format!("macros:\n  m: {}\n{steps}", quote(&nested)));
+    assert!(found.iter().any(|code| code == "F040" || code == "F053"), "{found:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -234,6 +308,20 @@ const YAML: &[&str] = &[
     "\\",
     "<<",
     "groups",
+    "for_each",
+    "on_error",
+    "finally",
+    "fallback",
+    "compensate",
+    "repeat",
+    "until",
+    "extends",
+    "imports",
+    "functions",
+    "macros",
+    "implementation",
+    "max_cost",
+    "cache",
     "inputs",
     "outputs",
     "condition",

@@ -20,7 +20,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/docs", web::get().to(reference))
         .route("/docs/docs.css", web::get().to(style))
-        .route("/docs/{page:language|errors|operate/.*}", web::get().to(text))
+        .route("/docs/flow.schema.json", web::get().to(schema))
+        .route("/docs/{page:language|language/.*|errors|configuration|operate/.*}", web::get().to(text))
         .service(web::scope("/docs").default_service(web::to(fallback::fallback)));
 }
 
@@ -32,6 +33,14 @@ async fn text(page: web::Path<String>) -> Result<HttpResponse, Fault> {
     let (title, body) = written::page(&page)
         .ok_or_else(|| Fault::new(ErrorCode::NotFound, "There is no such page. The pages are listed at /docs."))?;
     Ok(html(page::page(title, body)))
+}
+
+/// JSON Schema of flow files, for editors.
+async fn schema(state: Shared) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/schema+json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .json(language::schema(state.weir.catalogue()))
 }
 
 async fn style() -> HttpResponse {

@@ -23,6 +23,48 @@ pub(super) const PAGES: &[Written] = &[
     },
     Written { slug: "runs", title: "Acting on runs", text: include_str!("../../../docs/runs.md") },
     Written { slug: "queue", title: "The queue", text: include_str!("../../../docs/queue.md") },
+    Written { slug: "language/flow", title: "The file", text: include_str!("../../../docs/language/flow.md") },
+    Written {
+        slug: "language/steps",
+        title: "Steps and their order",
+        text: include_str!("../../../docs/language/steps.md"),
+    },
+    Written {
+        slug: "language/failures",
+        title: "Failures and skips",
+        text: include_str!("../../../docs/language/failures.md"),
+    },
+    Written {
+        slug: "language/main-input",
+        title: "The main input",
+        text: include_str!("../../../docs/language/main-input.md"),
+    },
+    Written {
+        slug: "language/items",
+        title: "Many items, loops and waits",
+        text: include_str!("../../../docs/language/items.md"),
+    },
+    Written {
+        slug: "language/templates",
+        title: "Templates and functions",
+        text: include_str!("../../../docs/language/templates.md"),
+    },
+    Written {
+        slug: "language/composition",
+        title: "Flows of flows",
+        text: include_str!("../../../docs/language/composition.md"),
+    },
+    Written {
+        slug: "language/executors",
+        title: "Executors",
+        text: include_str!("../../../docs/language/executors.md"),
+    },
+    Written {
+        slug: "language/problems",
+        title: "Problems and limits",
+        text: include_str!("../../../docs/language/problems.md"),
+    },
+    Written { slug: "testing", title: "Testing flows", text: include_str!("../../../docs/testing.md") },
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },
     Written { slug: "operate/build", title: "Building Weir", text: include_str!("../../../docs/operate/build.md") },

@@ -95,6 +95,12 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     refuse_misfits(&wish)?;
     let id = weir.ids().run().uuid();
     let resolved = crate::flows::resolve(weir, actor.tenant, &wish.flow, &wanted).await?;
+    if resolved.plan.steps.is_empty() {
+        return Err(ServiceError::BadRequest(format!(
+            "`{}` is a library: it has functions and macros for other flows, and no steps to run.",
+            resolved.name
+        )));
+    }
     let (resolved, variant) = choose_variant(weir, actor, resolved, wish.subject.as_deref(), id).await?;
     let inputs = read_inputs(weir, actor.tenant, &resolved, wish.inputs).await?;
     let mut row = new_row(weir, actor.tenant, &resolved);
