@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::DeliveryId;
+use domain::{DeliveryId, StepStatus};
 use engine::{Entry, Event};
 use entities::{JsonText, StoreError, Unit, approval, run};
 use language::{Catalogue, Control, Plan};
@@ -60,11 +60,11 @@ pub(super) fn outward(run: &run::Model, asking: &BTreeSet<String>, entries: &[En
                     });
                 }
             }
-            Event::ItemSettled { step, item, error, .. } if asking.contains(step) => {
-                change.closed.push((step.clone(), i32::try_from(*item).ok(), how(error.as_ref())));
+            Event::ItemSettled { step, item, status, .. } if asking.contains(step) => {
+                change.closed.push((step.clone(), i32::try_from(*item).ok(), how(*status)));
             }
-            Event::StepSettled { step, error, .. } if asking.contains(step) => {
-                change.closed.push((step.clone(), None, how(error.as_ref())));
+            Event::StepSettled { step, status, .. } if asking.contains(step) => {
+                change.closed.push((step.clone(), None, how(*status)));
             }
             Event::RunSettled { .. } => change.all_over = !asking.is_empty(),
             _ => {}
@@ -74,9 +74,9 @@ pub(super) fn outward(run: &run::Model, asking: &BTreeSet<String>, entries: &[En
 }
 
 /// A question that is closed without a decision was too late, or was not needed any more.
-fn how(error: Option<&domain::Failure>) -> &'static str {
-    match error {
-        Some(failure) if failure.kind == domain::FailureKind::Cancelled => "withdrawn",
+const fn how(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Cancelled | StepStatus::Skipped => "withdrawn",
         _ => "expired",
     }
 }
