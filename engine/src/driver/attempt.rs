@@ -94,13 +94,7 @@ impl Driver {
         self.running.remove(&place);
     }
 
-    fn call(
-        &self,
-        place: Place,
-        attempt: u32,
-        cancel: &CancellationToken,
-        children: Arc<dyn Children>,
-    ) -> Call {
+    fn call(&self, place: Place, attempt: u32, cancel: &CancellationToken, children: Arc<dyn Children>) -> Call {
         let plan = &self.prepared.plan().steps[place.step];
         Call {
             tenant: self.run.tenant,

@@ -65,7 +65,9 @@ impl Children for NotedChildren {
 
 /// What the children of one attempt used, by run.
 #[derive(Default)]
-pub(super) struct Spent(Mutex<BTreeMap<RunId, (BTreeMap<String, u64>, Option<NanoUsd>)>>);
+pub(super) struct Spent(Mutex<BTreeMap<RunId, Used>>);
+
+type Used = (BTreeMap<String, u64>, Option<NanoUsd>);
 
 impl Spent {
     fn note(&self, run: RunId, settled: &Settled) {
