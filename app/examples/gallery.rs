@@ -4,6 +4,10 @@
 
 #[path = "gallery/data.rs"]
 mod data;
+#[path = "gallery/flows.rs"]
+mod flows;
+#[path = "gallery/runs.rs"]
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

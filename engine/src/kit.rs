@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Failure, FailureKind, RunId, TenantId};
 use language::plan::Plan;
-use language::{Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
+use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
 use serde_json::{Value, json};
 
 use crate::memory::{
@@ -163,7 +163,7 @@ pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
         control: Some(control),
         ..spec(name)
     };
-    let waits = [control("wait", Control::Wait), control("approval", Control::Approval)];
+    let waits = [control("wait", language::Control::Wait), control("approval", language::Control::Approval)];
     let acts = acts.chain(waits.map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>));
     let priced = ExecutorSpec { cost: CostKind::Tokens, ..spec("model") };
     let acts = acts.chain([Arc::new(Act { spec: priced, seen: seen.clone() }) as Arc<dyn Executor>]);

@@ -1,7 +1,7 @@
 //! Suite: how bodies come in and files go out: streamed, in time, in one meaning, under their own names.
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
-use tests::{ApiKey, World, on_both_stores};
+use tests::{ApiKey, on_both_stores};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const FLOW: &str = "inputs:\n  data: {type: object}\nsteps:\n  - name: a\n    executor: data_transformer\n    config: {data: \"{{ inputs.data }}\"}\n";

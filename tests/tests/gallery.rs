@@ -46,7 +46,8 @@ fn folder(flow: &str, cases: &str) -> tempfile::TempDir {
     folder
 }
 
-const FLOW: &str = "steps:\n  - name: pick\n    executor: conditional\n    config: {cases: [{condition: true, value: 7}]}\n";
+const FLOW: &str =
+    "steps:\n  - name: pick\n    executor: conditional\n    config: {cases: [{condition: true, value: 7}]}\n";
 
 #[tokio::test]
 async fn a_case_that_is_not_met_is_told_with_what_was_found_instead() {

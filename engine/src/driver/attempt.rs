@@ -7,28 +7,27 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, NanoUsd, RunId};
 use futures_util::FutureExt as _;
 use language::CostKind;
 use language::plan::StepPlan;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Keep;
+use super::children::{NotedChildren, Spent};
 use super::masked::Masked;
 use super::render::too_large;
 use super::values::store;
 use super::{Driver, Note, until};
 use crate::dispatcher::{AttemptResult, FailedAttempt, Place, SucceededAttempt};
-use crate::event::{SecretUse, Settled};
+use crate::event::SecretUse;
 use crate::executor::{Call, Executor, Failed};
 use crate::limits;
-use crate::ports::{Blobs, ChildRequest, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
+use crate::ports::{Blobs, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
 use crate::template::{Masker, fill, made, names};
 
 /// How deep an output may nest; what is deeper cannot be read back.
@@ -40,13 +39,6 @@ pub(super) struct Running {
     pub(super) children: Vec<RunId>,
     cancel: CancellationToken,
     task: AbortHandle,
-}
-
-/// A child run was started or found again.
-pub(super) struct ChildNote {
-    pub(super) place: Place,
-    pub(super) attempt: u32,
-    pub(super) run_id: RunId,
 }
 
 impl Driver {
@@ -62,13 +54,16 @@ impl Driver {
         };
         let cancel = CancellationToken::new();
         let children = unit.children.clone();
+        let (noted, spent) =
+            NotedChildren::new(self.surroundings.children.clone(), place, attempt, self.children.clone());
         let config = unit.config.clone().unwrap_or(Value::Null);
         let work = Attempt {
             keep: self.keep(place, &executor, &config),
             cache: self.surroundings.cache.clone(),
             money: self.surroundings.money.clone(),
             executor,
-            call: self.call(place, attempt, &cancel),
+            call: self.call(place, attempt, &cancel, noted),
+            spent,
             config,
             uses: unit.secrets.clone(),
             secrets: self.surroundings.secrets.clone(),
@@ -99,10 +94,8 @@ impl Driver {
         self.running.remove(&place);
     }
 
-    fn call(&self, place: Place, attempt: u32, cancel: &CancellationToken) -> Call {
+    fn call(&self, place: Place, attempt: u32, cancel: &CancellationToken, children: Arc<dyn Children>) -> Call {
         let plan = &self.prepared.plan().steps[place.step];
-        let notes =
-            NotedChildren { inner: self.surroundings.children.clone(), place, attempt, notes: self.children.clone() };
         Call {
             tenant: self.run.tenant,
             run: self.run.id,
@@ -119,7 +112,7 @@ impl Driver {
             blobs: self.surroundings.blobs.clone(),
             models: self.surroundings.models.clone(),
             values: self.surroundings.values.clone(),
-            children: Arc::new(notes),
+            children,
             progress: self.surroundings.watcher.progress(&plan.name, attempt),
         }
     }
@@ -189,6 +182,8 @@ struct Attempt {
     money: Option<Arc<dyn Money>>,
     executor: Arc<dyn Executor>,
     call: Call,
+    /// What the call's children used.
+    spent: Arc<Spent>,
     config: Value,
     uses: Vec<SecretUse>,
     secrets: Arc<dyn Secrets>,
@@ -258,7 +253,7 @@ impl Attempt {
             Ok(done) => {
                 let mut output = done.output;
                 mask_value(&mut output, revealed);
-                let usage = done.usage;
+                let usage = self.spent.with(done.usage);
                 if !shallow(&output, OUTPUT_DEPTH) {
                     let message = format!("The output nests deeper than {OUTPUT_DEPTH} levels.");
                     let failure = Failure::new(FailureKind::Limit, "output_too_deep", message);
@@ -277,6 +272,7 @@ impl Attempt {
                 if let Some(message) = revealed.mask(&failure.message) {
                     failure.message = message;
                 }
+                let usage = self.spent.with(usage);
                 Ok(Err(FailedAttempt { failure, usage }))
             }
         }
@@ -355,31 +351,5 @@ fn shallow(value: &Value, left: usize) -> bool {
         Value::Array(items) => left > 0 && items.iter().all(|item| shallow(item, left - 1)),
         Value::Object(map) => left > 0 && map.values().all(|item| shallow(item, left - 1)),
         _ => true,
-    }
-}
-
-/// Children whose start the driver hears of, so that the journal knows them.
-struct NotedChildren {
-    inner: Arc<dyn Children>,
-    place: Place,
-    attempt: u32,
-    notes: mpsc::Sender<ChildNote>,
-}
-
-#[async_trait]
-impl Children for NotedChildren {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
-        let run_id = self.inner.start(request).await?;
-        // A driver that is gone journals nothing any more.
-        let _ = self.notes.send(ChildNote { place: self.place, attempt: self.attempt, run_id }).await;
-        Ok(run_id)
-    }
-
-    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
-        self.inner.wait(run).await
-    }
-
-    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
-        self.inner.cancel(run, reason).await
     }
 }

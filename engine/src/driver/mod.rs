@@ -6,6 +6,7 @@
 mod attempt;
 mod buffer;
 mod cache;
+mod children;
 mod config;
 mod inputs;
 mod masked;
@@ -30,8 +31,9 @@ use crate::limits;
 use crate::ports::{Delivery, Inbox, PortError};
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings};
 use crate::template::Prepared;
-use attempt::{ChildNote, Running};
+use attempt::Running;
 use buffer::Buffer;
+use children::ChildNote;
 use timers::Timers;
 use values::Values;
 
@@ -236,7 +238,9 @@ impl Driver {
             Command::RenderOutputs => self.render_outputs().await,
             Command::StartAttempt { place, attempt } => {
                 let unit = self.state.unit(place);
-                if self.prepared.graph().effect(place.step, unit.entry, unit.config.as_ref()) != Effect::Pure {
+                let effect = self.prepared.graph().effect(place.step, unit.entry, unit.config.as_ref());
+                // Who watches a stream hears of the attempt before its first words.
+                if effect != Effect::Pure || self.streams(place) {
                     self.flush().await?;
                 }
                 self.start_attempt(place, attempt);
@@ -251,6 +255,12 @@ impl Driver {
                 Ok(None)
             }
         }
+    }
+
+    fn streams(&self, place: Place) -> bool {
+        let entry = self.state.unit(place).entry;
+        let executor = self.prepared.entry(place.step, entry).and_then(|entry| entry.executor.as_ref());
+        executor.is_some_and(|executor| executor.spec().streams)
     }
 
     async fn flush(&mut self) -> Result<(), DriveError> {
@@ -276,7 +286,8 @@ impl Driver {
             error: end.error,
             failed_step: end.failed_step,
             handler_errors: end.handler_errors,
-            failed_attempt: failed.map(|step| self.state.steps[step].unit.attempts),
+            // A step whose config could not be rendered has made none.
+            failed_attempt: failed.map(|step| self.state.steps[step].unit.attempts).filter(|attempts| *attempts > 0),
             usage: self.state.usage,
             cost: self.state.cost,
         })

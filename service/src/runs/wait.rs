@@ -112,7 +112,7 @@ pub(super) async fn of_row(weir: &Weir, row: run::Model) -> Result<SettledRun, S
             let reader = weir.store().read(tenant).await?;
             let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(row.id));
             let step = steps.filter(step::Column::Name.eq(name.as_str())).one().await?;
-            step.and_then(|step| u32::try_from(step.attempts).ok())
+            step.and_then(|step| u32::try_from(step.attempts).ok()).filter(|attempts| *attempts > 0)
         }
     };
     let outputs = value(weir, tenant, row.outputs, row.outputs_blob).await?.unwrap_or(Value::Null);

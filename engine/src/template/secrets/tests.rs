@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::template::environment::environment;
+use crate::template::environment::{Place, environment};
 use crate::template::scope::Scope;
 use crate::template::shape::Shape;
 
@@ -13,7 +13,7 @@ const NONCE: &str = "00ff00ff00ff00ff";
 
 /// Renders a config, and gives it as it is journaled and as the executor gets it.
 fn rendered(config: &Json) -> Result<(Json, Json), Fault> {
-    let mut environment = environment(&BTreeMap::new());
+    let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
     let mut shape = Shape::new(config, "t", &|_| None);
     shape.add_to(&mut environment);
     let mut scope = Scope::default();

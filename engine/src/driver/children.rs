@@ -1,0 +1,143 @@
+//! Children as an attempt sees them: the driver hears of each, and what each used is the attempt's.
+//!
+//! Invariant: a child's usage is added to the attempt that waited for it, once, so that costs add up from the leaves to the
+//! root; what was bought is booked where it was bought, in the child.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use domain::wire::Usage;
+use domain::{Failure, NanoUsd, RunId};
+use tokio::sync::mpsc;
+
+use crate::dispatcher::Place;
+use crate::event::Settled;
+use crate::ports::{ChildRequest, Children, PortError};
+
+/// A child run was started or found again.
+pub(super) struct ChildNote {
+    pub(super) place: Place,
+    pub(super) attempt: u32,
+    pub(super) run_id: RunId,
+}
+
+/// Children whose start the driver hears of, so that the journal knows them.
+pub(super) struct NotedChildren {
+    inner: Arc<dyn Children>,
+    place: Place,
+    attempt: u32,
+    notes: mpsc::Sender<ChildNote>,
+    spent: Arc<Spent>,
+}
+
+impl NotedChildren {
+    pub(super) fn new(
+        inner: Arc<dyn Children>,
+        place: Place,
+        attempt: u32,
+        notes: mpsc::Sender<ChildNote>,
+    ) -> (Arc<Self>, Arc<Spent>) {
+        let spent = Arc::<Spent>::default();
+        (Arc::new(Self { inner, place, attempt, notes, spent: Arc::clone(&spent) }), spent)
+    }
+}
+
+#[async_trait]
+impl Children for NotedChildren {
+    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+        let run_id = self.inner.start(request).await?;
+        // A driver that is gone journals nothing any more.
+        let _ = self.notes.send(ChildNote { place: self.place, attempt: self.attempt, run_id }).await;
+        Ok(run_id)
+    }
+
+    async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
+        let settled = self.inner.wait(run).await?;
+        self.spent.note(run, &settled);
+        Ok(settled)
+    }
+
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
+        self.inner.cancel(run, reason).await
+    }
+}
+
+/// What the children of one attempt used, by run.
+#[derive(Default)]
+pub(super) struct Spent(Mutex<BTreeMap<RunId, Used>>);
+
+type Used = (BTreeMap<String, u64>, Option<NanoUsd>);
+
+impl Spent {
+    fn note(&self, run: RunId, settled: &Settled) {
+        let used = (settled.usage.units.clone(), settled.cost);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run, used);
+    }
+
+    /// What an attempt used with its children.
+    pub(super) fn with(&self, own: Option<Usage>) -> Option<Usage> {
+        let children = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if children.values().all(|(units, cost)| units.is_empty() && *cost == Some(NanoUsd::ZERO)) {
+            return own;
+        }
+        let mut total = own.unwrap_or_default();
+        // What was not bought costs nothing, known or not.
+        let bought = total.model.is_some() || total.units.keys().any(|kind| kind.ends_with("_tokens"));
+        let mut cost = if bought { total.cost_nano_usd } else { Some(total.cost_nano_usd.unwrap_or_default()) };
+        for (units, childs) in children.into_values() {
+            for (kind, count) in units {
+                let sum = total.units.entry(kind).or_default();
+                *sum = sum.saturating_add(count);
+            }
+            cost = cost.zip(childs).map(|(sum, more)| sum.plus(more));
+        }
+        Some(Usage { cost_nano_usd: cost, ..total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::RunStatus;
+    use domain::wire::UsageTotals;
+
+    use super::*;
+
+    fn child(tokens: u64, cost: Option<NanoUsd>) -> Settled {
+        let units = if tokens == 0 { BTreeMap::new() } else { BTreeMap::from([("input_tokens".to_owned(), tokens)]) };
+        Settled {
+            status: RunStatus::Succeeded,
+            outputs: serde_json::Value::Null,
+            error: None,
+            failed_step: None,
+            handler_errors: Vec::new(),
+            failed_attempt: None,
+            usage: UsageTotals { units },
+            cost,
+        }
+    }
+
+    fn run(number: u128) -> RunId {
+        RunId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn children_are_added_once_each() {
+        let spent = Spent::default();
+        spent.note(run(1), &child(100, Some(NanoUsd(5))));
+        spent.note(run(2), &child(10, Some(NanoUsd(7))));
+        spent.note(run(1), &child(100, Some(NanoUsd(5))));
+        let usage = spent.with(None).unwrap();
+        assert_eq!((usage.units["input_tokens"], usage.cost_nano_usd), (110, Some(NanoUsd(12))));
+        assert_eq!(spent.with(None), None, "what was given is given");
+    }
+
+    #[test]
+    fn an_unknown_cost_stays_unknown_and_nothing_used_is_nothing() {
+        let spent = Spent::default();
+        spent.note(run(1), &child(100, None));
+        assert_eq!(spent.with(None).unwrap().cost_nano_usd, None);
+        spent.note(run(2), &child(0, Some(NanoUsd::ZERO)));
+        assert_eq!(spent.with(None), None);
+    }
+}
