@@ -204,6 +204,7 @@ fn refused(error: &Error) -> Failure {
             flow_fault("query_writes", message)
         }
         Some("28") => Failure::new(FailureKind::Rejected, "database_login", message),
+        Some("42") if code == "42501" => Failure::new(FailureKind::Rejected, "query_refused", message),
         Some("42") => flow_fault("query_invalid", message),
         _ => Failure::new(FailureKind::Rejected, "query_refused", message),
     }

@@ -1,4 +1,4 @@
-//! Queries against files always, and against a server when `WEIR_TEST_POSTGRES_OWNER_URL` names one.
+//! Queries against files always, and against a server when `WEIR_TEST_POSTGRES_ADMIN_URL` names one.
 
 use domain::Failure;
 use engine::ports::Blobs as _;
@@ -88,8 +88,8 @@ async fn hostile_queries_and_files_end_within_their_limits() {
 }
 
 fn server() -> Option<String> {
-    let owner = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL").ok()?;
-    Some(format!("{owner}?sslmode=disable"))
+    let admin = std::env::var("WEIR_TEST_POSTGRES_ADMIN_URL").ok()?;
+    Some(format!("{admin}?sslmode=disable"))
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_slow_query_ends_with_its_step_and_trouble_on_the_way_says_what_it_is(
         let insecure = url.replace("?sslmode=disable", "");
         let failure = run(&bench, json!({"url": insecure, "query": "select 1"})).await.unwrap_err();
         assert!(failure.code == "tls" && failure.message.contains("sslmode=disable"), "{failure:?}");
-        let stranger = url.replace("weir_owner:weir", "weir_owner:zebrafinch");
+        let stranger = url.replace("weir_admin:weir", "nobody_of_this_name:zebrafinch");
         let failure = run(&bench, json!({"url": stranger, "query": "select 1"})).await.unwrap_err();
         assert!(failure.code == "database_login" && !failure.message.contains("zebrafinch"), "{failure:?}");
     }

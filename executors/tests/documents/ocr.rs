@@ -103,3 +103,60 @@ async fn cancelling_stops_the_engine() {
         assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }
+
+#[tokio::test]
+async fn a_document_of_scans_and_text_is_read_page_by_page_by_the_way_of_each() {
+    let bench = Bench::new();
+    let output = bench.run("document_pipeline", "documents/mixed.pdf", json!({})).await.unwrap();
+    let pages = output["pages"].as_array().unwrap();
+    let sources: Vec<&Value> = pages.iter().map(|page| &page["source"]).collect();
+    // The letter begins with an empty page.
+    assert_eq!(sources, ["none", "text_layer", "ocr", "ocr"]);
+    let known = &expected()["scan.pdf"]["scanned_pages"];
+    for (page, known) in pages[2..].iter().zip(known.as_array().unwrap()) {
+        let text = flat(page["text"].as_str().unwrap());
+        assert!(accuracy(known.as_str().unwrap(), &text) >= 0.95, "{text}");
+    }
+    // Words of a text layer have places too, in the same pixels as a picture of the page.
+    let letter = &pages[1];
+    let (width, height) = (letter["width"].as_u64().unwrap(), letter["height"].as_u64().unwrap());
+    let words = letter["words"].as_array().unwrap();
+    let text: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+    assert!(accuracy(letter["text"].as_str().unwrap(), &text.join(" ")) >= 0.9, "{text:?}");
+    for word in words {
+        let place: Vec<u64> = word["box"].as_array().unwrap().iter().map(|side| side.as_u64().unwrap()).collect();
+        assert!(place[0] + place[2] <= width + 1 && place[1] + place[3] <= height + 1, "{word}");
+        assert!(place[2] > 0 && place[3] > 0 && place[3] < height / 10, "{word}");
+    }
+    let generic = bench.run("generic_processor", "documents/mixed.pdf", json!({})).await.unwrap();
+    assert_eq!((&generic["method"], &generic["text"]), (&json!("mixed"), &output["text"]));
+}
+
+#[tokio::test]
+async fn a_page_that_was_read_once_is_not_read_again() {
+    let bench = Bench::new();
+    let first = bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1"})).await.unwrap();
+    let started = Instant::now();
+    let again = bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1"})).await.unwrap();
+    assert_eq!(first, again);
+    let sure = bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1", "min_confidence": 0.99})).await;
+    let count = |output: &Value| output["pages"][0]["words"].as_array().unwrap().len();
+    assert!(count(&sure.unwrap()) < count(&first), "what is remembered is all of it");
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn every_page_of_a_tiff_is_read() {
+    let bench = Bench::new();
+    let output = bench.run("ocr_processor", "documents/two-pages.tiff", json!({})).await.unwrap();
+    let pages = output["pages"].as_array().unwrap();
+    assert_eq!(pages.len(), 2);
+    assert_eq!(flat(pages[0]["text"].as_str().unwrap()), "The quick brown fox jumps over the lazy dog");
+    assert!(pages[1]["words"].as_array().unwrap().len() > 30, "{}", pages[1]["text"]);
+    let second = bench.run("ocr_processor", "documents/two-pages.tiff", json!({"pages": 2})).await.unwrap();
+    assert_eq!((second["pages"].as_array().unwrap().len(), &second["pages"][0]["number"]), (1, &json!(2)));
+    let analyzed = bench.run("file_analyzer", "documents/two-pages.tiff", json!({})).await.unwrap();
+    assert_eq!(analyzed["pages"], 2);
+    let missing = bench.run("ocr_processor", "documents/two-pages.tiff", json!({"pages": 3})).await.unwrap_err();
+    assert_eq!(missing.code, "no_such_page");
+}
