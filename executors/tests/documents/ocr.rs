@@ -139,7 +139,8 @@ async fn a_page_that_was_read_once_is_not_read_again() {
     let started = Instant::now();
     let again = bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1"})).await.unwrap();
     assert_eq!(first, again);
-    let sure = bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1", "min_confidence": 0.99})).await;
+    let sure =
+        bench.run("document_pipeline", "documents/scan.pdf", json!({"pages": "1", "min_confidence": 0.99})).await;
     let count = |output: &Value| output["pages"][0]["words"].as_array().unwrap().len();
     assert!(count(&sure.unwrap()) < count(&first), "what is remembered is all of it");
     assert!(started.elapsed() < Duration::from_secs(20));
