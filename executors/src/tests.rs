@@ -167,7 +167,8 @@ fn a_field_that_an_output_does_not_have_is_found_before_a_run() {
             "llm_analyzer" => "{prompt: hello, model: simulated/demo}",
             "log" => "{message: x}",
             "text_analyzer" => "{text: x}",
-            "fail" => "{message: x}",
+            // It never gives an output.
+            "fail" => continue,
             name => {
                 assert!(OPEN.contains(&name), "{name}: say whether its output is open");
                 continue;

@@ -32,6 +32,11 @@ impl Turns {
         self.passed.retain(|tenant, passed| {
             *passed > self.base || candidates.iter().any(|candidate| candidate.tenant == *tenant)
         });
+        // Whoever comes anew has its place from now on, whatever is taken before its turn comes.
+        for candidate in candidates {
+            let place = self.place(candidate.tenant);
+            self.passed.insert(candidate.tenant, place);
+        }
         let mut queue: BinaryHeap<Reverse<(u64, TenantId, u32)>> = candidates
             .iter()
             .map(|candidate| Reverse((self.place(candidate.tenant), candidate.tenant, candidate.weight)))

@@ -124,7 +124,7 @@ impl World {
             ^ what.wrapping_mul(0x1405_7B7E_F767_814F);
         Dice::new(self.seed ^ mixed)
     }
-    #[expect(clippy::too_many_lines, reason = "one arm a command")]
+
     #[expect(clippy::result_large_err, reason = "an attempt's own result")]
     fn obey(&mut self, command: &Command, state: &State) {
         match *command {
