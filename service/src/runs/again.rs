@@ -130,6 +130,11 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
 /// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Invalid`] for a step or inputs that do not
 /// fit, [`ServiceError::Conflict`] for a run that goes on.
 pub async fn replay(weir: &Weir, actor: &Actor, id: RunId, wish: Replay) -> Result<RunId, ServiceError> {
+    // Much is held across its waits: it goes to the heap, so that no caller needs the stack for it.
+    Box::pin(begin_replay(weir, actor, id, wish)).await
+}
+
+async fn begin_replay(weir: &Weir, actor: &Actor, id: RunId, wish: Replay) -> Result<RunId, ServiceError> {
     authz::check_somewhere(actor, Permission::RunsStart)?;
     let old = row_of_run(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsStart, &old.flow_name)?;
