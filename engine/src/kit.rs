@@ -158,7 +158,14 @@ pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {
     ];
     let acts = specs.into_iter().map(|spec| Arc::new(Act { spec, seen: seen.clone() }) as Arc<dyn Executor>);
     let control = |name, control| ExecutorSpec {
-        config: json!({"type": "object"}),
+        config: json!({
+            "type": "object",
+            "properties": {
+                "for": any(), "until": any(), "signal": any(), "on_timeout": any(), "message": any(), "roles": any(),
+                "form": any(), "expires_in": any(), "on_expiry": any(), "on_reject": any(),
+            },
+            "additionalProperties": false,
+        }),
         output: json!({"type": "object", "additionalProperties": true}),
         control: Some(control),
         ..spec(name)

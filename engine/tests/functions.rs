@@ -290,7 +290,7 @@ async fn hostile_functions_end_within_their_limits_and_the_pool_lives_on() {
         assert!(start.elapsed() < WALL + Duration::from_secs(3), "{name} took {:?}", start.elapsed());
         match &result {
             Ok(Ok(value)) => {
-                assert!(value.to_string().len() < 1 << 20, "{name} gave {} bytes", value.to_string().len())
+                assert!(value.to_string().len() < 1 << 20, "{name} gave {} bytes", value.to_string().len());
             }
             Ok(Err(fault)) => assert!(fault.message.contains("`f`"), "{name}: {fault:?}"),
             Err(error) => assert!(

@@ -63,7 +63,7 @@ codes! {
     UNKNOWN_FUNCTION = "F046", Error, "A template uses a filter, test or function that does not exist.";
     NOT_A_STATUS = "F047", Error, "`.status` is compared with something that is no status.";
     SECRET_PLACE = "F048", Error, "A secret is read outside an executor's config, or by a computed name.";
-    UNKNOWN_OUTPUT = "F049", Warning, "A template reads a field that the step's output does not have.";
+    UNKNOWN_OUTPUT = "F049", Warning, "A template reads a field that the step's output, or the input, does not have.";
     MAIN_INPUT_MISSING = "F050", Error, "Nothing before the step, and no input, can be its main input.";
     MAIN_INPUT_AMBIGUOUS = "F051", Error, "Several inputs or members of a group could be the main input.";
     NOT_AN_EXPRESSION = "F052", Error, "A condition that is not one expression, or can never be true or false.";

@@ -188,7 +188,8 @@ pub enum FailureClass {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ForEachPlan {
-    /// The list: a literal array, or a string that is one expression in braces.
+    /// The list: a literal array, or a string that is one expression in braces. That of a compensation gives `{value,
+    /// output}` of each item that succeeded.
     pub list: Value,
     pub line: u32,
     /// `as: page` puts `page.value` and `page.index` into scope; `None`: `item` is the value itself.

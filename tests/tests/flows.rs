@@ -61,6 +61,27 @@ steps:
         other.put_flow("own", own).await.expect_status(422);
     }
 
+    async fn what_is_saved_of_a_run_is_what_its_flow_says(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let flow = |save: &str| format!("save: {save}\ninputs: {{n: number}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ 10 / inputs.n }}}}\"}}}}\n");
+        for (save, good, bad) in [("all", 200, 200), ("failed", 404, 200), ("none", 404, 404)] {
+            key.put_flow("saving", &flow(save)).await.expect_success();
+            let answer = key.run("saving", &json!({"n": 2})).await.expect_status(200).json();
+            assert_eq!(answer["outputs"], json!(5.0), "{save}");
+            key.get(&format!("/api/v1/runs/{}", text(&answer["run_id"]))).await.expect_status(good);
+            let problem = key.run("saving", &json!({"n": 0})).await.expect_status(500).problem();
+            let run = problem.run_id.unwrap_or_else(|| panic!("{save}: a failed run has an id"));
+            let kept = key.get(&format!("/api/v1/runs/{run}")).await.expect_status(bad);
+            if bad == 200 {
+                assert_eq!(kept.json()["status"], "failed", "{save}");
+                assert_eq!(key.steps(&run).await[0]["status"], "failed", "{save}");
+            }
+        }
+        // Whoever does not wait for the answer has to find the run later.
+        let accepted = key.start("saving", &json!({"n": 2})).await;
+        assert_eq!(key.finished(&accepted).await["status"], "succeeded");
+    }
+
     async fn what_a_publish_changes_for_callers_is_said(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         let flow = |inputs: &str| format!("inputs: {{{inputs}}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: 1}}}}\n");

@@ -1,4 +1,5 @@
 //! Suite: the shipped flows pass their own tests, by `weir test` of the built program.
+#![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
 use std::path::{Path, PathBuf};
 
 use tests::{CommandAnswer, Program};

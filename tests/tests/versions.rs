@@ -1,4 +1,5 @@
 //! Suite: versions, channels, experiments and feedback. What a call runs is decided at its start and stays.
+#![expect(clippy::expect_used, reason = "a suite fails by panicking")]
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tests::{Answer, ApiKey, Receiver, on_both_stores};

@@ -39,7 +39,8 @@ impl State {
             return None;
         }
         // What a model makes with a temperature differs each time, and that is what was asked for.
-        let temperature = unit.config.as_ref().and_then(|config| config.get("temperature")).and_then(|it| it.as_f64());
+        let temperature =
+            unit.config.as_ref().and_then(|config| config.get("temperature")).and_then(serde_json::Value::as_f64);
         (cache.force || temperature.is_none_or(|temperature| temperature <= 0.0)).then_some(cache.mode)
     }
 }

@@ -52,7 +52,7 @@ impl<'a> Turn<'a> {
             Signal::ChildStarted { place, attempt, run_id } => self.child_started(place, attempt, run_id),
             Signal::TimerFired(timer) => self.timer_fired(timer),
             Signal::CancelRequested { by } => self.cancel_requested(by),
-            Signal::Outside { delivery, by, what } => self.outside(delivery, by, what),
+            Signal::Outside { delivery, by, what } => self.outside(delivery, &by, &what),
             Signal::OutputsRendered(result) => self.outputs_rendered(result),
         }
     }

@@ -44,7 +44,7 @@ impl Turn<'_> {
     pub(super) fn resume_waiting(&mut self, place: Place) {
         let Some(waiting) = self.state.unit(place).waiting.clone() else { return };
         if let Some(letter) = waiting.signal.as_deref().and_then(|name| self.state.take_letter(name)) {
-            self.signalled(place, letter.payload, &letter.by);
+            self.signalled(place, &letter.payload, &letter.by);
             return;
         }
         if let Some(at) = waiting.until {
@@ -115,28 +115,28 @@ impl Turn<'_> {
     }
 
     /// A delivery from the run's inbox.
-    pub(super) fn outside(&mut self, delivery: String, by: String, what: Outside) {
+    pub(super) fn outside(&mut self, delivery: String, by: &str, what: &Outside) {
         if self.state.heard.contains(&delivery) || self.state.started_at.is_none() {
             return;
         }
-        let parked = match &what {
+        let parked = match what {
             Outside::Resolve { step, item, .. } => self.place_of(step, *item).filter(|place| self.is_parked(*place)),
             _ => None,
         };
-        self.emit(Event::OutsideReceived { delivery, by: by.clone(), what: what.clone() });
+        self.emit(Event::OutsideReceived { delivery, by: by.to_owned(), what: what.clone() });
         match what {
-            Outside::Signal { name, .. } => self.deliver(&name),
+            Outside::Signal { name, .. } => self.deliver(name),
             Outside::Decision { step, item, approved, comment, form } => {
-                if let Some(place) = self.place_of(&step, item) {
-                    self.decided(place, &by, approved, comment, form);
+                if let Some(place) = self.place_of(step, *item) {
+                    self.decided(place, by, *approved, comment.as_deref(), form);
                 }
             }
             Outside::Resolve { resolution, .. } => {
                 if let Some(place) = parked {
-                    self.resolved(place, &by, resolution);
+                    self.resolved(place, by, resolution.clone());
                 }
             }
-            Outside::Kill { reason } => self.kill(&by, &reason),
+            Outside::Kill { reason } => self.kill(by, reason),
         }
     }
 
@@ -160,16 +160,16 @@ impl Turn<'_> {
         if let Some(place) = found
             && let Some(letter) = self.state.take_letter(name)
         {
-            self.signalled(place, letter.payload, &letter.by);
+            self.signalled(place, &letter.payload, &letter.by);
         }
     }
 
-    fn signalled(&mut self, place: Place, payload: Value, by: &str) {
+    fn signalled(&mut self, place: Place, payload: &Value, by: &str) {
         let output = json!({"reason": "signal", "payload": payload, "by": by, "at": self.at});
         self.settle_success(place, StepStatus::Succeeded, Stored::Inline(output), None);
     }
 
-    fn decided(&mut self, place: Place, by: &str, approved: bool, comment: Option<String>, form: Value) {
+    fn decided(&mut self, place: Place, by: &str, approved: bool, comment: Option<&str>, form: &Value) {
         let unit = self.state.unit(place);
         let asked = unit.waiting.as_ref().is_some_and(|waiting| waiting.approval.is_some());
         if unit.status != StepStatus::Waiting || !asked {

@@ -90,6 +90,9 @@ impl Check<'_> {
                 None => {}
             }
         }
+        if top {
+            self.one_of(node, schema);
+        }
         let main = self.spec.main_input.as_ref().map(|main| main.field.as_str()).filter(|_| top);
         for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
             let Some(key) = required.as_str() else { continue };
@@ -100,6 +103,21 @@ impl Check<'_> {
                 let start = node.span.before();
                 self.report.hint(start, codes::MISSING_CONFIG, (message, hint));
             }
+        }
+    }
+
+    /// A schema that wants one of several keys.
+    fn one_of(&mut self, node: &Node, schema: &Value) {
+        let Some(branches) = schema.get("anyOf").and_then(Value::as_array) else { return };
+        let keys = |branch: &Value| -> Option<Vec<String>> {
+            let keys = branch.get("required")?.as_array()?;
+            Some(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
+        };
+        let Some(wanted) = branches.iter().map(keys).collect::<Option<Vec<_>>>() else { return };
+        if !wanted.iter().any(|keys| keys.iter().all(|key| node.get(key).is_some())) {
+            let names: Vec<String> = wanted.iter().map(|keys| format!("`{}`", keys.join("` and `"))).collect();
+            let message = format!("`{}` needs one of the config keys {}", self.spec.name, names.join(", "));
+            self.report.add(node.span.before(), codes::MISSING_CONFIG, message);
         }
     }
 

@@ -4,8 +4,9 @@
 
 use super::scope::{Scope, StepRead, Templates};
 use crate::codes;
+use crate::flow::Step;
 use crate::node::{Kind, Node};
-use crate::plan::Expression;
+use crate::plan::{Expression, OnItemError};
 use crate::source::{Anchor, Span};
 use crate::templates;
 
@@ -71,4 +72,57 @@ fn bare<'t, 'a: 't>(templates: &mut Templates<'a, '_>, (text, span): (&'t str, S
         return None;
     }
     Some(Bare { anchor, offset, text: inner })
+}
+
+/// The list of what undoes a step with items: `{value, output}` of each item that succeeded. The step's own list was read
+/// where it was written.
+pub(super) fn undone(
+    templates: &mut Templates<'_, '_>,
+    written: &Node,
+    step: &Step,
+) -> Option<(serde_json::Value, Vec<StepRead>)> {
+    let Some(list) = as_expression(written) else {
+        let message = "the items of this list cannot be undone one by one";
+        let hint = "Write the list as one expression, or its items without text around their templates.";
+        templates.report.hint(written.span, codes::UNFIT, (message, hint));
+        return None;
+    };
+    let record = format!("steps.{}.output", step.name.value);
+    let (pairs, picked) = match step.on_item_error.unwrap_or_default() {
+        OnItemError::Fail => (format!("({list}) | zip({record})"), "[*].{value: [0], output: [1]}"),
+        OnItemError::Collect => {
+            (format!("({list}) | zip({record}.results)"), "[?[1] != `null`].{value: [0], output: [1]}")
+        }
+        OnItemError::Drop => {
+            let kept = format!("({list}) | zip(range(({list}) | length)) | selectattr('1', 'in', {record}.indexes)");
+            (format!("{kept} | zip({record}.results)"), "[*].{value: [0][0], output: [1]}")
+        }
+    };
+    Some((serde_json::Value::String(format!("{{{{ {pairs} | list | jmespath('{picked}') }}}}")), Vec::new()))
+}
+
+/// A list as one expression: what is written in one already, or literals and expressions between brackets.
+fn as_expression(written: &Node) -> Option<String> {
+    match &written.kind {
+        Kind::String(text) if templates::is_template(text) => {
+            templates::only_expression(text).map(|(_, inner)| inner.trim().to_owned())
+        }
+        Kind::String(text) => Some(text.trim().to_owned()),
+        Kind::List(items) => {
+            let items: Option<Vec<String>> = items.iter().map(item_as_expression).collect();
+            Some(format!("[{}]", items?.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+fn item_as_expression(item: &Node) -> Option<String> {
+    if let Some(text) = item.as_str().filter(|text| templates::is_template(text)) {
+        return templates::only_expression(text).map(|(_, inner)| format!("({})", inner.trim()));
+    }
+    let mut computed = false;
+    item.each_text(&mut |_, text| computed |= templates::is_template(text));
+    // JSON in a text: what templates call `none` and `true` is of no concern.
+    let json = serde_json::to_string(&item.to_json().to_string()).ok()?;
+    (!computed).then(|| format!("({json} | fromjson)"))
 }

@@ -337,6 +337,13 @@ impl Templates<'_, '_> {
             let known: Vec<&str> = inputs.iter().map(|input| input.name.value.as_str()).collect();
             let message = format!("the flow has no input `{}`", crate::reader::shorten(name));
             self.hint(spot, codes::UNKNOWN_INPUT, (message, suggest::did_you_mean(name, known)));
+            return;
+        }
+        let Some(input) = inputs.iter().find(|input| input.name.value == *name) else { return };
+        if let Err((field, known)) = super::field_schema(&super::input_value_schema(input), &read.path[1..]) {
+            let message = format!("the input `{name}` has no field `{}`", crate::reader::shorten(&field));
+            let hint = suggest::did_you_mean(&field, known.iter().map(String::as_str));
+            self.hint(spot, codes::UNKNOWN_OUTPUT, (message, hint));
         }
     }
 

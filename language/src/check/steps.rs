@@ -192,9 +192,8 @@ fn items(
         Phase::Compensation { of } => Some(of),
         _ => None,
     };
-    // The list was read where it was written.
     let found = match undone {
-        Some(_) => written.as_str().map(|text| (Value::String(text.to_owned()), Vec::new())),
+        Some(of) => super::expressions::undone(templates, written, templates.subject.steps[of]),
         None => list(templates, written, plain),
     };
     if let Some((value, found)) = found {

@@ -150,7 +150,8 @@ pub(super) fn catalogue() -> Catalogue {
             closed(json!({ "approved": { "type": "boolean" }, "by": text })),
         )
     };
-    let (wait, approval) = (waiting("wait", Control::Wait), waiting("approval", Control::Approval));
+    let (mut wait, approval) = (waiting("wait", Control::Wait), waiting("approval", Control::Approval));
+    wait.config["anyOf"] = json!([{ "required": ["for"] }, { "required": ["until"] }, { "required": ["signal"] }]);
     let log = spec("log", closed(json!({ "message": text })), json!(true));
     let fail = spec("fail", closed(json!({ "message": text })), json!(true));
     let choose = spec(

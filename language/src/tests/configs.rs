@@ -13,6 +13,8 @@ steps:
   - {name: c, executor: ocr_processor, config: {min_confidence: 2, languages: [eng, 3]}}
   - {name: d, executor: api_request}
   - {name: e, executor: api_request, config: {url: "x", method: PSOT, headers: {a: 1}}}
+  - {name: f, executor: wait, config: {message: x}}
+  - {name: g, executor: wait, config: {signal: x}}
 "#), @r#"
         F020 3:25-3:43 there is no executor `document_extracter`
              Did you mean `document_extractor`?
@@ -27,6 +29,7 @@ steps:
         F021 7:65-7:69 `method` does not fit `api_request`: "PSOT" is not one of "GET", "POST" or 2 other candidates
              Did you mean `POST`?
         F021 7:80-7:86 `headers` does not fit `api_request`: 1 is not of type "string"
+        F023 8:39-8:39 `wait` needs one of the config keys `for`, `until`, `signal`
         "#);
 }
 

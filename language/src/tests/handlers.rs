@@ -91,7 +91,12 @@ steps:
     assert_eq!((plan.steps[1].compensation, plan.steps[2].compensation), (Some(4), Some(5)));
     assert_eq!(plan.steps[4].phase, Phase::Compensation { of: 1 });
     assert_eq!((plan.steps[4].effect, plan.steps[4].needs.len(), plan.steps[4].line), (Some(Effect::Idempotent), 0, 8));
-    assert_eq!(plan.steps[5].for_each.as_ref().map(|each| each.name.clone()), Some(None));
+    let undo = plan.steps[5].for_each.as_ref().unwrap();
+    assert_eq!(undo.name, None);
+    assert_eq!(
+        undo.list,
+        json!("{{ (inputs.rows) | zip(steps.each.output) | list | jmespath('[*].{value: [0], output: [1]}') }}")
+    );
     assert_snapshot!(problems(r#"
 steps:
   - name: charge

@@ -226,6 +226,21 @@ outputs:
 }
 
 #[test]
+fn fields_of_inputs_are_known_as_far_as_their_schema_goes() {
+    assert_snapshot!(problems(r#"
+inputs:
+  closed: {schema: {type: object, properties: {city: {type: string}}, additionalProperties: false}}
+  open: {type: object, properties: {city: {type: string}}}
+  file: file
+steps:
+  - {name: a, executor: api_request, config: {url: "{{ inputs.closed.citty }} {{ inputs.open.citty }} {{ inputs.file.name }}"}}
+"#), @r"
+        F049 warning 7:56-7:75 the input `closed` has no field `citty`
+             Did you mean `city`?
+        ");
+}
+
+#[test]
 fn prompt_files_are_checked_under_their_own_name() {
     let yaml = r#"
 steps:

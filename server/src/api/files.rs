@@ -99,7 +99,7 @@ mod tests {
             ),
             (
                 "a\"b\r\nset-cookie: x",
-                r#"attachment; filename="a_b__set-cookie: x"; filename*=UTF-8''a%22bset-cookie%3A%20x"#,
+                r#"attachment; filename="a_b__set-cookie: x"; filename*=UTF-8''a%22bset%2Dcookie%3A%20x"#,
             ),
         ] {
             assert_eq!(attachment(name).to_string(), header);

@@ -28,6 +28,8 @@ const READ: &[&str] = &[
     "/t/{}/runs/{}/steps",
     "/t/{}/runs/{}/data",
     "/t/{}/runs/{}/events",
+    "/t/{}/approvals",
+    "/t/{}/approvals/{}",
     "/t/{}/keys",
     "/t/{}/keys/new",
     "/t/{}/connections",
@@ -51,6 +53,9 @@ const WRITTEN: &[&str] = &[
     "/t/{}/connections/{}/delete",
     "/t/{}/settings",
     "/t/{}/runs/{}/cancel",
+    "/t/{}/runs/{}/{}",
+    "/t/{}/runs/{}/steps/{}/resolve",
+    "/t/{}/approvals/{}",
     "/t/{}/flows/{}/run",
 ];
 

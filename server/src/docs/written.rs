@@ -68,6 +68,11 @@ pub(super) const PAGES: &[Written] = &[
     Written { slug: "errors", title: "Errors", text: include_str!("../../../docs/errors.md") },
     Written { slug: "configuration", title: "Configuration", text: include_str!("../../../docs/configuration.md") },
     Written { slug: "operate/build", title: "Building Weir", text: include_str!("../../../docs/operate/build.md") },
+    Written {
+        slug: "operate/security",
+        title: "Security in operation",
+        text: include_str!("../../../docs/operate/security.md"),
+    },
 ];
 
 static RENDERED: LazyLock<Vec<(&'static str, String)>> =

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::TenantId;
+use sha2::{Digest as _, Sha256};
 
 use super::spool::Spool;
 use crate::vault::{CipherError, TenantKey};
@@ -54,7 +55,7 @@ impl BlobStore {
     pub async fn write(&self, key: &TenantKey, tenant: TenantId, bytes: Bytes) -> Result<String, BlobError> {
         let (root, key) = (Arc::clone(&self.root), key.clone());
         blocking(move || {
-            let name = hex::encode(key.keyed_hash(&bytes));
+            let name = hex::encode(key.keyed_hash(&Sha256::digest(&bytes).into()));
             let storage_key = format!("{}/{}/{name}", tenant.uuid().simple(), &name[..2]);
             let path = root.join(&storage_key);
             if !path.exists() {
@@ -79,7 +80,7 @@ impl BlobStore {
     pub async fn keep(&self, tenant: TenantId, mut spool: Spool) -> Result<(String, Spool), BlobError> {
         let root = Arc::clone(&self.root);
         blocking(move || {
-            let name = spool.content_name()?;
+            let name = spool.content_name();
             let storage_key = format!("{}/{}/{name}", tenant.uuid().simple(), &name[..2]);
             let path = root.join(&storage_key);
             if !path.exists() {

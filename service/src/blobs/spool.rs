@@ -83,12 +83,8 @@ impl Spool {
     }
 
     /// The name that content of this tenant has.
-    pub(super) fn content_name(&mut self) -> Result<String, BlobError> {
-        let mut hash = self.key.keyed_hasher(self.size);
-        for piece in self.pieces()? {
-            hash.update(&piece?);
-        }
-        Ok(hex::encode(hash.finish()))
+    pub(super) fn content_name(&self) -> String {
+        hex::encode(self.key.keyed_hash(&self.digest.clone().finalize().into()))
     }
 
     /// The whole content from its beginning, in pieces.

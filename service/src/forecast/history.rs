@@ -42,13 +42,16 @@ impl History {
     }
 }
 
+/// Name, executor, milliseconds, usage and cost of a step.
+type Row = (String, String, Option<i64>, Option<JsonText>, Option<i64>);
+
 pub(super) async fn of_flow(reader: &Reader, flow: FlowId, number: u32) -> Result<History, ServiceError> {
     let mut ids = newest(reader, flow, Some(number)).await?;
     if ids.len() < ENOUGH {
         ids = newest(reader, flow, None).await?;
     }
     let mut history = History::default();
-    let rows: Vec<(String, String, Option<i64>, Option<JsonText>, Option<i64>)> = reader
+    let rows: Vec<Row> = reader
         .find::<step::Entity>()
         .filter(step::Column::RunId.is_in(ids))
         .filter(step::Column::Status.eq("succeeded"))

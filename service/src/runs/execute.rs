@@ -137,7 +137,7 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         }
     };
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
-    let journal = Arc::new(if written { journal } else { journal.unwritten() });
+    let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
     weir.runs().leave(run_id);
     let end = match driven {
@@ -169,6 +169,9 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
             End::Rest
         }
     };
+    if matches!(end, End::Suspend(..)) && journal.ensure_written().await.is_err() {
+        tracing::error!(run = %run_id, "a run that waits could not be saved");
+    }
     if journal.is_written().await {
         finish(&weir, &row, end).await;
     } else {
@@ -191,7 +194,7 @@ async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
         }
         Ok(slots::Entry::Lost) => {}
         Ok(slots::Entry::Overdue) => {
-            settle_unbegun(weir, row, plan, (RunStatus::TimedOut, slots::overdue()), None).await
+            settle_unbegun(weir, row, plan, (RunStatus::TimedOut, slots::overdue()), None).await;
         }
         Err(error) => {
             let error: StoreError = error;

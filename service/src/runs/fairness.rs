@@ -32,6 +32,11 @@ impl Turns {
         self.passed.retain(|tenant, passed| {
             *passed > self.base || candidates.iter().any(|candidate| candidate.tenant == *tenant)
         });
+        // Whoever comes anew has its place from now on, whatever is taken before its turn comes.
+        for candidate in candidates {
+            let place = self.place(candidate.tenant);
+            self.passed.insert(candidate.tenant, place);
+        }
         let mut queue: BinaryHeap<Reverse<(u64, TenantId, u32)>> = candidates
             .iter()
             .map(|candidate| Reverse((self.place(candidate.tenant), candidate.tenant, candidate.weight)))
@@ -50,14 +55,14 @@ impl Turns {
 
     /// These runs were taken.
     pub(super) fn taken(&mut self, candidate: Candidate, runs: usize) {
-        let place = self.place(candidate.tenant);
-        // The one who is served was the furthest behind; nobody who comes later begins behind that.
-        self.base = self.base.max(place);
-        self.passed.insert(candidate.tenant, place + step(candidate.weight) * runs as u64);
+        let (place, step) = (self.place(candidate.tenant), step(candidate.weight));
+        // The one who is served was the furthest behind; nobody who comes later begins behind its last run.
+        self.base = self.base.max(place + step * runs.saturating_sub(1) as u64);
+        self.passed.insert(candidate.tenant, place + step * runs as u64);
     }
 
     fn place(&self, tenant: TenantId) -> u64 {
-        self.passed.get(&tenant).copied().unwrap_or_default().max(self.base)
+        self.passed.get(&tenant).copied().unwrap_or(self.base)
     }
 }
 

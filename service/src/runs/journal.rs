@@ -13,6 +13,7 @@ use engine::ports::{Journal, PortError};
 use engine::{Entry, Event};
 use entities::{JsonText, StoreError, Unit, attempt, event, item, run, step};
 use language::Plan;
+use language::plan::Save;
 use sea_orm::ColumnTrait;
 use tokio::sync::Mutex;
 
@@ -39,6 +40,17 @@ struct State {
     /// Whether the run's row is in the store. A synchronous run may write for the first time at its first effect.
     written: bool,
     broken: bool,
+    /// For a flow that asks for less than everything to be saved: what happened so far, not written yet.
+    held: Option<Held>,
+}
+
+/// What a run keeps to itself until it is known whether it is saved.
+#[derive(Default)]
+struct Held {
+    /// Whether a failure is saved.
+    failures: bool,
+    entries: Vec<Entry>,
+    changes: Changes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,21 +78,26 @@ impl RunJournal {
         records.run.event_position = position;
         records.run.cancel_requested_at = cancelled;
         records.run.claims = claims;
-        let state = Mutex::new(State { records, asking, written: true, broken: false });
+        let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
         Self { weir, tenant, run, owner, local, state }
     }
 
-    /// For a run whose row is not in the store yet.
-    pub(super) fn unwritten(mut self) -> Self {
-        self.state.get_mut().written = false;
+    /// For a run whose row is not in the store yet, with what its flow says about saving.
+    pub(super) fn unwritten(mut self, save: Save) -> Self {
+        let state = self.state.get_mut();
+        state.written = false;
+        state.held = (save != Save::All).then(|| Held { failures: save == Save::Failed, ..Held::default() });
         self
     }
 
-    /// Makes the run's row durable if it is not yet: others want to see it or point at it.
+    /// Makes the run's row durable if it is not yet, with all that was held back: others want to see it or point at it.
     pub(super) async fn ensure_written(&self) -> Result<(), PortError> {
         let mut state = self.state.lock().await;
         if state.written || state.broken {
             return Ok(());
+        }
+        if let Some(held) = state.held.take().filter(|held| !held.entries.is_empty()) {
+            return self.write(&mut state, &held.entries, held.changes).await;
         }
         let row = state.records.run.clone();
         let kept = self.weir.store().write(self.tenant, |unit| async move { unit.insert(row).await }).await;
@@ -129,7 +146,6 @@ impl Journal for RunJournal {
         if state.broken {
             return Err(PortError::LeaseLost);
         }
-        let before = state.records.run.event_position;
         let mut changes = Changes::default();
         for entry in entries {
             state.records.apply(entry, &self.owner, &mut changes);
@@ -139,25 +155,18 @@ impl Journal for RunJournal {
             state.records.run.claims = 0;
         }
         let progressed = changes.progressed;
-        let write = Append {
-            row: state.records.run.clone(),
-            before,
-            insert: !state.written,
-            steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
-            items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
-            outward: questions::outward(&state.records.run, &state.asking, entries),
-            events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
-            changes,
-        };
-        let kept = self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await;
-        if let Err(error) = kept {
-            state.broken = true;
-            return Err(match error {
-                AppendError::Stale => PortError::LeaseLost,
-                AppendError::Store(error) => PortError::Unavailable(error.to_string()),
-            });
+        if let Some(held) = &mut state.held {
+            match held.take_in(entries, changes) {
+                Holding::On => {}
+                Holding::Over(changes) => self.write_bill(&mut state, changes).await?,
+                Holding::Broken { all, changes } => {
+                    state.held = None;
+                    self.write(&mut state, &all, changes).await?;
+                }
+            }
+        } else {
+            self.write(&mut state, entries, changes).await?;
         }
-        state.written = true;
         let limited = state.records.run.slot_key.is_some();
         drop(state);
         if limited && entries.iter().any(|entry| matches!(entry.event, Event::RunSettled { .. })) {
@@ -167,6 +176,62 @@ impl Journal for RunJournal {
         if progressed {
             self.local.leave_lane();
         }
+        self.tell(entries);
+        Ok(())
+    }
+}
+
+impl RunJournal {
+    /// Makes entries durable with their projections.
+    async fn write(&self, state: &mut State, entries: &[Entry], changes: Changes) -> Result<(), PortError> {
+        let first = entries.first().map_or(1, |entry| entry.position);
+        let write = Append {
+            row: state.records.run.clone(),
+            before: i64::try_from(first.saturating_sub(1)).unwrap_or(i64::MAX),
+            insert: !state.written,
+            steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
+            items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
+            outward: questions::outward(&state.records.run, &state.asking, entries),
+            events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
+            changes,
+        };
+        self.keep(state, write).await
+    }
+
+    /// A run that is not saved is still paid for: its row and what it bought, and nothing else.
+    async fn write_bill(&self, state: &mut State, changes: Changes) -> Result<(), PortError> {
+        if changes.ledger.is_empty() {
+            return Ok(());
+        }
+        let bill = Changes { ledger: changes.ledger, settled: true, ..Changes::default() };
+        let write = Append {
+            row: state.records.run.clone(),
+            before: 0,
+            insert: true,
+            steps: Vec::new(),
+            items: Vec::new(),
+            outward: questions::outward(&state.records.run, &state.asking, &[]),
+            events: Vec::new(),
+            changes: bill,
+        };
+        self.keep(state, write).await
+    }
+
+    async fn keep(&self, state: &mut State, write: Append) -> Result<(), PortError> {
+        let kept = self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await;
+        if let Err(error) = kept {
+            state.broken = true;
+            return Err(match error {
+                AppendError::Stale => PortError::LeaseLost,
+                AppendError::Store(error) => PortError::Unavailable(error.to_string()),
+            });
+        }
+        state.written = true;
+        Ok(())
+    }
+
+    /// Tells whoever watches.
+    fn tell(&self, entries: &[Entry]) {
         for entry in entries {
             if let Event::StepSettled { step, .. }
             | Event::AttemptFailed { step, .. }
@@ -178,7 +243,36 @@ impl Journal for RunJournal {
         let views: Arc<[EventView]> = entries.iter().map(view_of).collect();
         self.weir.runs().bus().tell(self.run, Live::Events(views));
         self.weir.runs().bus().tell_tenant(self.tenant, self.run);
-        Ok(())
+    }
+}
+
+/// What becomes of entries that are held back.
+enum Holding {
+    On,
+    /// The run is over and not saved.
+    Over(Changes),
+    /// The run failed, and failures are saved.
+    Broken {
+        all: Vec<Entry>,
+        changes: Changes,
+    },
+}
+
+impl Held {
+    fn take_in(&mut self, entries: &[Entry], changes: Changes) -> Holding {
+        self.entries.extend_from_slice(entries);
+        self.changes.add(changes);
+        let end = entries.iter().find_map(|entry| match &entry.event {
+            Event::RunSettled { status, .. } => Some(*status),
+            _ => None,
+        });
+        match end {
+            None => Holding::On,
+            Some(status) if self.failures && status != RunStatus::Succeeded => {
+                Holding::Broken { all: std::mem::take(&mut self.entries), changes: std::mem::take(&mut self.changes) }
+            }
+            Some(_) => Holding::Over(std::mem::take(&mut self.changes)),
+        }
     }
 }
 

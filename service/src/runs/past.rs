@@ -10,6 +10,7 @@ use domain::{RunId, RunStatus};
 use engine::ports::Clock;
 use engine::{Outcome, Prepared, Registry};
 use entities::JsonText;
+use language::plan::Save;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +67,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
         row.event_position = i64::try_from(history.len()).unwrap_or(i64::MAX);
         let local = Arc::new(LocalRun::new(actor.tenant, row.flow_name.clone(), &CancellationToken::new()));
         let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &resolved.plan, &history);
-        let journal = Arc::new(if written { journal } else { journal.unwritten() });
+        let journal = Arc::new(if written { journal } else { journal.unwritten(Save::All) });
         let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &row);
         surroundings.registry = past.registry.clone();
         surroundings.clock = Arc::clone(&past.clock);

@@ -43,6 +43,26 @@ pub(super) struct Changes {
     pub(super) progressed: bool,
 }
 
+impl Changes {
+    /// What came later, on top.
+    pub(super) fn add(&mut self, later: Self) {
+        self.steps.extend(later.steps);
+        self.items.extend(later.items);
+        let replaced = |row: &attempt::Model| {
+            let same =
+                |other: &attempt::Model| (&other.step, other.item, other.number) == (&row.step, row.item, row.number);
+            later.attempts.iter().any(same)
+        };
+        self.attempts.retain(|row| !replaced(row));
+        self.attempts.extend(later.attempts);
+        self.ledger.extend(later.ledger);
+        self.started |= later.started;
+        self.spent |= later.spent;
+        self.settled |= later.settled;
+        self.progressed |= later.progressed;
+    }
+}
+
 impl Records {
     pub(super) fn new(run: run::Model, plan: &Plan) -> Self {
         let row = |(ordinal, planned): (usize, &language::plan::StepPlan)| {

@@ -236,7 +236,7 @@ pub(super) async fn unpark(unit: &Unit, key: &str, most: u64, now: DateTime<Utc>
     unit.update::<run::Entity>()
         .set(C::ParkedFor, None::<String>)
         // Its place in the queue is the one that it came with.
-        .set_expression(C::AvailableAt, Expr::col(C::CreatedAt).into())
+        .set_expression(C::AvailableAt, Expr::col(C::CreatedAt))
         .filter(C::Id.is_in(next.into_iter().map(|(id,)| id)))
         .exec()
         .await

@@ -11,8 +11,6 @@ use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
-/// What the keyed hash of a blob's content is for.
-const BLOB_NAME: &[u8] = b"weir blob name";
 const HEADER: usize = 1 + 4;
 
 /// Why something does not open.
@@ -47,21 +45,10 @@ impl TenantKey {
         open(&self.key, &self.associated(object, field), sealed)
     }
 
-    /// A hash that only this tenant's key can make: names blobs without telling their content.
+    /// A hash that only this tenant's key can make, of content by its SHA-256: names blobs without telling their content.
     #[must_use]
-    pub fn keyed_hash(&self, bytes: &[u8]) -> [u8; 32] {
-        mac(&self.key, &[BLOB_NAME, bytes])
-    }
-
-    /// The same, of content that comes in pieces and whose length is known.
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    pub(crate) fn keyed_hasher(&self, length: u64) -> KeyedHasher {
-        let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.key).expect("HMAC takes keys of any length");
-        let mut hasher = KeyedHasher(mac);
-        hasher.update(&(BLOB_NAME.len() as u64).to_be_bytes());
-        hasher.update(BLOB_NAME);
-        hasher.update(&length.to_be_bytes());
-        hasher
+    pub fn keyed_hash(&self, sha256: &[u8; 32]) -> [u8; 32] {
+        mac(&self.key, &[b"weir blob name", sha256])
     }
 
     fn associated(&self, object: &str, field: &str) -> Vec<u8> {
@@ -72,19 +59,6 @@ impl TenantKey {
             out.extend_from_slice(part.as_bytes());
         }
         out
-    }
-}
-
-/// A keyed hash under way.
-pub(crate) struct KeyedHasher(Hmac<Sha256>);
-
-impl KeyedHasher {
-    pub(crate) fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
-    }
-
-    pub(crate) fn finish(self) -> [u8; 32] {
-        self.0.finalize().into_bytes().into()
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Failure, FailureKind, RunStatus, StepStatus};
 use engine::dispatcher::{
-    Command, Configured, FailedAttempt, Graph, Input, Listed, Place, Signal, State, SucceededAttempt, Timer, step,
+    AttemptResult, Command, Configured, FailedAttempt, Graph, Input, Listed, Place, Signal, State, SucceededAttempt,
+    Timer, step,
 };
 use engine::event::{Outside, Resolution, Stored};
 use engine::{Entry, Event};
@@ -124,6 +125,7 @@ impl World {
         Dice::new(self.seed ^ mixed)
     }
 
+    #[expect(clippy::result_large_err, reason = "an attempt's own result")]
     fn obey(&mut self, command: &Command, state: &State) {
         match *command {
             Command::RenderVars => self.due.push(Signal::VarsRendered(Ok(json!({})))),
@@ -167,7 +169,7 @@ impl World {
             Command::RenderOutputs => self.due.push(Signal::OutputsRendered(Ok(Stored::Inline(Value::Null)))),
             Command::StartAttempt { place, attempt } => {
                 let mut fate = self.fate(place, u64::from(attempt));
-                let failed = |kind| Err(FailedAttempt { failure: failure(kind), usage: None });
+                let failed = |kind| -> AttemptResult { Err(FailedAttempt { failure: failure(kind), usage: None }) };
                 let result = match fate.below(10) {
                     0..6 => Ok(SucceededAttempt { output: Stored::Inline(json!(attempt)), usage: None }),
                     6 => failed(FailureKind::Rejected),
