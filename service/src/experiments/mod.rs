@@ -4,6 +4,7 @@
 //! subject changes sides; a run that names a version or a channel is no part of any.
 
 mod assign;
+mod choose;
 mod feedback;
 mod guard;
 mod put;
@@ -11,6 +12,7 @@ mod readout;
 mod statistics;
 
 pub use assign::Split;
+pub(crate) use choose::choose;
 pub use feedback::{feedback, feedback_of};
 pub(crate) use guard::{Watch, settled};
 pub use put::{delete, put};

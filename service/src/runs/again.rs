@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::acts::Refused;
-use super::{row as row_of_run, start};
+use super::{admission, row as row_of_run, start};
 use crate::audit::{self, Entry};
 use crate::flows::Wanted;
 use crate::{Actor, ServiceError, Weir, authz};
@@ -182,7 +182,7 @@ async fn begin_replay(weir: &Weir, actor: &Actor, id: RunId, wish: Replay) -> Re
         }),
     };
     let entry = audit::row(weir, actor, entry);
-    start::queue(weir, actor.tenant, row, &resolved, inputs, entry).await
+    admission::queue(weir, actor.tenant, row, &resolved, inputs, entry).await
 }
 
 /// The steps whose outcome stands: those before the first one to run again, all of whose own predecessors stand too.

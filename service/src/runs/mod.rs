@@ -9,6 +9,7 @@
 //! memory ([`wait()`]), whoever watches hears the [`Bus`] and reads the journal ([`events`]).
 
 mod acts;
+mod admission;
 mod again;
 mod approvals;
 mod bus;

@@ -15,12 +15,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::Receiver;
 
+use super::admission::{Refused, admitted_now, enqueue, free_place, limit};
 use super::bus::Live;
 use super::execute::{self, Job};
-use super::slots::{self, Admission};
-use crate::experiments::Running;
+use super::slots::Admission;
 use crate::flows::{Resolved, Wanted};
-use crate::{Actor, ServiceError, Subject, Weir, authz};
+use crate::{Actor, ServiceError, Weir, authz};
 
 /// The largest JSON of a call's inputs, in bytes.
 pub const INPUT_BYTES: usize = 1024 * 1024;
@@ -101,7 +101,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
             resolved.name
         )));
     }
-    let (resolved, variant) = choose_variant(weir, actor, resolved, wish.subject.as_deref(), id).await?;
+    let (resolved, variant) = crate::experiments::choose(weir, actor, resolved, wish.subject.as_deref(), id).await?;
     let inputs = read_inputs(weir, actor.tenant, &resolved, wish.inputs).await?;
     let mut row = new_row(weir, actor.tenant, &resolved);
     (row.id, row.root_run_id) = (id, id);
@@ -144,34 +144,6 @@ fn refuse_misfits(wish: &StartRun) -> Result<(), ServiceError> {
         return Err(ServiceError::BadRequest(format!("An experiment's subject has 1 to {SUBJECT} characters.")));
     }
     Ok(())
-}
-
-/// The version that an experiment gives to this call, with the experiment and the variant's name. Runs by test keys take
-/// no part.
-async fn choose_variant(
-    weir: &Weir,
-    actor: &Actor,
-    resolved: Resolved,
-    subject: Option<&str>,
-    run: uuid::Uuid,
-) -> Result<(Resolved, Option<(std::sync::Arc<Running>, String)>), ServiceError> {
-    let Some(experiment) = resolved.experiment.clone().filter(|_| !actor.test) else { return Ok((resolved, None)) };
-    let subject = match (subject, &actor.subject) {
-        (Some(subject), _) => subject.to_owned(),
-        (None, Subject::User { id, .. }) => id.to_string(),
-        (None, Subject::ApiKey { id, .. }) => id.to_string(),
-        (None, Subject::System { .. }) => RunId::from_uuid(run).to_string(),
-    };
-    let Some(variant) = experiment.split.assign(&subject) else { return Ok((resolved, None)) };
-    let name = variant.name.clone();
-    if variant.version == resolved.number {
-        return Ok((resolved, Some((experiment, name))));
-    }
-    let wanted = Wanted { version: Some(variant.version), ..Wanted::default() };
-    let chosen = crate::flows::resolve(weir, actor.tenant, &resolved.name, &wanted).await?;
-    // The history was read with the channel; the children of this run resolve against that.
-    let chosen = Resolved { channel: resolved.channel, channel_position: resolved.channel_position, ..chosen };
-    Ok((chosen, Some((experiment, name))))
 }
 
 /// Hands a new run to this process's worker, or leaves it in the queue.
@@ -244,28 +216,6 @@ async fn once(
     Err(ServiceError::Unavailable("This idempotency key is being used by other calls. Try again.".to_owned()))
 }
 
-/// Puts a run into the queue that was not started by a call, with its audit entry.
-pub(super) async fn queue(
-    weir: &Weir,
-    tenant: TenantId,
-    mut row: run::Model,
-    resolved: &Resolved,
-    inputs: Value,
-    audit: entities::audit::Model,
-) -> Result<RunId, ServiceError> {
-    limit(&mut row, resolved, &inputs)?;
-    keep_inputs(weir, tenant, &mut row, &inputs).await?;
-    let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
-    let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
-    let admitted = weir.store().write(tenant, |unit| async move {
-        let admission = enqueue(&unit, row, concurrency.as_ref()).await?;
-        unit.insert(audit).await?;
-        Ok::<_, Refused>(admission)
-    });
-    admitted_now(weir, &job, admitted.await?).await;
-    Ok(RunId::from_uuid(job.row.id))
-}
-
 enum Kept {
     New(Admission),
     Before(Box<run::Model>),
@@ -301,93 +251,6 @@ async fn claim_key(
     };
     unit.insert(key).await?;
     Ok(Kept::New(admission))
-}
-
-/// Why a run was not made.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// `on_limit: reject`.
-    #[error("as many runs as may execute at once do so already")]
-    AtLimit,
-}
-
-/// How long a caller is asked to wait before it tries again at a limit.
-const RETRY_AT_LIMIT_MS: u64 = 1_000;
-
-impl From<Refused> for ServiceError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Store(error) => error.into(),
-            Refused::AtLimit => Self::RateLimited {
-                detail: "As many runs of this flow as may execute at once do so already (`concurrency`).".to_owned(),
-                retry_after_ms: RETRY_AT_LIMIT_MS,
-            },
-        }
-    }
-}
-
-/// Puts a run into the queue, or behind its flow's limit.
-pub(super) async fn enqueue(
-    unit: &Unit,
-    mut row: run::Model,
-    concurrency: Option<&ConcurrencyPlan>,
-) -> Result<Admission, Refused> {
-    let admission = slots::admit(unit, &mut row, concurrency).await?;
-    if admission == Admission::Refused {
-        return Err(Refused::AtLimit);
-    }
-    unit.insert(row.clone()).await?;
-    if admission == Admission::Queued {
-        slots::hold(unit, &row).await?;
-        unit.announce(super::listen::QUEUED).await?;
-    }
-    Ok(admission)
-}
-
-/// What follows once a run is in the queue.
-async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
-    let (tenant, run) = (TenantId::from_uuid(job.row.tenant_id), RunId::from_uuid(job.row.id));
-    match admission {
-        Admission::Queued | Admission::Refused => weir.runs().wake(),
-        Admission::Skipped => {
-            let end = (RunStatus::Cancelled, slots::skipped());
-            execute::settle_unbegun(weir, &job.row, &job.plan, end, None).await;
-        }
-        Admission::Parked { replace: None } => {}
-        Admission::Parked { replace: Some(oldest) } => {
-            let by = format!("replaced by {run} (`on_limit: replace_oldest`)");
-            // It may have ended by itself.
-            if let Err(error) = super::cancel::request(weir, tenant, oldest, by, None).await {
-                tracing::debug!(%error, run = %oldest, "the oldest run of a limit was not cancelled");
-            }
-        }
-    }
-    weir.runs().bus().tell_tenant(tenant, run);
-}
-
-/// The limit that the run counts under, into its row.
-fn limit(row: &mut run::Model, resolved: &Resolved, inputs: &Value) -> Result<(), ServiceError> {
-    let limit = slots::limit_of(&resolved.plan, resolved.flow_id, inputs)
-        .map_err(|failure| ServiceError::Invalid { detail: failure.message, fields: Vec::new() })?;
-    if let Some((key, most)) = limit {
-        row.slot_key = Some(key);
-        row.slot_limit = Some(most);
-    }
-    Ok(())
-}
-
-/// A free place of this process's worker; none for a run that counts under a limit, which goes through the queue.
-fn free_place(
-    weir: &Weir,
-    row: &run::Model,
-    resolved: &Resolved,
-) -> Option<(std::sync::Arc<super::desk::Crew>, tokio::sync::OwnedSemaphorePermit)> {
-    if row.slot_key.is_some() || resolved.max_running.is_some() {
-        return None;
-    }
-    weir.runs().free_place()
 }
 
 fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -> Started {
