@@ -26,8 +26,8 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// An expression that gives true or false: `inputs.amount > 100`, with or without braces.
-    #[schemars(schema_with = "spec::condition")]
+    /// A template that gives true or false: `"{{ inputs.amount > 100 }}"`.
+    #[schemars(schema_with = "spec::any_value")]
     condition: Value,
     #[schemars(schema_with = "spec::any_value")]
     value: Value,

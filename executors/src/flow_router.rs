@@ -30,8 +30,8 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Route {
-    /// An expression that gives true or false: `steps.check.file_type == 'pdf'`, with or without braces.
-    #[schemars(schema_with = "spec::condition")]
+    /// A template that gives true or false: `"{{ steps.check.file_type == 'pdf' }}"`.
+    #[schemars(schema_with = "spec::any_value")]
     condition: Value,
     /// The flow to run.
     flow_name: String,

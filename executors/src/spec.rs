@@ -83,11 +83,6 @@ pub(crate) fn any_value(_: &mut SchemaGenerator) -> Schema {
     json_schema!({})
 }
 
-/// An expression that gives true or false; the language takes it with and without braces.
-pub(crate) fn condition(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"x-weir-expression": true})
-}
-
 /// The output of an executor that gives back whatever it was given.
 pub(crate) struct Anything;
 
