@@ -3,6 +3,8 @@
 //! Invariant: every tenant table has `tenant_id NOT NULL` in its primary key and in every foreign key to another tenant
 //! table, so that a reference across tenants cannot exist.
 
+mod records;
+
 use sea_orm_migration::prelude::*;
 
 use crate::{dialect, roles};
@@ -18,7 +20,7 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for text in [PEOPLE, CONFIGURATION, FLOWS, RUNS, RECORDS] {
+        for text in [PEOPLE, CONFIGURATION, FLOWS, RUNS, records::RECORDS] {
             dialect::run(manager, text).await?;
         }
         for table in TENANT_TABLES {
@@ -448,66 +450,4 @@ CREATE TABLE idempotency_keys (
 ) {end}
 ;
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at)
-";
-
-const RECORDS: &str = "
-CREATE TABLE files (
-    tenant_id {uuid} NOT NULL REFERENCES tenants (id),
-    id {uuid} NOT NULL,
-    blob_id {uuid} NOT NULL,
-    name {text} NOT NULL,
-    media_type {text} NOT NULL,
-    size_bytes {big} NOT NULL,
-    sha256 {text} NOT NULL,
-    run_id {uuid},
-    created_by {text} NOT NULL,
-    created_at {time} NOT NULL,
-    PRIMARY KEY (tenant_id, id),
-    FOREIGN KEY (tenant_id, blob_id) REFERENCES blobs (tenant_id, id),
-    FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id)
-) {end}
-;
-CREATE TABLE ledger (
-    tenant_id {uuid} NOT NULL,
-    id {uuid} NOT NULL,
-    run_id {uuid} NOT NULL,
-    flow_id {uuid} NOT NULL,
-    step {text} NOT NULL,
-    attempt {int} NOT NULL,
-    at {time} NOT NULL,
-    model {text},
-    units {json} NOT NULL,
-    price_version {text},
-    cost_nano_usd {big},
-    estimated {bool} NOT NULL,
-    test {bool} NOT NULL,
-    PRIMARY KEY (tenant_id, id),
-    FOREIGN KEY (tenant_id, run_id) REFERENCES runs (tenant_id, id)
-) {end}
-;
-CREATE INDEX ledger_run ON ledger (tenant_id, run_id)
-;
-CREATE INDEX ledger_at ON ledger (tenant_id, at)
-;
-CREATE TABLE audit (
-    tenant_id {uuid} NOT NULL REFERENCES tenants (id),
-    id {uuid} NOT NULL,
-    at {time} NOT NULL,
-    actor_kind {text} NOT NULL,
-    actor_id {uuid},
-    actor_name {text} NOT NULL,
-    action {text} NOT NULL,
-    target_kind {text} NOT NULL,
-    target_id {text},
-    target_name {text},
-    data {json} NOT NULL,
-    address {text},
-    request_id {text},
-    sequence {big},
-    previous_hash {bytes},
-    hash {bytes},
-    PRIMARY KEY (tenant_id, id)
-) {end}
-;
-CREATE UNIQUE INDEX audit_sequence ON audit (tenant_id, sequence) WHERE sequence IS NOT NULL
 ";

@@ -3,7 +3,7 @@
 #![cfg(test)]
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use tests::{World, on_both_stores};
+use tests::on_both_stores;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
 const CANARY: &str = "zebrafinch/s3cr3t+va lue\"\u{fc}";

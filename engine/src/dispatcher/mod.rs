@@ -4,6 +4,7 @@
 //! signal, and the same history followed by the same signals gives the same entries and commands. A settled step costs
 //! work in proportion to its edges, so that a run of n steps costs O(n + edges).
 
+mod apply;
 mod cache;
 mod ending;
 mod graph;
