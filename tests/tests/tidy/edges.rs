@@ -1,6 +1,6 @@
 //! Crate edges run one way, as the table of rooms in ARCHITECTURE.md says; every crate says what it is for and takes the
 //! house's lints. The table is the rule: this suite reads it, so page and code cannot drift apart.
-use super::texts::root;
+use super::texts::{root, sources};
 use serde_json::Value;
 use std::{collections::BTreeMap, env, fs, process::Command};
 
@@ -114,4 +114,37 @@ fn every_room_says_what_it_is_for_and_takes_the_lints_of_the_house() {
         }
     }
     assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// A name that nothing calls still costs every build its compile time and every audit a look.
+#[test]
+fn every_dependency_of_a_room_is_named_in_its_sources() {
+    let sources = sources();
+    let mut problems = Vec::new();
+    for package in packages() {
+        let room = text(&package, "name");
+        let of_room = sources.iter().filter(|source| source.path.starts_with(&format!("{room}/")));
+        let written: String =
+            of_room.filter(|source| source.path.ends_with(".rs")).map(|source| source.text.as_str()).collect();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let name = text(dependency, "name");
+            if !is_named(&written, &name.replace('-', "_")) {
+                problems.push(format!("{room}/Cargo.toml asks for `{name}` and no source of it names that crate"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// As a path, a macro or an import; a field or a variable of the same name does not count.
+fn is_named(written: &str, name: &str) -> bool {
+    let pattern = format!(r"(^|[^.\w]){name}(::|!|;|\s*\{{| as )");
+    regex::Regex::new(&pattern).unwrap().is_match(written)
+}
+
+#[test]
+fn the_search_for_unused_dependencies_sees_one() {
+    let written = "use bytes::Bytes;\nlet toml = self.toml;\nfutures_util::pin_mut!(stream);";
+    assert!(is_named(written, "bytes") && is_named(written, "futures_util"));
+    assert!(!is_named(written, "hex") && !is_named("self.hex(3)", "hex") && !is_named("mybytes::x", "bytes"));
 }
