@@ -143,6 +143,9 @@ pub struct Resolve {
     /// With `complete`: JSON; empty is null.
     #[serde(default)]
     pub output: String,
+    /// With `retry`, for a step that stopped at a cap: the new cap in US dollars; empty leaves it.
+    #[serde(default)]
+    pub max_cost: String,
 }
 
 /// `POST /t/{tenant}/approvals/{id}`: 303 to the list, or the page again. What the question's form asks for comes in fields

@@ -19,6 +19,17 @@ impl NanoUsd {
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
+
+    /// To the nearest nano-dollar. What is no number is nothing.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a cast to an integer stays at its limits"
+    )]
+    pub fn from_dollars(dollars: f64) -> Self {
+        Self((dollars * Self::PER_DOLLAR as f64).round() as i64)
+    }
 }
 
 impl std::iter::Sum for NanoUsd {

@@ -80,6 +80,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<SecretUse>,
     },
+    /// It waits for slots under a limit that counts over runs.
+    StepQueued {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        limit: LimitKind,
+    },
     /// An attempt begins; durable before any effect that is not pure. Attempts count on over fallbacks and iterations.
     AttemptStarted {
         step: String,
@@ -319,6 +326,18 @@ pub enum Stored {
     },
 }
 
+/// Which limit a unit waits behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Units of a pool (`resources`).
+    Pool,
+    /// The step's own `concurrency`.
+    Step,
+    /// Somebody else is making the same output for the step cache.
+    Cache,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
@@ -330,6 +349,8 @@ pub enum SkipReason {
     GroupJoined,
     /// Another item failed, and `on_item_error` says that this fails the step.
     ItemFailed,
+    /// Its `concurrency` limit was reached, and says `on_limit: skip`.
+    Concurrency,
     /// A handler that had no reason to run.
     NotNeeded,
     Cancelled,
@@ -346,6 +367,7 @@ impl SkipReason {
             Self::FailFast => "fail_fast",
             Self::GroupJoined => "group_joined",
             Self::ItemFailed => "item_failed",
+            Self::Concurrency => "concurrency",
             Self::NotNeeded => "not_needed",
             Self::Cancelled => "cancelled",
         }
@@ -366,6 +388,7 @@ impl Event {
             Self::ConditionSettled { step, .. }
             | Self::ItemsListed { step, .. }
             | Self::StepConfigured { step, .. }
+            | Self::StepQueued { step, .. }
             | Self::AttemptStarted { step, .. }
             | Self::ChildStarted { step, .. }
             | Self::AttemptFailed { step, .. }
@@ -384,6 +407,7 @@ impl Event {
     pub const fn item(&self) -> Option<u32> {
         match self {
             Self::StepConfigured { item, .. }
+            | Self::StepQueued { item, .. }
             | Self::AttemptStarted { item, .. }
             | Self::ChildStarted { item, .. }
             | Self::AttemptFailed { item, .. }
@@ -406,6 +430,7 @@ impl Event {
             Self::ConditionSettled { .. } => "condition_settled",
             Self::ItemsListed { .. } => "items_listed",
             Self::StepConfigured { .. } => "step_configured",
+            Self::StepQueued { .. } => "step_queued",
             Self::AttemptStarted { .. } => "attempt_started",
             Self::ChildStarted { .. } => "child_started",
             Self::AttemptFailed { .. } => "attempt_failed",

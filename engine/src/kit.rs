@@ -15,7 +15,7 @@ use crate::memory::{
     FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryCache, MemoryInbox, MemoryJournal, Unobserved, World,
     WorldParts, new_run_id,
 };
-use crate::ports::{Children, Clock, Money, PortError, SystemClock};
+use crate::ports::{Children, Clock, Money, PortError, Slots, SystemClock};
 use crate::*;
 
 /// What every executor of the kit saw.
@@ -230,6 +230,7 @@ pub(crate) struct Stage {
     pub(crate) shift: TimeDelta,
     pub(crate) inbox: Arc<MemoryInbox>,
     pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) slots: Option<Arc<dyn Slots>>,
     pub(crate) money: Option<Arc<dyn Money>>,
     pub(crate) restart_by: Option<String>,
     pub(crate) reused: Vec<dispatcher::Reused>,
@@ -262,6 +263,7 @@ impl Stage {
             shift: TimeDelta::zero(),
             inbox: Arc::default(),
             cache: Arc::default(),
+            slots: None,
             money: None,
             restart_by: None,
             reused: Vec::new(),
@@ -311,6 +313,7 @@ impl Stage {
             sandbox: None,
             inbox: Some(self.inbox.clone()),
             cache: Some(self.cache.clone()),
+            slots: self.slots.clone(),
             money: self.money.clone(),
         };
         let outcome = drive(run, history, surroundings, self.control.clone()).await.unwrap();

@@ -11,6 +11,7 @@ pub mod executor;
 mod kit;
 pub mod limits;
 pub mod memory;
+pub mod money;
 pub mod ports;
 pub mod retry;
 pub mod run;

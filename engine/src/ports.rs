@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, FileRef, NanoUsd, RunId};
 use serde_json::Value;
 
-use crate::event::{Entry, Outside, Settled};
+use crate::event::{Entry, LimitKind, Outside, Settled};
+use crate::money::{Purse, Whose};
 
 /// Why the surroundings could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -173,24 +174,65 @@ pub trait StepCache: Send + Sync {
     async fn put(&self, entry: CacheEntry) -> Result<(), PortError>;
 }
 
+/// A limit that counts over runs, and how much of it an attempt takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotLimit {
+    pub kind: LimitKind,
+    /// Within the tenant and the kind.
+    pub key: String,
+    pub units: u32,
+    /// How many units there are. `None`: the tenant's settings say.
+    pub most: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotRequest {
+    pub step: String,
+    pub item: Option<u32>,
+    /// All of them or none are taken.
+    pub limits: Vec<SlotLimit>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SlotAnswer {
+    Taken,
+    /// There is no room under this limit. The request waits in line until it is asked again and taken, or given back.
+    Full(LimitKind),
+    /// It can never be taken: a fault of the flow or the tenant's settings.
+    Refused(Failure),
+}
+
+/// Slots for the attempts of one run. Each is a lease that ends with the run's own.
+#[async_trait]
+pub trait Slots: Send + Sync {
+    /// Takes slots. Asking again for what is held already gives it again.
+    async fn take(&self, request: SlotRequest) -> Result<SlotAnswer, PortError>;
+    /// Gives back what is held or waited for.
+    async fn give_back(&self, step: &str, item: Option<u32>) -> Result<(), PortError>;
+    /// Comes back when slots may be free that this run waits for.
+    async fn offered(&self);
+}
+
 /// Money set aside for one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reserved {
-    pub id: String,
     pub amount: NanoUsd,
+    pub purse: Purse,
 }
 
 /// There is not enough left under the cap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverCap {
+    pub whose: Whose,
     pub cap: NanoUsd,
     pub left: NanoUsd,
 }
 
-/// The account of a run tree with a cap. Reservations and what was spent never exceed the cap together.
+/// The accounts of a run tree with caps. Reservations and what was spent never exceed a cap together.
 #[async_trait]
 pub trait Money: Send + Sync {
-    async fn reserve(&self, amount: NanoUsd) -> Result<Result<Reserved, OverCap>, PortError>;
+    /// From all accounts that the purse pays from, or from none.
+    async fn reserve(&self, purse: &Purse, amount: NanoUsd) -> Result<Result<Reserved, OverCap>, PortError>;
     /// Gives the rest back. `None`: the price is not known, and all that was reserved counts as spent.
     async fn settle(&self, reserved: Reserved, cost: Option<NanoUsd>) -> Result<(), PortError>;
 }

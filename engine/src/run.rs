@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatcher::Reused;
 use crate::event::Settled;
 use crate::executor::{Progress, Registry};
-use crate::ports::{Blobs, Children, Clock, Inbox, Journal, KeyValue, Models, Money, PortError, Secrets, StepCache};
+use crate::ports::{
+    Blobs, Children, Clock, Inbox, Journal, KeyValue, Models, Money, PortError, Secrets, Slots, StepCache,
+};
 
 /// What is to be run. Everything here was pinned when the run was created.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub struct Surroundings {
     pub inbox: Option<Arc<dyn Inbox>>,
     /// `None`: nothing is cached.
     pub cache: Option<Arc<dyn StepCache>>,
+    /// `None`: limits that count over runs hold nobody up.
+    pub slots: Option<Arc<dyn Slots>>,
     /// `None`: the run tree has no cap.
     pub money: Option<Arc<dyn Money>>,
     /// Renders templates that the check could not prove cheap. `None`: in process under fuel alone (tests only).

@@ -38,7 +38,8 @@ const TENANT_TABLES: &[&str] = &[
     "run_inbox",
     "approvals",
     "step_cache",
-    "accounts",
+    "run_accounts",
+    "kept_values",
     "tenants",
 ];
 

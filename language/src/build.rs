@@ -124,6 +124,7 @@ fn input(input: &crate::flow::Input) -> InputPlan {
         schema: input_value_schema(input),
         accept: input.accept.clone(),
         max_bytes: input.max_bytes,
+        compiled: crate::json_schema::Compiled::default(),
     }
 }
 

@@ -157,10 +157,10 @@ fn misfits(input: &InputPlan, value: &Value) -> Vec<FieldProblem> {
     if input.kind == InputKind::File {
         return file_misfit(input, value).into_iter().collect();
     }
-    let Ok(validator) = json_schema::compile(&input.schema) else {
+    let Some(validator) = input.compiled.of(&input.schema) else {
         return vec![problem(&input.name, "its schema cannot be used", None)];
     };
-    json_schema::problems(&validator, value)
+    json_schema::problems(validator, value)
         .into_iter()
         .map(|(path, message)| FieldProblem { pointer: format!("{}{path}", pointer(&input.name)), message, hint: None })
         .collect()

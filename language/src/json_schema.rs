@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing is fetched (references stay inside the document) and patterns cannot backtrack.
 
+use std::sync::OnceLock;
+
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
@@ -28,6 +30,30 @@ pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
         .build(schema)
         .map_err(|error| crate::reader::shorten(&error.to_string()))
+}
+
+/// A schema's validator, made when it is first asked for: compiling one costs more than most calls. It is no part of a
+/// plan's value, so copies begin without it and all are equal.
+#[derive(Debug, Default)]
+pub(crate) struct Compiled(OnceLock<Option<Validator>>);
+
+impl Compiled {
+    /// `None` for a schema that cannot be used.
+    pub(crate) fn of(&self, schema: &Value) -> Option<&Validator> {
+        self.0.get_or_init(|| compile(schema).ok()).as_ref()
+    }
+}
+
+impl Clone for Compiled {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Compiled {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The first thing that does not fit: a JSON pointer and a sentence.

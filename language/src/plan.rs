@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::catalogue::{DataKind, Effect};
+use crate::json_schema::Compiled;
 
 /// A step's place in [`Plan::steps`].
 pub type StepIndex = usize;
@@ -76,6 +77,9 @@ pub struct InputPlan {
     /// Media types or extensions a file input takes; empty: any.
     pub accept: Vec<String>,
     pub max_bytes: Option<u64>,
+    /// `schema`, compiled at the first call.
+    #[serde(skip)]
+    pub(crate) compiled: Compiled,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,8 @@ mod m0003_queue;
 mod m0004_inbox;
 mod m0005_cache_money;
 mod m0006_kept_values;
+mod m0007_waiting_slots;
+mod m0008_accounts;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -29,6 +31,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_inbox::Migration),
             Box::new(m0005_cache_money::Migration),
             Box::new(m0006_kept_values::Migration),
+            Box::new(m0007_waiting_slots::Migration),
+            Box::new(m0008_accounts::Migration),
         ]
     }
 }

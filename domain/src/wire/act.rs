@@ -71,6 +71,9 @@ pub struct ResolveInput {
     /// Of a `for_each` step, counted from 0.
     #[serde(default)]
     pub item: Option<u32>,
+    /// With `retry`, for a step that stopped at a cap: the new cap, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<f64>,
 }
 
 /// Where a question to people stands.

@@ -87,6 +87,10 @@ impl State {
 
     fn apply_to_step(&mut self, graph: &Graph, place: Place, event: &Event, at: DateTime<Utc>) -> Result<(), Misfit> {
         let step = place.step;
+        if ends_attempt(event) {
+            self.seekers.remove(&place);
+            self.unit_mut(place).holds_slots = false;
+        }
         match event {
             Event::ConditionSettled { holds, .. } => {
                 self.steps[step].condition = Some(*holds);
@@ -99,6 +103,13 @@ impl State {
                 unit.config = Some(config.clone());
                 unit.secrets.clone_from(secrets);
                 unit.status = StepStatus::Ready;
+                unit.asked = false;
+            }
+            Event::StepQueued { .. } => {
+                let unit = self.unit_mut(place);
+                unit.status = StepStatus::Queued;
+                unit.queued_at.get_or_insert(at);
+                unit.started_at.get_or_insert(at);
                 unit.asked = false;
             }
             Event::AttemptStarted { attempt, .. } => {
@@ -277,4 +288,17 @@ impl State {
             unit.cost = add(unit.cost);
         }
     }
+}
+
+/// Whether nothing of the unit executes after this.
+const fn ends_attempt(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AttemptFailed { .. }
+            | Event::FallbackStarted { .. }
+            | Event::IterationEnded { .. }
+            | Event::StepNeedsAttention { .. }
+            | Event::ItemSettled { .. }
+            | Event::StepSettled { .. }
+    )
 }

@@ -23,6 +23,7 @@ impl Turn<'_> {
         }
         match hit {
             Some(output) => self.settle_success(place, StepStatus::Cached, output, None),
+            None if self.state.unit(place).holds_slots => self.start_attempt(place),
             None => self.start_or_queue(place),
         }
     }

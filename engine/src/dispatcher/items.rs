@@ -50,8 +50,9 @@ impl Turn<'_> {
             if items.closed || self.state.steps[step].unit.status.is_settled() {
                 break;
             }
+            let seeking = self.state.seeking_items(step);
             let Some(items) = &mut self.state.steps[step].items else { return };
-            if items.running >= places {
+            if items.running + seeking >= places {
                 break;
             }
             if let Some(item) = items.queue.pop_front() {
@@ -62,7 +63,7 @@ impl Turn<'_> {
             }
             // Those whose config is being rendered will want a place soon.
             let preparing = items.preparing();
-            if items.running + preparing >= places {
+            if items.running + seeking + preparing >= places {
                 break;
             }
             let Some(item) = items.next_fresh() else { break };

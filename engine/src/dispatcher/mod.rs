@@ -13,6 +13,7 @@ mod outcome;
 mod restart;
 mod resume;
 mod signal;
+mod slots;
 mod state;
 mod stopping;
 mod travel;

@@ -13,6 +13,7 @@ use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Tim
 use super::turn::{Turn, later};
 use super::unit::Place;
 use crate::event::{Event, SkipReason, Stored};
+use crate::money;
 use crate::retry::{Spent, Verdict, outcome_is_unknown, verdict};
 
 impl Turn<'_> {
@@ -30,19 +31,20 @@ impl Turn<'_> {
             }
             return;
         }
-        self.start_attempt(place);
+        if self.is_limited(place) { self.seek_slots(place) } else { self.start_attempt(place) }
     }
 
     fn is_crowded(&self, place: Place) -> bool {
         if let (Some(_), Some(items)) = (place.item, &self.state.steps[place.step].items) {
-            return items.running >= self.item_places(place.step);
+            return items.running + self.state.seeking_items(place.step) >= self.item_places(place.step);
         }
         let Some(group) = self.plan(place.step).group else { return false };
-        let limit = self.graph.plan().groups[group].max_parallel;
-        limit.is_some_and(|limit| self.state.groups[group].running >= limit.max(1) as usize)
+        let plan = &self.graph.plan().groups[group];
+        let taken = || self.state.groups[group].running + self.state.seeking_members(&plan.members);
+        plan.max_parallel.is_some_and(|limit| taken() >= limit.max(1) as usize)
     }
 
-    fn start_attempt(&mut self, place: Place) {
+    pub(super) fn start_attempt(&mut self, place: Place) {
         let step = place.step;
         let attempt = self.state.unit(place).attempts + 1;
         let group = self.plan(step).group;
@@ -143,8 +145,7 @@ impl Turn<'_> {
 
     /// One way to do it failed for good: the next fallback that fits, else the end.
     pub(super) fn unit_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
-        let over_cap = failure.code == "max_cost";
-        if over_cap && self.on_exceeded() == OnExceeded::Approve && !self.is_closing(place.step) {
+        if self.on_exceeded(place, &failure) == Some(OnExceeded::Approve) && !self.is_closing(place.step) {
             self.park(place, failure, usage);
         } else if let Some(entry) = self.next_entry(place, &failure) {
             let step = self.name(place.step);
@@ -162,7 +163,7 @@ impl Turn<'_> {
         if self.is_closing(place.step) || failure.kind == FailureKind::Cancelled {
             return None;
         }
-        if failure.code == "max_cost" && self.on_exceeded() != OnExceeded::Fallback {
+        if self.on_exceeded(place, failure).is_some_and(|said| said != OnExceeded::Fallback) {
             return None;
         }
         let tried = self.state.unit(place).entry as usize;
@@ -172,8 +173,9 @@ impl Turn<'_> {
         fitting.map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX)).next()
     }
 
-    fn on_exceeded(&self) -> OnExceeded {
-        self.graph.plan().max_cost.map(|cap| cap.on_exceeded).unwrap_or_default()
+    /// What the flow says about a cap that is reached, if that is the failure.
+    fn on_exceeded(&self, place: Place, failure: &Failure) -> Option<OnExceeded> {
+        money::on_exceeded(self.graph.plan(), self.plan(place.step), &failure.code)
     }
 
     /// The step failed for good, by its own `on_error`.
@@ -355,6 +357,7 @@ fn stop_words(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::GroupJoined => "its group was decided without it",
         SkipReason::FailFast => "another step failed and the flow says `fail_fast`",
+        SkipReason::Concurrency => "as many as may execute at once did so already",
         SkipReason::ItemFailed => "another item failed and the step says `on_item_error: fail`",
         _ => "the run was cancelled",
     }

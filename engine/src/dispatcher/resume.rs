@@ -85,7 +85,6 @@ impl Turn<'_> {
     /// An attempt was under way when the worker went away.
     fn resume_attempt(&mut self, place: Place) {
         let unit = self.state.unit(place);
-        let attempt = unit.attempts;
         if let Some(reason) = unit.stop {
             self.settle_cancelled(place, reason, None);
             return;
@@ -101,7 +100,12 @@ impl Turn<'_> {
             self.outcome_unknown(place, failure, None, StepStatus::Failed);
             return;
         }
-        // The same attempt under the same key; its time starts anew.
+        if self.is_limited(place) { self.seek_slots(place) } else { self.go_on_with_attempt(place) }
+    }
+
+    /// The same attempt under the same key; its time starts anew.
+    pub(super) fn go_on_with_attempt(&mut self, place: Place) {
+        let attempt = self.state.unit(place).attempts;
         self.start_attempt_timer(place);
         self.command(Command::StartAttempt { place, attempt });
     }

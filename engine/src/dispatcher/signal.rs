@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::unit::Place;
 use crate::event::{Entry, Outside, SecretUse, Stored};
+use crate::ports::SlotAnswer;
 
 /// A signal with the time it came at and a number in `0.0..1.0` for whatever needs chance.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub enum Signal {
         place: Place,
         hit: Option<Stored>,
     },
+    SlotsAnswered {
+        place: Place,
+        answer: SlotAnswer,
+    },
+    /// Slots that somebody seeks may be free.
+    SlotsOffered,
     /// The value of `on_error: {value: ...}`.
     FallbackRendered {
         step: StepIndex,
@@ -147,6 +154,8 @@ pub enum Timer {
     Retry(Place),
     /// The end of a wait.
     Wake(Place),
+    /// The longest that slots are waited for.
+    Queue(Place),
 }
 
 /// What is to be done. Commands are carried out in order; nothing else may be done.
@@ -164,6 +173,10 @@ pub enum Command {
         place: Place,
     },
     LookUp {
+        place: Place,
+    },
+    /// What a unit no longer seeks or holds is given back without a command.
+    TakeSlots {
         place: Place,
     },
     RenderFallback {

@@ -65,6 +65,9 @@ pub struct State {
     pub(super) taken: BTreeSet<Node>,
     /// Steps whose needs are all settled and which were not looked at since.
     pub(super) ready: VecDeque<StepIndex>,
+    /// Units that asked for slots under limits beyond this run, and have none yet.
+    #[serde(skip)]
+    pub(super) seekers: BTreeSet<Place>,
     /// The run's time is over.
     #[serde(skip)]
     pub(super) timed_out: bool,
@@ -178,6 +181,7 @@ impl State {
             failures: Vec::new(),
             taken: BTreeSet::new(),
             ready: VecDeque::new(),
+            seekers: BTreeSet::new(),
             timed_out: false,
             outputs_asked: false,
             to_reuse: Vec::new(),

@@ -53,7 +53,8 @@ impl Turn<'_> {
     pub(super) fn next_of_group(&mut self, step: StepIndex) {
         let Some(group) = self.plan(step).group else { return };
         let Some(limit) = self.graph.plan().groups[group].max_parallel else { return };
-        while self.state.groups[group].running < limit.max(1) as usize {
+        let members = &self.graph.plan().groups[group].members;
+        while self.state.groups[group].running + self.state.seeking_members(members) < limit.max(1) as usize {
             let Some(next) = self.state.groups[group].queue.pop_front() else { return };
             if self.state.steps[next].unit.status == StepStatus::Queued {
                 self.start_or_queue(Place::of(next));
@@ -77,9 +78,12 @@ impl Turn<'_> {
     }
 
     pub(super) fn stop_unit(&mut self, place: Place, reason: SkipReason) {
+        let seeking = self.state.seekers.contains(&place);
         let unit = self.state.unit_mut(place);
         match unit.status {
             status if status.is_settled() => {}
+            // Picked up after its worker went away, and still without its slots: nothing of it executes.
+            StepStatus::Running if seeking => self.settle_cancelled(place, reason, None),
             StepStatus::Running if unit.falling_back.is_none() => {
                 if unit.stop.replace(reason).is_none() {
                     let attempt = unit.attempts;
@@ -172,6 +176,7 @@ impl Turn<'_> {
                 }
             }
             Timer::Wake(place) => self.wait_is_over(place),
+            Timer::Queue(place) => self.queued_too_long(place),
         }
     }
 

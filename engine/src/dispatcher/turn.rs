@@ -45,6 +45,8 @@ impl<'a> Turn<'a> {
             Signal::ListRendered { step, result } => self.list_rendered(step, result),
             Signal::ConfigRendered { place, result } => self.config_rendered(place, result),
             Signal::CacheAnswered { place, hit } => self.cache_answered(place, hit),
+            Signal::SlotsAnswered { place, answer } => self.slots_answered(place, answer),
+            Signal::SlotsOffered => self.slots_offered(),
             Signal::FallbackRendered { step, result } => self.fallback_rendered(step, result),
             Signal::AttemptEnded { place, attempt, result } => self.attempt_ended(place, attempt, result),
             Signal::UntilRendered { place, result } => self.until_rendered(place, result),

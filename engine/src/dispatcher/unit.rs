@@ -49,6 +49,9 @@ pub struct Unit {
     /// When the next attempt or iteration is due.
     pub retry_at: Option<DateTime<Utc>>,
     pub waiting: Option<Waiting>,
+    /// Since when it waits for slots.
+    #[serde(default)]
+    pub queued_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
     /// When the attempt under way began.
     pub attempt_at: Option<DateTime<Utc>>,
@@ -62,6 +65,9 @@ pub struct Unit {
     pub(super) entry_at: Option<DateTime<Utc>>,
     /// An iteration ended, and whether it was the last was not answered yet.
     pub(super) until_due: bool,
+    /// Slots under limits beyond the run are taken for it, or for the attempt under way.
+    #[serde(skip)]
+    pub(super) holds_slots: bool,
     #[serde(skip)]
     pub(super) asked: bool,
     /// Why the running attempt was told to stop.
@@ -87,6 +93,7 @@ impl Default for Unit {
             reason: None,
             retry_at: None,
             waiting: None,
+            queued_at: None,
             started_at: None,
             attempt_at: None,
             ended_at: None,
@@ -95,6 +102,7 @@ impl Default for Unit {
             attempts_before: 0,
             entry_at: None,
             until_due: false,
+            holds_slots: false,
             asked: false,
             stop: None,
             falling_back: None,
@@ -123,6 +131,7 @@ impl Unit {
         self.status = StepStatus::Running;
         self.attempts = attempt;
         self.retry_at = None;
+        self.queued_at = None;
         self.attempt_at = Some(at);
         self.started_at.get_or_insert(at);
         self.entry_at.get_or_insert(at);

@@ -27,6 +27,7 @@ use crate::dispatcher::{AttemptResult, FailedAttempt, Place, SucceededAttempt};
 use crate::event::SecretUse;
 use crate::executor::{Call, Executor, Failed};
 use crate::limits;
+use crate::money::Purse;
 use crate::ports::{Blobs, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
 use crate::template::{Masker, fill, made, names};
 
@@ -61,6 +62,7 @@ impl Driver {
             keep: self.keep(place, &executor, &config),
             cache: self.surroundings.cache.clone(),
             money: self.surroundings.money.clone(),
+            purse: Purse::of(self.prepared.plan(), &self.prepared.plan().steps[place.step]),
             executor,
             call: self.call(place, attempt, &cancel, noted),
             spent,
@@ -180,6 +182,7 @@ struct Attempt {
     keep: Option<Keep>,
     cache: Option<Arc<dyn StepCache>>,
     money: Option<Arc<dyn Money>>,
+    purse: Purse,
     executor: Arc<dyn Executor>,
     call: Call,
     /// What the call's children used.
@@ -226,14 +229,14 @@ impl Attempt {
                            price, or take a model that has one.";
             return Ok(Err(Failure::new(FailureKind::Budget, "price_unknown", message)));
         };
-        Ok(match money.reserve(most).await? {
+        Ok(match money.reserve(&self.purse, most).await? {
             Ok(reserved) => Ok(Some(reserved)),
-            Err(OverCap { cap, left }) => {
+            Err(OverCap { whose, cap, left }) => {
                 let message = format!(
-                    "This step may cost up to {most}, and of the run's cap of {cap} only {left} is left. Raise \
-                     `max_cost`, or lower the step's `max_tokens`."
+                    "This step may cost up to {most}, and of {whose}, {cap}, only {left} is left. Raise `max_cost`, or \
+                     lower the step's `max_tokens`."
                 );
-                Err(Failure::new(FailureKind::Budget, "max_cost", message))
+                Err(Failure::new(FailureKind::Budget, whose.code(), message))
             }
         })
     }

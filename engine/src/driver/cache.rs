@@ -43,7 +43,7 @@ impl Driver {
         })
     }
 
-    fn cache_key(&self, place: Place, executor: &Arc<dyn Executor>, config: &Value) -> String {
+    pub(super) fn cache_key(&self, place: Place, executor: &Arc<dyn Executor>, config: &Value) -> String {
         let plan = &self.prepared.plan().steps[place.step];
         let scope = match plan.cache.as_ref().map(|cache| cache.scope).unwrap_or_default() {
             CacheScope::Tenant => json!("tenant"),

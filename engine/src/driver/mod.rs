@@ -11,10 +11,11 @@ mod config;
 mod inputs;
 mod masked;
 mod render;
+mod slots;
 mod timers;
 mod values;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 use crate::dispatcher::{AttemptResult, Command, Input, Place, Signal, State, step};
 use crate::event::{Entry, Settled};
 use crate::limits;
-use crate::ports::{Delivery, Inbox, PortError};
+use crate::ports::{Delivery, Inbox, PortError, Slots};
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings};
 use crate::template::Prepared;
 use attempt::Running;
@@ -80,6 +81,8 @@ struct Driver {
     timers: Timers,
     tasks: JoinSet<Note>,
     running: HashMap<Place, Running>,
+    /// Units that slots were asked for, and not given back yet.
+    slots_of: BTreeSet<Place>,
     children: mpsc::Sender<ChildNote>,
     children_inbox: mpsc::Receiver<ChildNote>,
 }
@@ -98,6 +101,7 @@ impl Driver {
             timers: Timers::default(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            slots_of: BTreeSet::new(),
             children,
             children_inbox,
         }
@@ -117,6 +121,7 @@ impl Driver {
             self.feed(if fresh { Signal::Reused(reused) } else { Signal::Started }).await?;
         }
         let inbox = self.surroundings.inbox.clone();
+        let slots = self.surroundings.slots.clone();
         while self.state.end.is_none() {
             // What lies in the inbox already is taken in before the run is given back.
             if let Some(delivery) = next_delivery(inbox.as_deref()).now_or_never() {
@@ -147,6 +152,7 @@ impl Driver {
                     self.flush().await?;
                 }
                 delivery = next_delivery(inbox.as_deref()) => self.delivered(delivery?).await?,
+                () = offered(slots.as_deref()), if !self.slots_of.is_empty() => self.feed(Signal::SlotsOffered).await?,
                 Some(note) = self.children_inbox.recv() => self.child_started(note).await?,
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     // A task without a note was aborted, because its attempt was over already; panics are caught inside.
@@ -174,7 +180,12 @@ impl Driver {
             return Ok(None);
         }
         self.flush().await?;
-        let status = if self.state.needs_attention() { RunStatus::NeedsAttention } else { RunStatus::Waiting };
+        let status = match self.state.needs_attention() {
+            true => RunStatus::NeedsAttention,
+            // It is in line, and whoever waits for its answer goes on waiting.
+            false if self.state.seekers().next().is_some() => RunStatus::Queued,
+            false => RunStatus::Waiting,
+        };
         Ok(Some(Outcome::Suspended { status, wake_at: next }))
     }
 
@@ -221,6 +232,7 @@ impl Driver {
                     signals.push_back(signal);
                 }
             }
+            self.give_slots_back().await?;
         }
         Ok(())
     }
@@ -232,6 +244,7 @@ impl Driver {
             Command::RenderList { step } => self.render_list(step).await,
             Command::RenderConfig { place } => self.render_config(place).await,
             Command::LookUp { place } => self.look_up(place).await,
+            Command::TakeSlots { place } => self.take_slots(place).await,
             Command::RenderUntil { place } => self.render_until(place).await,
             Command::GatherItems { step } => self.gather_items(step).await,
             Command::RenderFallback { step } => self.render_fallback(step).await,
@@ -298,6 +311,13 @@ impl Driver {
 async fn next_delivery(inbox: Option<&dyn Inbox>) -> Result<Delivery, PortError> {
     match inbox {
         Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn offered(slots: Option<&dyn Slots>) {
+    match slots {
+        Some(slots) => slots.offered().await,
         None => std::future::pending().await,
     }
 }

@@ -42,6 +42,7 @@ impl Timers {
                 Timer::Group(group) => state.groups[group].status.is_none(),
                 Timer::Retry(place) => status(place) == Some(StepStatus::RetryWait),
                 Timer::Wake(place) => status(place) == Some(StepStatus::Waiting),
+                Timer::Queue(place) => status(place) == Some(StepStatus::Queued),
                 Timer::Total(step) => !state.steps[step].unit.status.is_settled(),
                 Timer::Attempt(..) => false,
             };

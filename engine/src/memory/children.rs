@@ -12,9 +12,11 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::money::Outer;
 use super::world::{Start, World, new_run_id};
 use crate::event::Settled;
 use crate::limits;
+use crate::money::Purse;
 use crate::ports::{ChildRequest, Children, Money, PortError};
 use crate::run::{Control, Outcome};
 
@@ -34,7 +36,7 @@ pub(super) struct Runs {
     children: Mutex<HashMap<RunId, Child>>,
     by_key: Mutex<HashMap<String, RunId>>,
     depths: Mutex<HashMap<RunId, u32>>,
-    accounts: Mutex<HashMap<RunId, Arc<dyn Money>>>,
+    accounts: Mutex<HashMap<RunId, (Arc<dyn Money>, Arc<Plan>)>>,
 }
 
 impl Runs {
@@ -43,10 +45,16 @@ impl Runs {
     }
 
     /// The account that a run's children share.
-    pub(super) fn keep_account(&self, run: RunId, money: Option<Arc<dyn Money>>) {
+    pub(super) fn keep_account(&self, run: RunId, plan: &Arc<Plan>, money: Option<Arc<dyn Money>>) {
         if let Some(money) = money {
-            self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(run, money);
+            self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(run, (money, plan.clone()));
         }
+    }
+
+    /// What a step of a run pays its child from.
+    fn account(&self, run: RunId, step: &str) -> Option<Outer> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&run).map(|(money, plan)| (money.clone(), Purse::named(plan, step)))
     }
 }
 
@@ -84,7 +92,7 @@ impl Children for WorldChildren {
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
         start.depth = depth;
-        start.money = world.runs.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).cloned();
+        start.money = world.runs.account(request.parent, &request.parent_step);
         "flow".clone_into(&mut start.trigger);
         let control = Control { cancel, stop: CancellationToken::new() };
         tokio::spawn(async move {

@@ -8,6 +8,7 @@ mod children;
 mod inbox;
 mod journal;
 mod money;
+mod slots;
 mod values;
 mod world;
 
@@ -16,6 +17,7 @@ pub use cache::MemoryCache;
 pub use children::FlowLoader;
 pub use inbox::MemoryInbox;
 pub use journal::{MemoryJournal, Observer, Unobserved};
-pub use money::MemoryMoney;
+pub use money::{MemoryMoney, Outer};
+pub use slots::{MemoryPools, MemorySlots};
 pub use values::MemoryValues;
 pub use world::{Connection, Finished, FixedModels, FixedSecrets, Start, World, WorldParts, new_run_id};

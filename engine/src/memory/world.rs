@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use domain::wire::UsageTotals;
-use domain::{Failure, FailureKind, NanoUsd, RunId, TenantId};
+use domain::{Failure, FailureKind, NanoUsd, RunId, RunStatus, TenantId};
 use language::Plan;
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,13 +18,16 @@ use super::blobs::MemoryBlobs;
 use super::cache::MemoryCache;
 use super::children::{FlowLoader, Runs, WorldChildren};
 use super::journal::{MemoryJournal, Observer};
-use super::money::MemoryMoney;
+use super::money::{MemoryMoney, Outer};
+use super::slots::{MemoryPools, MemorySlots};
 use super::values::MemoryValues;
 use crate::driver::drive_prepared;
 use crate::event::Entry;
 use crate::executor::{Progress, Registry};
+use crate::money::has_caps;
 use crate::ports::{
-    Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, ServiceEndpoint, SystemClock,
+    Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, ServiceEndpoint, Slots as _,
+    SystemClock,
 };
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};
 use crate::template::Prepared;
@@ -48,6 +52,7 @@ pub struct World {
     observer: Arc<dyn Observer>,
     sandbox: Option<Arc<sandbox::Pool>>,
     cache: Arc<MemoryCache>,
+    pools: Arc<MemoryPools>,
     tenant: TenantId,
     pub(super) loader: Arc<dyn FlowLoader>,
     pub(super) runs: Runs,
@@ -66,7 +71,7 @@ pub struct Start {
     /// Stands in for the flow's `defaults.model`.
     pub default_model: Option<String>,
     /// The account of the flow that calls this one.
-    pub money: Option<Arc<dyn Money>>,
+    pub money: Option<Outer>,
 }
 
 impl Start {
@@ -98,6 +103,7 @@ impl World {
             observer: parts.observer,
             sandbox: parts.sandbox,
             cache: Arc::default(),
+            pools: Arc::default(),
             tenant: TenantId::from_uuid(new_uuid()),
             loader: parts.loader,
             runs: Runs::default(),
@@ -121,11 +127,9 @@ impl World {
         let prepared = Arc::new(Prepared::new(plan.clone(), &self.registry));
         let journal = Arc::new(MemoryJournal::new(start.run, start.depth, self.observer.clone()));
         self.runs.enter(start.run, start.depth);
-        let money = match &plan.max_cost {
-            Some(cap) => Some(Arc::new(MemoryMoney::new(NanoUsd(cap.nano_usd), start.money)) as Arc<dyn Money>),
-            None => start.money,
-        };
-        self.runs.keep_account(start.run, money.clone());
+        let money = (has_caps(&plan) || start.money.is_some())
+            .then(|| Arc::new(MemoryMoney::new(plan.clone(), start.money)) as Arc<dyn Money>);
+        self.runs.keep_account(start.run, &plan, money.clone());
         let run = Run {
             tenant: self.tenant,
             id: start.run,
@@ -143,18 +147,24 @@ impl World {
             keys_of: None,
             restart_by: None,
         };
+        let slots = Arc::new(self.pools.of_run(run.id));
         loop {
-            let surroundings = self.surroundings(&run, journal.clone(), money.clone());
+            let surroundings = self.surroundings(&run, journal.clone(), money.clone(), slots.clone());
             let history = journal.entries();
             let outcome = drive_prepared(run.clone(), prepared.clone(), history, surroundings, control.clone()).await?;
-            if let Outcome::Suspended { wake_at: Some(at), .. } = &outcome {
-                let wait = (*at - SystemClock.now()).to_std().unwrap_or(Duration::ZERO);
+            let wait = |at: &DateTime<Utc>| (*at - SystemClock.now()).to_std().unwrap_or(Duration::ZERO);
+            let in_line = matches!(outcome, Outcome::Suspended { status: RunStatus::Queued, .. });
+            if let Outcome::Suspended { wake_at, .. } = &outcome
+                && (in_line || wake_at.is_some())
+            {
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => continue,
+                    () = tokio::time::sleep(wake_at.as_ref().map_or(Duration::MAX, wait)) => continue,
+                    () = slots.offered(), if in_line => continue,
                     () = control.cancel.cancelled() => continue,
                     () = control.stop.cancelled() => return Ok(self.finished(&run, Outcome::Stopped, &journal)),
                 }
             }
+            self.pools.free(run.id);
             return Ok(self.finished(&run, outcome, &journal));
         }
     }
@@ -170,7 +180,13 @@ impl World {
         Finished { run: run.id, outcome, entries: journal.entries() }
     }
 
-    fn surroundings(&self, run: &Run, journal: Arc<MemoryJournal>, money: Option<Arc<dyn Money>>) -> Surroundings {
+    fn surroundings(
+        &self,
+        run: &Run,
+        journal: Arc<MemoryJournal>,
+        money: Option<Arc<dyn Money>>,
+        slots: Arc<MemorySlots>,
+    ) -> Surroundings {
         Surroundings {
             registry: self.registry.clone(),
             journal,
@@ -183,6 +199,7 @@ impl World {
             watcher: Arc::new(Watch { run: run.id, depth: run.depth, observer: self.observer.clone() }),
             inbox: None,
             cache: Some(self.cache.clone()),
+            slots: Some(slots),
             money,
             sandbox: self.sandbox.clone(),
         }

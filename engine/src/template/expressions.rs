@@ -4,6 +4,7 @@
 //! nothing of the flow. Whoever renders looks at the weight first: the costly ones belong into a sandbox child.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use minijinja::Environment;
 use serde_json::Value as Json;
@@ -15,9 +16,10 @@ use super::scope::Scope;
 use super::shape::{Shape, Template};
 
 /// Compiled templates, each under a handle.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Expressions {
-    environment: Environment<'static>,
+    /// There with the first expression: many steps have none.
+    environment: Option<Environment<'static>>,
     shapes: Vec<Shape>,
 }
 
@@ -25,11 +27,8 @@ pub struct Expressions {
 #[derive(Debug, Clone, Copy)]
 pub struct Handle(usize);
 
-impl Default for Expressions {
-    fn default() -> Self {
-        Self { environment: environment(&BTreeMap::new(), &[], Place::Here), shapes: Vec::new() }
-    }
-}
+/// Made once; a copy costs less than adding every filter again.
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(&BTreeMap::new(), &[], Place::Here));
 
 impl Expressions {
     /// An expression without braces, which gives its own value.
@@ -53,8 +52,8 @@ impl Expressions {
     /// # Errors
     /// The template is broken, reads what the scope has not, or needs more than its limits.
     pub fn render(&self, handle: Handle, scope: &Scope) -> Result<Json, Fault> {
-        match self.shapes.get(handle.0) {
-            Some(shape) => shape.render(&self.environment, scope),
+        match self.shapes.get(handle.0).zip(self.environment.as_ref()) {
+            Some((shape, environment)) => shape.render(environment, scope),
             None => Err(Fault::new("template_error", "There is no such expression.")),
         }
     }
@@ -64,7 +63,7 @@ impl Expressions {
     }
 
     fn keep(&mut self, mut shape: Shape) -> Handle {
-        shape.add_to(&mut self.environment);
+        shape.add_to(self.environment.get_or_insert_with(|| PLAIN.clone()));
         self.shapes.push(shape);
         Handle(self.shapes.len() - 1)
     }

@@ -1,4 +1,4 @@
-//! A place under a limit, held by a run or by one of its steps until `until`.
+//! A place under a limit, held by a run or by one of its steps until `until`, or waited for by one.
 
 use sea_orm::entity::prelude::*;
 
@@ -16,6 +16,8 @@ pub struct Model {
     pub units: i32,
     pub taken_at: DateTimeUtc,
     pub until: DateTimeUtc,
+    /// It stands in line and holds nothing.
+    pub waiting: bool,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

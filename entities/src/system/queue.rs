@@ -100,7 +100,8 @@ impl System {
     /// # Errors
     /// Whatever the database said.
     pub async fn expired_slots(&self, now: DateTimeUtc, limit: u64) -> Result<Vec<slot::Model>, StoreError> {
-        let rows = slot::Entity::find().filter(slot::Column::Until.lte(now)).order_by_asc(slot::Column::Until);
+        let held = slot::Entity::find().filter(slot::Column::Until.lte(now)).filter(slot::Column::Waiting.eq(false));
+        let rows = held.order_by_asc(slot::Column::Until);
         Ok(rows.limit(limit).all(&self.connection).await?)
     }
 }
@@ -177,6 +178,7 @@ impl SystemUnit {
         let extended = slot::Entity::update_many()
             .col_expr(slot::Column::Until, Expr::value(until))
             .filter(slot::Column::RunId.is_in(runs.into_iter().map(RunId::uuid)))
+            .filter(slot::Column::Waiting.eq(false))
             .exec(self.connection())
             .await?;
         Ok(extended.rows_affected)

@@ -117,6 +117,9 @@ impl Executor for DataTransformer {
             let made = config::unless_cancelled(call, in_sandbox(config::share(&self.sandbox, call), config)).await?;
             return Ok(Done::free(made));
         }
+        if parsed.is_trivial() {
+            return Ok(Done::free(parsed.data));
+        }
         let cancel = call.cancel.clone();
         // The work takes processor time and has no awaits.
         let work = tokio::task::spawn_blocking(move || parsed.run(&|| cancel.is_cancelled()));
@@ -198,6 +201,14 @@ impl Transformation {
     /// A query can copy its data many times over, and fuel does not count that.
     fn is_costly(&self) -> bool {
         self.jmespath.is_some() || self.formulas.are_costly()
+    }
+
+    /// The data itself is what is wanted.
+    fn is_trivial(&self) -> bool {
+        self.jmespath.is_none()
+            && self.schema.is_none()
+            && self.sort.is_empty()
+            && [self.filter, self.map, self.group_by].iter().all(Option::is_none)
     }
 
     fn run(self, cancelled: &dyn Fn() -> bool) -> Result<Value, Failure> {

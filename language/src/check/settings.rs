@@ -8,13 +8,14 @@ use crate::codes;
 use crate::flow::{Cache, Step, StepOnError};
 use crate::limits;
 use crate::node::Kind;
-use crate::plan::{CacheMode, MaxCost, OnExceeded, Phase, Save};
+use crate::plan::{CacheMode, MaxCost, OnExceeded, OnLimit, Phase, Save};
 use crate::report::Report;
 
 pub(super) fn check(subject: Subject<'_>, steps: &[StepFacts<'_>], report: &mut Report) {
     for (step, facts) in subject.steps.iter().zip(steps) {
         items(step, report);
         handler(step, facts, report);
+        places(step, report);
         if let Some(cache) = &step.cache {
             self::cache(step, facts, cache, report);
         }
@@ -75,6 +76,24 @@ fn handler(step: &Step, facts: &StepFacts<'_>, report: &mut Report) {
     if step.on_error == Some(StepOnError::Attention) && step.phase != Phase::Main {
         let message = "a handler's step cannot wait for a person: `on_error: attention` is for the flow's own steps";
         report.add(step.span.before(), codes::UNFIT, message);
+    }
+}
+
+/// What has begun of a step is not thrown away, and an item is not left out.
+fn places(step: &Step, report: &mut Report) {
+    let (Some(concurrency), at) = (&step.concurrency, step.span.before()) else { return };
+    match concurrency.on_limit {
+        Some(OnLimit::ReplaceOldest) => {
+            let message = format!("the `concurrency` of step `{}` cannot say `replace_oldest`", step.name.value);
+            let hint = "An attempt under way is not given up for another. Say it of the flow, or let the step `queue`.";
+            report.hint(at, codes::UNFIT, (message, hint));
+        }
+        Some(OnLimit::Skip) if step.for_each.is_some() => {
+            let message = format!("the items of step `{}` cannot be skipped by `on_limit: skip`", step.name.value);
+            let hint = "Let them `queue`, or let them fail with `reject` and say `on_item_error: drop`.";
+            report.hint(at, codes::UNFIT, (message, hint));
+        }
+        _ => {}
     }
 }
 

@@ -110,6 +110,7 @@ pub(crate) async fn replay(
 /// Resolves a step that needs attention
 ///
 /// `complete` says that it was done and with which output, `retry` does it again under the same key, `fail` fails it.
+/// A step that stopped at a cap (`on_exceeded: approve`) goes on with `retry` and a higher `max_cost`.
 #[utoipa::path(operation_id = "resolve_step", tag = "Runs", params(("run" = String, Path, description = "The run's id"),
         ("step" = String, Path, description = "The step's name")),
     request_body(content = ResolveInput), responses((status = 202, body = RunAccepted)))]
@@ -125,7 +126,7 @@ pub(crate) async fn resolve(
     let (input, id) = (body.read()?, runs::id(&path.0)?);
     let act = match input.action {
         ResolveAction::Complete => Resolve::Complete { output: input.output },
-        ResolveAction::Retry => Resolve::Retry,
+        ResolveAction::Retry => Resolve::Retry { max_cost: input.max_cost },
         ResolveAction::Fail => Resolve::Fail,
     };
     let status = service_runs::resolve(&state.weir, &caller.0, id, &path.1, input.item, act).await?;

@@ -61,12 +61,22 @@ pub(super) async fn resolve(
     let id: RunId = run.parse().map_err(|_| ServiceError::not_found("run", run))?;
     let act = match form.action.as_str() {
         "complete" => Resolve::Complete { output: json("output", &form.output)? },
-        "retry" => Resolve::Retry,
+        "retry" => Resolve::Retry { max_cost: dollars(&form.max_cost)? },
         "fail" => Resolve::Fail,
         _ => return Err(ServiceError::field("action", "Choose what becomes of the step.")),
     };
     runs::resolve(&host.weir, &visitor.actor(tenant)?, id, step, None, act).await?;
     Ok(Outcome::noticed(host, path::run(tenant, run), "The run goes on with that."))
+}
+
+/// An empty field asks for nothing.
+fn dollars(text: &str) -> Result<Option<f64>, ServiceError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let amount = text.trim_start_matches('$').parse();
+    amount.map(Some).map_err(|_| ServiceError::field("max_cost", "Write an amount of US dollars, like 0.50."))
 }
 
 pub(super) async fn decide(

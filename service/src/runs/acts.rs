@@ -3,19 +3,22 @@
 //! Invariant: an act is a letter in the run's inbox, with its audit entry in the same unit; whoever executes the run, or
 //! takes it up for this, hands it to the engine. Nothing here changes what a run has recorded.
 
-use domain::{Permission, RunId, RunStatus, StepStatus, TenantId};
+use domain::{Failure, NanoUsd, Permission, RunId, RunStatus, StepStatus, TenantId, VersionId};
 use engine::event::{Outside, Resolution};
+use engine::money::Account;
 use entities::{Scope as _, StoreError, Unit, run, step};
 use sea_orm::ColumnTrait;
 use serde_json::{Value, json};
 
-use super::{inbox, row as row_of_run};
+use super::{inbox, money, row as row_of_run};
 use crate::audit::{self, Entry};
 use crate::{Actor, ServiceError, Weir, authz};
 
 const REASON: usize = 500;
 const SIGNAL: usize = 64;
 const PAYLOAD_BYTES: usize = 64 * 1024;
+/// The most that a cap may be raised to.
+const MOST_DOLLARS: f64 = 1_000_000.0;
 /// Runs below one that are ended with it.
 const TREE: usize = 10_000;
 
@@ -26,7 +29,10 @@ pub enum Resolve {
     Complete {
         output: Value,
     },
-    Retry,
+    Retry {
+        /// For a step that stopped at a cap: the new cap, in US dollars.
+        max_cost: Option<f64>,
+    },
     Fail,
 }
 
@@ -119,16 +125,46 @@ pub async fn resolve(
     authz::check_somewhere(actor, Permission::RunsResolve)?;
     let row = row_of_run(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsResolve, &row.flow_name)?;
-    needs_attention(weir, actor, id, step_name, item).await?;
+    let error = needs_attention(weir, actor, id, step_name, item).await?;
+    let raised = match &act {
+        Resolve::Retry { max_cost: Some(dollars) } => Some(raised(weir, &row, step_name, error, *dollars).await?),
+        _ => None,
+    };
     let (word, resolution) = match act {
         Resolve::Complete { output } => ("complete", Resolution::Complete { output }),
-        Resolve::Retry => ("retry", Resolution::Retry),
+        Resolve::Retry { .. } => ("retry", Resolution::Retry),
         Resolve::Fail => ("fail", Resolution::Fail),
     };
-    let data = json!({ "step": step_name, "item": item, "action": word });
+    let mut data = json!({ "step": step_name, "item": item, "action": word });
+    if let Some((_, to)) = &raised {
+        data["max_cost_nano_usd"] = json!(to);
+    }
     let entry = audit::row(weir, actor, entry(&row, "run.step_resolved", data));
     let what = Outside::Resolve { step: step_name.to_owned(), item, resolution };
-    deliver(weir, actor, id, what, Some(entry)).await
+    deliver_with(weir, actor, id, what, Some(entry), raised).await
+}
+
+/// The account that a parked step found empty, and its new cap.
+async fn raised(
+    weir: &Weir,
+    row: &run::Model,
+    step: &str,
+    error: Option<Failure>,
+    dollars: f64,
+) -> Result<(Account, NanoUsd), ServiceError> {
+    let tenant = TenantId::from_uuid(row.tenant_id);
+    let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
+    let account = error.and_then(|error| money::exceeded(&plan, step, &error.code)).ok_or_else(|| {
+        let text =
+            "The step did not stop at a cap of its own flow, so there is none to raise here. Leave `max_cost` out.";
+        ServiceError::field("/max_cost", text)
+    })?;
+    let wanted = (0.0..=MOST_DOLLARS).contains(&dollars).then(|| NanoUsd::from_dollars(dollars));
+    let wanted = wanted.filter(|wanted| wanted.0 > account.cap.0).ok_or_else(|| {
+        let text = format!("The new cap must be above {}, and at most {MOST_DOLLARS} US dollars.", account.cap);
+        ServiceError::field("/max_cost", text)
+    })?;
+    Ok((account, wanted))
 }
 
 async fn needs_attention(
@@ -137,24 +173,25 @@ async fn needs_attention(
     id: RunId,
     name: &str,
     item: Option<u32>,
-) -> Result<(), ServiceError> {
+) -> Result<Option<Failure>, ServiceError> {
     let reader = weir.store().read(actor.tenant).await?;
     let shown = crate::text::column(name, 64);
     let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(id.uuid()));
     let step = steps.filter(step::Column::Name.eq(shown.as_str())).one().await?;
     let step = step.ok_or_else(|| ServiceError::not_found("step", shown.clone()))?;
-    let status = match item {
-        None => step.status,
+    let (status, error) = match item {
+        None => (step.status, step.error),
         Some(number) => {
             use entities::item;
             let items = reader.find::<item::Entity>().filter(item::Column::RunId.eq(id.uuid()));
             let items = items.filter(item::Column::Step.eq(shown.as_str()));
             let row = items.filter(item::Column::Item.eq(i32::try_from(number).unwrap_or(i32::MAX))).one().await?;
-            row.ok_or_else(|| ServiceError::not_found("item", number))?.status
+            let row = row.ok_or_else(|| ServiceError::not_found("item", number))?;
+            (row.status, row.error)
         }
     };
     if status == StepStatus::NeedsAttention.as_str() {
-        return Ok(());
+        return Ok(super::wait::failure(error.as_ref()));
     }
     Err(ServiceError::Conflict(format!("The step `{shown}` needs no attention: it is `{status}`.")))
 }
@@ -201,10 +238,25 @@ pub(super) async fn deliver(
     what: Outside,
     audit: Option<entities::audit::Model>,
 ) -> Result<RunStatus, ServiceError> {
+    deliver_with(weir, actor, id, what, audit, None).await
+}
+
+/// The same, with a cap that is raised in the same unit.
+async fn deliver_with(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    what: Outside,
+    audit: Option<entities::audit::Model>,
+    raised: Option<(Account, NanoUsd)>,
+) -> Result<RunStatus, ServiceError> {
     let letter = inbox::row(weir, actor, id, &what);
     let (row, now) = (letter.clone(), weir.now());
     let kept = weir.store().write(actor.tenant, move |unit| async move {
         let status = put(&unit, id, row, &what, now).await?;
+        if let Some((account, to)) = raised {
+            money::raise(&unit, id.uuid(), account, to).await?;
+        }
         if let Some(audit) = audit {
             unit.insert(audit).await?;
         }

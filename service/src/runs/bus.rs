@@ -3,16 +3,18 @@
 //! Invariant: a message is a hint and may be missed; the journal is the truth. Nothing here waits for a slow watcher.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use domain::wire::EventView;
 use domain::{RunId, TenantId};
+use engine::Entry;
 use tokio::sync::broadcast;
 
+use super::journal::view_of;
 use super::wait::SettledRun;
 
 /// Messages that a slow watcher may be behind before it has to read the journal instead.
-const BACKLOG: usize = 256;
+const BACKLOG: usize = 64;
 /// Watched runs after which those that nobody watches any more are looked for.
 const SWEEP_AT: usize = 1_024;
 
@@ -20,7 +22,7 @@ const SWEEP_AT: usize = 1_024;
 #[derive(Debug, Clone)]
 pub enum Live {
     /// Entries that are durable.
-    Events(Arc<[EventView]>),
+    Events(Arc<Happened>),
     /// A piece of text as it arrives from a model. Never journaled.
     Delta { step: Arc<str>, attempt: u32, text: Arc<str> },
     /// How far along an attempt is. Never journaled.
@@ -31,6 +33,24 @@ pub enum Live {
     Settled(Arc<SettledRun>),
     /// The run was given up before anything of it was durable.
     Abandoned,
+}
+
+/// Entries, and how watchers see them. Most runs have a caller who waits for the end alone, so the views are made when
+/// somebody asks.
+#[derive(Debug)]
+pub struct Happened {
+    entries: Vec<Entry>,
+    views: OnceLock<Vec<EventView>>,
+}
+
+impl Happened {
+    pub(super) fn new(entries: Vec<Entry>) -> Self {
+        Self { entries, views: OnceLock::new() }
+    }
+
+    pub(super) fn views(&self) -> &[EventView] {
+        self.views.get_or_init(|| self.entries.iter().map(view_of).collect())
+    }
 }
 
 /// Cheap to clone; one a process.

@@ -77,6 +77,8 @@ pub(super) struct LocalRun {
     texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
     /// What came for the run from outside.
     pub(super) letters: Letters,
+    /// Slots may be free that one of its steps waits for.
+    pub(super) offers: Notify,
 }
 
 impl LocalRun {
@@ -89,6 +91,7 @@ impl LocalRun {
             cancelled_by: Mutex::default(),
             texts: Mutex::default(),
             letters: Letters::default(),
+            offers: Notify::new(),
         }
     }
 
@@ -158,6 +161,12 @@ impl Runs {
     /// Tells the worker that there may be something to claim.
     pub(crate) fn wake(&self) {
         self.inner.wake.notify_one();
+    }
+
+    /// Tells every run that executes here that slots may be free.
+    pub(super) fn offer_slots(&self) {
+        self.local().values().for_each(|local| local.offers.notify_one());
+        self.wake();
     }
 
     pub(super) async fn woken(&self) {

@@ -155,8 +155,8 @@ impl Watch {
 
     async fn hear(&mut self) {
         match tokio::time::timeout(LOOK_EVERY, self.live.recv()).await {
-            Ok(Ok(Live::Events(views))) => {
-                for view in views.iter() {
+            Ok(Ok(Live::Events(happened))) => {
+                for view in happened.views() {
                     match view.position {
                         position if position <= self.last => {}
                         position if position == self.last + 1 => self.take(view.clone()),

@@ -25,6 +25,7 @@ use super::inbox::{self, RunInbox};
 use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
+use super::step_slots::{self, RunSlots};
 use super::wait::SettledRun;
 use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
 use crate::{ServiceError, Weir};
@@ -136,6 +137,13 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
             return;
         }
     };
+    if has_slots(&job.plan)
+        && !history.is_empty()
+        && let Err(error) = forget_attempts(&weir, &row).await
+    {
+        // They are free when the lease runs out that they were taken under.
+        tracing::warn!(%error, run = %run_id, "slots of a lost worker could not be freed");
+    }
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
     let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
@@ -177,6 +185,17 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     } else {
         weir.runs().bus().tell(run_id, Live::Abandoned);
     }
+}
+
+/// Whether attempts of this plan may take slots.
+pub(super) fn has_slots(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.resources.is_some() || step.concurrency.is_some() || step.cache.is_some())
+}
+
+async fn forget_attempts(weir: &Weir, row: &run::Model) -> Result<(), StoreError> {
+    let (run, now) = (row.id, weir.now());
+    let tenant = TenantId::from_uuid(row.tenant_id);
+    weir.store().write(tenant, move |unit| async move { slots::forget_attempts(&unit, run, now).await }).await
 }
 
 /// Whether a claimed run has its place under the flow's limit. Otherwise it was parked, or settled without having begun.
@@ -302,6 +321,14 @@ pub(super) fn surroundings(
     let blobs = RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
     let children =
         RunChildren { weir: weir.clone(), crew: Arc::clone(crew), parent: row.clone(), journal: Arc::clone(journal) };
+    let slots = RunSlots {
+        weir: weir.clone(),
+        tenant,
+        run,
+        lease: chrono::Duration::from_std(crew.lease).unwrap_or(chrono::Duration::seconds(15)),
+        journal: Arc::clone(journal),
+        local: Arc::clone(local),
+    };
     Surroundings {
         registry: weir.registry().clone(),
         journal: Arc::clone(journal) as Arc<dyn engine::ports::Journal>,
@@ -314,6 +341,7 @@ pub(super) fn surroundings(
         watcher: Arc::new(RunWatcher { bus: weir.runs().bus().clone(), run, local: Arc::clone(local) }),
         inbox: Some(Arc::new(RunInbox(Arc::clone(local)))),
         cache: Some(Arc::new(TenantCache::new(weir.clone(), tenant))),
+        slots: Some(Arc::new(slots)),
         money: None,
         sandbox: weir.sandbox().cloned(),
     }
@@ -409,6 +437,10 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
                 End::Suspend(..) if current.cancel_requested_at.is_some() || inbox::has_open(&unit, id).await? => {
                     (RunStatus::Queued, now)
                 }
+                End::Suspend(RunStatus::Queued, _) if step_slots::may_go_on(&unit, id, now).await? => {
+                    update = update.set(C::Claims, 0);
+                    (RunStatus::Queued, now)
+                }
                 End::Suspend(status, wake_at) => {
                     // Whoever suspends it has not been killed by it.
                     update = update.set(C::Claims, 0);
@@ -426,9 +458,7 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
             };
             update.set(C::Status, status.as_str()).set(C::AvailableAt, available_at).exec().await?;
             // Only what executes counts under a limit.
-            if current.slot_key.is_some() {
-                slots::leave(&unit, id, now).await?;
-            }
+            slots::leave(&unit, id, now, false).await?;
             unit.announce(&super::listen::changed(current.tenant_id, id)).await
         })
         .await;
@@ -438,7 +468,7 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
     }
     weir.runs().bus().tell(run_id, Live::Changed);
     weir.runs().bus().tell_tenant(tenant, run_id);
-    weir.runs().wake();
+    weir.runs().offer_slots();
 }
 
 /// Leaves a run until a person acts on it.

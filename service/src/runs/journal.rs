@@ -17,7 +17,7 @@ use language::plan::Save;
 use sea_orm::ColumnTrait;
 use tokio::sync::Mutex;
 
-use super::bus::Live;
+use super::bus::{Happened, Live};
 use super::desk::LocalRun;
 use super::questions::{self, Outward};
 use super::record::{Changes, Records};
@@ -30,6 +30,8 @@ pub(super) struct RunJournal {
     run: RunId,
     owner: String,
     local: Arc<LocalRun>,
+    /// Whether the run, or attempts of its steps, may hold or wait for places under limits.
+    limited: bool,
     state: Mutex<State>,
 }
 
@@ -69,6 +71,7 @@ impl RunJournal {
         let position = row.event_position;
         let (cancelled, claims) = (row.cancel_requested_at, row.claims);
         let asking = questions::asking(plan, weir.catalogue());
+        let limited = row.slot_key.is_some() || super::execute::has_slots(plan);
         let mut records = Records::new(row, plan);
         let mut changes = Changes::default();
         for entry in history {
@@ -79,7 +82,7 @@ impl RunJournal {
         records.run.cancel_requested_at = cancelled;
         records.run.claims = claims;
         let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
-        Self { weir, tenant, run, owner, local, state }
+        Self { weir, tenant, run, owner, local, limited, state }
     }
 
     /// For a run whose row is not in the store yet, with what its flow says about saving.
@@ -167,11 +170,11 @@ impl Journal for RunJournal {
         } else {
             self.write(&mut state, entries, changes).await?;
         }
-        let limited = state.records.run.slot_key.is_some();
+        let limited = self.limited;
         drop(state);
         if limited && entries.iter().any(|entry| matches!(entry.event, Event::RunSettled { .. })) {
             // Somebody may have been let in.
-            self.weir.runs().wake();
+            self.weir.runs().offer_slots();
         }
         if progressed {
             self.local.leave_lane();
@@ -193,6 +196,7 @@ impl RunJournal {
             items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
             outward: questions::outward(&state.records.run, &state.asking, entries),
             events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
+            limited: self.limited,
             changes,
         };
         self.keep(state, write).await
@@ -212,6 +216,7 @@ impl RunJournal {
             items: Vec::new(),
             outward: questions::outward(&state.records.run, &state.asking, &[]),
             events: Vec::new(),
+            limited: self.limited,
             changes: bill,
         };
         self.keep(state, write).await
@@ -240,8 +245,8 @@ impl RunJournal {
                 self.local.forget_text(step);
             }
         }
-        let views: Arc<[EventView]> = entries.iter().map(view_of).collect();
-        self.weir.runs().bus().tell(self.run, Live::Events(views));
+        let happened = Arc::new(Happened::new(entries.to_vec()));
+        self.weir.runs().bus().tell(self.run, Live::Events(happened));
         self.weir.runs().bus().tell_tenant(self.tenant, self.run);
     }
 }
@@ -286,13 +291,14 @@ struct Append {
     items: Vec<item::Model>,
     outward: Outward,
     events: Vec<event::Model>,
+    limited: bool,
     changes: Changes,
 }
 
 impl Append {
     async fn run(self, unit: &Unit) -> Result<(), AppendError> {
         let (tenant, run) = (self.row.tenant_id, self.row.id);
-        let limited = self.changes.settled && self.row.slot_key.is_some();
+        let limited = self.changes.settled && self.limited;
         let ended_at = self.row.ended_at;
         if self.insert {
             let mut row = self.row;
@@ -352,7 +358,7 @@ impl Append {
         unit.insert_all(self.events).await?;
         unit.insert_all(self.changes.ledger).await?;
         if let (true, Some(ended_at)) = (limited, ended_at) {
-            super::slots::leave(unit, run, ended_at).await?;
+            super::slots::leave(unit, run, ended_at, true).await?;
         }
         unit.announce(&super::listen::changed(tenant, run)).await?;
         Ok(())

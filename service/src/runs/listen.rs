@@ -13,6 +13,8 @@ use crate::Weir;
 
 /// Says that a run waits in the queue.
 pub(super) const QUEUED: &str = "queued";
+/// Says that slots of steps may be free.
+pub(super) const SLOTS: &str = "slots";
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Says that a run's rows changed.
@@ -66,6 +68,10 @@ fn take(weir: &Weir, notice: &str) {
     let (Some(kind), tenant, run) = (words.next(), words.next(), words.next()) else { return };
     if kind == QUEUED {
         weir.runs().wake();
+        return;
+    }
+    if kind == SLOTS {
+        weir.runs().offer_slots();
         return;
     }
     let (Some(Ok(tenant)), Some(Ok(run))) = (tenant.map(Uuid::parse_str), run.map(Uuid::parse_str)) else { return };

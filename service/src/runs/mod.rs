@@ -30,6 +30,7 @@ mod questions;
 mod record;
 mod slots;
 mod start;
+mod step_slots;
 mod steps;
 mod wait;
 mod why;

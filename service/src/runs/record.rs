@@ -165,6 +165,7 @@ impl Records {
                     self.on_step(&place.0, changes, |row| row.config = config);
                 }
             }
+            Event::StepQueued { .. } => self.set_status(place, StepStatus::Queued, changes),
             Event::AttemptStarted { attempt, .. } => self.attempt_started(place, *attempt, at, worker, changes),
             Event::ChildStarted { run_id, .. } => {
                 let run = Some(run_id.uuid());

@@ -5,21 +5,17 @@
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, FlowId, RunId, RunStatus, TenantId};
-use engine::template::{Expressions, Scope as TemplateScope, Weight};
+use engine::template::limit_key;
 use entities::{Scope as _, StoreError, Unit, run, slot};
 use language::Plan;
 use language::plan::{ConcurrencyPlan, OnLimit};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, QuerySelect};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::far_future;
+use super::{far_future, step_slots};
 use crate::flows::Resolved;
 use crate::{ServiceError, Weir};
-
-/// Keys are kept as they are up to this length, and by their hash beyond it.
-const KEY: usize = 120;
 
 /// What becomes of a new run at its flow's limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,34 +37,11 @@ pub(super) enum Admission {
 pub(super) fn limit_of(plan: &Plan, flow: FlowId, inputs: &Value) -> Result<Option<(String, i32)>, Failure> {
     let Some(concurrency) = &plan.concurrency else { return Ok(None) };
     let key = match &concurrency.key {
-        Some(template) => rendered(template, plan.name.as_deref(), inputs)?,
+        Some(template) => limit_key(template, plan.name.as_deref().unwrap_or_default(), inputs)?,
         None => String::new(),
     };
     let limit = i32::try_from(concurrency.limit).unwrap_or(i32::MAX);
     Ok(Some((format!("flow:{flow}:{key}"), limit)))
-}
-
-fn rendered(template: &str, flow: Option<&str>, inputs: &Value) -> Result<String, Failure> {
-    let fault = |message: String| Failure::new(FailureKind::Flow, "concurrency_key", message);
-    let mut expressions = Expressions::default();
-    let handle = expressions.add(&Value::String(template.to_owned()));
-    if expressions.weight() != Weight::Cheap {
-        return Err(fault("The key of `concurrency` takes too much work; read a field of the inputs.".to_owned()));
-    }
-    let mut scope = TemplateScope::default();
-    scope.set_json("inputs", inputs);
-    scope.set_json("flow", &serde_json::json!({ "name": flow }));
-    let value = expressions
-        .render(handle, &scope)
-        .map_err(|error| fault(format!("The key of `concurrency` cannot be rendered: {}", error.message)))?;
-    let text = match value {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    if text.len() <= KEY && !text.chars().any(char::is_control) {
-        return Ok(text);
-    }
-    Ok(hex::encode(Sha256::digest(text.as_bytes())))
 }
 
 /// Decides over a new run, in the unit that makes it. The row is changed to what it will be.
@@ -135,7 +108,7 @@ pub(super) async fn enter(unit: &Unit, row: &run::Model, now: DateTime<Utc>) -> 
     let (Some(key), Some(limit)) = (&row.slot_key, row.slot_limit) else { return Ok(Entry::Entered) };
     unit.lock(key).await?;
     let mine = || Condition::all().add(C::Id.eq(row.id)).add(C::FencingToken.eq(row.fencing_token));
-    let others = held_by_others(unit, key, row.id, now).await?;
+    let others = held_by_others(unit, key, (row.id, ""), now).await?;
     if others < i64::from(limit) {
         take(unit, key, row.id, now, row.lease_until.unwrap_or(now)).await?;
         let changed = unit
@@ -164,13 +137,34 @@ pub(super) async fn enter(unit: &Unit, row: &run::Model, now: DateTime<Utc>) -> 
     Ok(if changed == 1 { Entry::Parked } else { Entry::Lost })
 }
 
-/// Gives back every place that a run holds, and lets the next ones in.
-pub(super) async fn leave(unit: &Unit, run: uuid::Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let held = unit.find::<slot::Entity>().filter(slot::Column::RunId.eq(run)).order_by_asc(slot::Column::SlotKey);
-    for place in held.all().await? {
-        give_back(unit, &place, now).await?;
+/// Gives back every place that a run holds, and lets the next ones in. With `over`, its steps leave their lines too.
+pub(super) async fn leave(unit: &Unit, run: uuid::Uuid, now: DateTime<Utc>, over: bool) -> Result<(), StoreError> {
+    let mut held = unit.find::<slot::Entity>().filter(slot::Column::RunId.eq(run));
+    if !over {
+        held = held.filter(slot::Column::Waiting.eq(false));
+    }
+    for place in held.order_by_asc(slot::Column::SlotKey).all().await? {
+        free(unit, &place, now).await?;
     }
     Ok(())
+}
+
+/// Gives back what a worker that is gone held for attempts of this run.
+pub(super) async fn forget_attempts(unit: &Unit, run: uuid::Uuid, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let held = unit.find::<slot::Entity>().filter(slot::Column::RunId.eq(run)).filter(slot::Column::Step.ne(""));
+    let held = held.filter(slot::Column::Waiting.eq(false)).order_by_asc(slot::Column::SlotKey);
+    for place in held.all().await? {
+        free(unit, &place, now).await?;
+    }
+    Ok(())
+}
+
+async fn free(unit: &Unit, place: &slot::Model, now: DateTime<Utc>) -> Result<(), StoreError> {
+    if place.step.is_empty() {
+        give_back(unit, place, now).await
+    } else {
+        step_slots::give_back(unit, place, now).await
+    }
 }
 
 /// Gives one place back, and lets the next ones in.
@@ -203,13 +197,14 @@ pub(super) async fn free_expired(weir: &Weir) -> Result<(), StoreError> {
                 places.filter(slot::Column::RunId.eq(place.run_id)).filter(slot::Column::Step.eq(place.step.as_str()));
             match place.one().await? {
                 // Its holder, or another worker that took the run up, may have come back.
-                Some(place) if place.until <= now => give_back(&unit, &place, now).await,
+                Some(place) if place.until <= now => free(&unit, &place, now).await,
                 _ => Ok::<_, StoreError>(()),
             }
         });
         freed.await?;
     }
     if any {
+        weir.runs().offer_slots();
         weir.runs().wake();
     }
     Ok(())
@@ -244,17 +239,19 @@ pub(super) async fn unpark(unit: &Unit, key: &str, most: u64, now: DateTime<Utc>
 
 /// Units that are held under a limit.
 pub(super) async fn held(unit: &impl entities::Scope, key: &str, now: DateTime<Utc>) -> Result<i64, StoreError> {
-    held_by_others(unit, key, uuid::Uuid::nil(), now).await
+    held_by_others(unit, key, (uuid::Uuid::nil(), ""), now).await
 }
 
-async fn held_by_others(
+/// Units that others hold than this step of this run; without a step's name, than the run itself.
+pub(super) async fn held_by_others(
     unit: &impl entities::Scope,
     key: &str,
-    run: uuid::Uuid,
+    (run, step): (uuid::Uuid, &str),
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
     let places = holders(unit, key, now).await?;
-    Ok(places.iter().filter(|place| place.run_id != run).map(|place| i64::from(place.units)).sum())
+    let others = places.iter().filter(|place| place.run_id != run || place.step != step);
+    Ok(others.map(|place| i64::from(place.units)).sum())
 }
 
 /// Who holds places under a limit, the longest first.
@@ -264,7 +261,7 @@ pub(super) async fn holders(
     now: DateTime<Utc>,
 ) -> Result<Vec<slot::Model>, StoreError> {
     let held = scope.find::<slot::Entity>().filter(slot::Column::SlotKey.eq(key)).filter(slot::Column::Until.gt(now));
-    held.order_by_asc(slot::Column::TakenAt).all().await
+    held.filter(slot::Column::Waiting.eq(false)).order_by_asc(slot::Column::TakenAt).all().await
 }
 
 async fn oldest(unit: &Unit, key: &str, now: DateTime<Utc>) -> Result<Option<RunId>, StoreError> {
@@ -287,6 +284,7 @@ async fn take(
         units: 1,
         taken_at: now,
         until,
+        waiting: false,
     };
     unit.upsert_all(vec![place], &[C::TenantId, C::SlotKey, C::RunId, C::Step], &[C::Until]).await
 }
@@ -329,23 +327,4 @@ pub(super) fn skipped() -> Failure {
 pub(super) fn overdue() -> Failure {
     let message = "The run waited behind the flow's `concurrency` limit as long as its `max_wait` allows. Try again later, or raise the limit.";
     Failure::new(FailureKind::RateLimited, "queue_timeout", message)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_rendered_from_the_inputs_and_bounded() {
-        let key = |template: &str, inputs: Value| rendered(template, Some("intake"), &inputs);
-        assert_eq!(key("{{ inputs.customer }}", json!({"customer": "ada"})).unwrap(), "ada");
-        assert_eq!(key("{{ flow.name }}-{{ inputs.number }}", json!({"number": 7})).unwrap(), "intake-7");
-        let long = key("{{ inputs.customer }}", json!({"customer": "x".repeat(5_000)})).unwrap();
-        assert_eq!(long.len(), 64);
-        assert_eq!(key("{{ inputs.nobody }}", json!({})).unwrap_err().code, "concurrency_key");
-        let costly = "{% for a in range(9) %}{{ a }}{% endfor %}";
-        assert_eq!(key(costly, json!({})).unwrap_err().code, "concurrency_key");
-    }
 }

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::wire::{WhyKind, WhyView};
 use domain::{Failure, Permission, RunId, RunStatus, StepStatus};
-use entities::{Reader, Scope as _, run, step};
+use entities::{Reader, Scope as _, run, slot, step};
 use sea_orm::{ColumnTrait, Condition};
 
 use super::{far_future, slots};
@@ -73,11 +73,7 @@ async fn queued(
                 runs(i64::from(most)),
                 row.flow_name,
                 if holders.len() == 1 { "one does".to_owned() } else { format!("{} do", holders.len()) },
-                match ahead {
-                    0 => "no other waits".to_owned(),
-                    1 => "one other waits".to_owned(),
-                    more => format!("{more} others wait"),
-                }
+                others(ahead)
             ),
             limit: Some(key.clone()),
             held_by: holders.iter().take(NAMED).map(|place| RunId::from_uuid(place.run_id)).collect(),
@@ -85,6 +81,9 @@ async fn queued(
             until: row.queue_deadline,
             ..blank
         });
+    }
+    if let Some(view) = behind_slots(reader, row, now, &blank).await? {
+        return Ok(view);
     }
     if row.available_at > now {
         return Ok(WhyView {
@@ -109,11 +108,71 @@ async fn queued(
     Ok(WhyView { kind: WhyKind::Worker, sentence, ahead: Some(ahead), ..blank })
 }
 
+/// The line that an attempt of the run stands in, where nothing else of it executes.
+async fn behind_slots(
+    reader: &Reader,
+    row: &run::Model,
+    now: DateTime<Utc>,
+    blank: &WhyView,
+) -> Result<Option<WhyView>, ServiceError> {
+    let mine = reader.find::<slot::Entity>().filter(slot::Column::RunId.eq(row.id));
+    let places = mine.order_by_asc(slot::Column::TakenAt).all().await?;
+    let (waiting, held): (Vec<_>, Vec<_>) =
+        places.into_iter().filter(|place| !place.step.is_empty()).partition(|place| place.waiting);
+    let (Some(first), true) = (waiting.first(), held.is_empty()) else { return Ok(None) };
+    let key = &first.slot_key;
+    let holders = slots::holders(reader, key, now).await?;
+    let taken: i64 = holders.iter().map(|place| i64::from(place.units)).sum();
+    let line = reader.find::<slot::Entity>().filter(slot::Column::SlotKey.eq(key.as_str()));
+    let line = line.filter(slot::Column::Waiting.eq(true)).filter(slot::Column::TakenAt.lt(first.taken_at));
+    let ahead = line.limit(AHEAD).count().await?;
+    let what = match key.split_once(':') {
+        Some(("pool", pool)) => format!("{} of the pool `{pool}`, of which {} taken", units(first.units), are(taken)),
+        Some(("cache", _)) => "an output that another run is making for the step cache".to_owned(),
+        _ => format!("a place under its `concurrency` limit, of which {} taken", are(taken)),
+    };
+    let mut names: Vec<String> = waiting.iter().map(|place| step_of(&place.step).to_owned()).collect();
+    names.dedup();
+    Ok(Some(WhyView {
+        kind: WhyKind::Slot,
+        sentence: format!("The step `{}` waits for {what}; {} before it.", step_of(&first.step), others(ahead)),
+        limit: Some(key.clone()),
+        held_by: holders.iter().take(NAMED).map(|place| RunId::from_uuid(place.run_id)).collect(),
+        ahead: Some(ahead),
+        steps: names,
+        ..blank.clone()
+    }))
+}
+
+/// The step that a slot is for; items have a number behind it.
+fn step_of(slot: &str) -> &str {
+    slot.split('#').next().unwrap_or(slot)
+}
+
+fn others(ahead: u64) -> String {
+    match ahead {
+        0 => "no other waits".to_owned(),
+        1 => "one other waits".to_owned(),
+        more => format!("{more} others wait"),
+    }
+}
+
+fn are(count: i64) -> String {
+    if count == 1 { "1 is".to_owned() } else { format!("{count} are") }
+}
+
+fn units(count: i32) -> String {
+    if count == 1 { "one unit".to_owned() } else { format!("{count} units") }
+}
+
 async fn tenant_limit(weir: &Weir, row: &run::Model) -> Result<Option<i32>, ServiceError> {
     Ok(crate::tenants::row(weir, domain::TenantId::from_uuid(row.tenant_id)).await?.max_running)
 }
 
 async fn begun(reader: &Reader, row: &run::Model, now: DateTime<Utc>, blank: WhyView) -> Result<WhyView, ServiceError> {
+    if let Some(view) = behind_slots(reader, row, now, &blank).await? {
+        return Ok(view);
+    }
     let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(row.id));
     let steps = steps.order_by_asc(step::Column::Ordinal).all().await?;
     let status_of = |step: &step::Model| StepStatus::parse(&step.status).unwrap_or(StepStatus::Pending);

@@ -257,7 +257,7 @@ async fn a_person_resolves_a_step_that_nobody_knows_the_outcome_of() {
         assert_eq!(outputs(&stage, id).await, json!({"value": 3}));
         assert_eq!(audited(&stage, "run.step_resolved").await, 1);
         let viewer = with_role(&stage, Role::Viewer);
-        let refused = runs::resolve(&stage.weir, &viewer, id, "bad", None, Resolve::Retry).await.unwrap_err();
+        let refused = runs::resolve(&stage.weir, &viewer, id, "bad", None, Resolve::Retry { max_cost: None }).await.unwrap_err();
         assert!(matches!(refused, ServiceError::Forbidden(_)), "{refused:?}");
     })
     .await;

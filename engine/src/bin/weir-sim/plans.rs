@@ -8,8 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::{Call, Done, Executor, Failed, Registry};
 use language::plan::{
-    Expression, FailureClass, FallbackPlan, ForEachPlan, GroupPlan, Join, Need, NeedKind, OnError, OnItemError, OnSkip,
-    OnUnknown, Phase, RepeatPlan, RetryPolicy, RunIf, Save, StepPlan, Target,
+    CacheMode, CachePlan, CacheScope, ConcurrencyPlan, Expression, FailureClass, FallbackPlan, ForEachPlan, GroupPlan,
+    Join, Need, NeedKind, OnError, OnItemError, OnLimit, OnSkip, OnUnknown, Phase, RepeatPlan, ResourcePlan,
+    RetryPolicy, RunIf, Save, StepPlan, Target,
 };
 use language::{Control, CostKind, Effect, EffectRule, ExecutorSpec, Plan};
 use serde_json::{Map, Value, json};
@@ -193,6 +194,23 @@ fn dress(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
     }
     if racy && dice.chance(15) {
         step.total_timeout_ms = Some(1 + dice.below(2_000) as u64);
+    }
+    limit(dice, step, racy);
+}
+
+/// Limits that count over runs, and the cache, whose makers stand in line too.
+fn limit(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
+    if dice.chance(15) {
+        step.resources = Some(ResourcePlan { pool: "pool".to_owned(), units: 1 + dice.small(2) });
+    }
+    if dice.chance(15) {
+        let on_limit = if racy { dice.pick(&[OnLimit::Queue, OnLimit::Reject, OnLimit::Skip]) } else { OnLimit::Queue };
+        let max_wait_ms = (racy && dice.chance(50)).then(|| 1 + dice.below(200) as u64);
+        step.concurrency = Some(ConcurrencyPlan { limit: 1, key: None, on_limit, max_wait_ms });
+    }
+    if dice.chance(10) {
+        let (mode, scope) = (CacheMode::On, CacheScope::Flow);
+        step.cache = Some(CachePlan { mode, scope, ttl_ms: None, tags: Vec::new(), force: false });
     }
 }
 

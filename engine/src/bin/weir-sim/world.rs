@@ -11,7 +11,8 @@ use engine::dispatcher::{
     AttemptResult, Command, Configured, FailedAttempt, Graph, Input, Listed, Place, Signal, State, SucceededAttempt,
     Timer, step,
 };
-use engine::event::{Outside, Resolution, Stored};
+use engine::event::{LimitKind, Outside, Resolution, Stored};
+use engine::ports::SlotAnswer;
 use engine::{Entry, Event};
 use language::Effect;
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ struct World {
     timers: BTreeSet<(DateTime<Utc>, Timer)>,
     now: DateTime<Utc>,
     deliveries: u32,
+    /// How often slots were asked for.
+    asked: u64,
 }
 
 /// Runs a plan to its rest.
@@ -61,6 +64,7 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         timers: BTreeSet::new(),
         now: DateTime::<Utc>::UNIX_EPOCH,
         deliveries: 0,
+        asked: 0,
     };
     let mut state = State::new(graph);
     let (mut journal, mut unflushed): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
@@ -94,6 +98,12 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         unflushed.extend(decision.entries);
         for command in decision.commands {
             if let Command::StartAttempt { place, .. } = &command
+                && is_limited(graph, &state, *place)
+                && !state.wants_slots(*place)
+            {
+                return Err(format!("an attempt of {place:?} begins without its slots"));
+            }
+            if let Command::StartAttempt { place, .. } = &command
                 && graph.effect(place.step, state.unit(*place).entry, None) != Effect::Pure
             {
                 journal.append(&mut unflushed);
@@ -115,6 +125,12 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         }
     }
     Ok(Simulated { state, journal })
+}
+
+fn is_limited(graph: &Graph, state: &State, place: Place) -> bool {
+    let plan = &graph.plan().steps[place.step];
+    let cached = state.may_cache(graph, place).is_some();
+    plan.resources.is_some() || plan.concurrency.is_some() || cached
 }
 
 impl World {
@@ -154,6 +170,7 @@ impl World {
                 };
                 self.due.push(Signal::ConfigRendered { place, result });
             }
+            Command::TakeSlots { place } => self.take_slots(place, state),
             Command::LookUp { place } => self.due.push(Signal::CacheAnswered { place, hit: None }),
             Command::RenderFallback { step } => {
                 self.due.push(Signal::FallbackRendered { step, result: Ok(Stored::Inline(json!("instead"))) });
@@ -194,6 +211,23 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Other runs, which nobody sees here, hold the slots every now and then, and give them back.
+    fn take_slots(&mut self, place: Place, state: &State) {
+        self.asked += 1;
+        let mut luck = Dice::new(self.seed ^ self.asked.wrapping_mul(0x2545_F491_4F6C_DD1D));
+        let answer = if luck.chance(40) {
+            if !self.due.iter().any(|signal| matches!(signal, Signal::SlotsOffered)) {
+                self.due.push(Signal::SlotsOffered);
+            }
+            SlotAnswer::Full(if luck.chance(50) { LimitKind::Step } else { LimitKind::Pool })
+        } else if self.fate(place, 5_000 + u64::from(state.unit(place).entry)).chance(3) {
+            SlotAnswer::Refused(failure(FailureKind::Flow))
+        } else {
+            SlotAnswer::Taken
+        };
+        self.due.push(Signal::SlotsAnswered { place, answer });
     }
 
     /// The next thing that happens, in any order; time moves only when nothing else is left.

@@ -1,6 +1,6 @@
 //! Fallbacks, `on_error`, compensations and `finally` as a run shows them (flow-language, section 5).
 
-use domain::{NanoUsd, RunStatus};
+use domain::RunStatus;
 use serde_json::json;
 
 use super::{run, status};
@@ -153,7 +153,7 @@ async fn a_cap_refuses_what_could_go_over_it_and_a_fallback_may_be_cheaper() {
     };
     for (mode, expected) in [("fail", None), ("fallback", Some(json!(50)))] {
         let mut stage = Stage::new(&yaml(mode));
-        stage.money = Some(std::sync::Arc::new(MemoryMoney::new(NanoUsd(100), None)));
+        stage.money = Some(std::sync::Arc::new(MemoryMoney::new(stage.plan.clone(), None)));
         let ran = stage.go().await;
         match expected {
             Some(output) => assert_eq!(ran.settled().outputs, output),
@@ -161,7 +161,7 @@ async fn a_cap_refuses_what_could_go_over_it_and_a_fallback_may_be_cheaper() {
         }
     }
     let mut stage = Stage::new(&yaml("approve"));
-    stage.money = Some(std::sync::Arc::new(MemoryMoney::new(NanoUsd(100), None)));
+    stage.money = Some(std::sync::Arc::new(MemoryMoney::new(stage.plan.clone(), None)));
     let ran = stage.go().await;
     assert!(matches!(ran.outcome, Outcome::Suspended { status: RunStatus::NeedsAttention, .. }), "{ran:?}");
 }

@@ -2,6 +2,7 @@
 
 mod handlers;
 mod items;
+mod slots;
 mod waits;
 
 use chrono::TimeDelta;

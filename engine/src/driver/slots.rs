@@ -1,0 +1,77 @@
+//! Slots of attempts under limits that count over runs: what is asked for, and when it is given back.
+//!
+//! Invariant: what a unit neither seeks nor holds any more is given back in the same turn.
+
+use domain::Failure;
+use language::plan::{CacheMode, ConcurrencyPlan};
+
+use super::Driver;
+use crate::dispatcher::{Place, Signal};
+use crate::event::LimitKind;
+use crate::ports::{SlotAnswer, SlotLimit, SlotRequest};
+use crate::run::DriveError;
+use crate::template::limit_key;
+
+impl Driver {
+    pub(super) async fn take_slots(&mut self, place: Place) -> Result<Option<Signal>, DriveError> {
+        let Some(slots) = self.surroundings.slots.clone() else {
+            return Ok(Some(Signal::SlotsAnswered { place, answer: SlotAnswer::Taken }));
+        };
+        let answer = match self.limits_of(place) {
+            Err(failure) => SlotAnswer::Refused(failure),
+            Ok(limits) if limits.is_empty() => SlotAnswer::Taken,
+            Ok(limits) => {
+                // Also where it is full: the request stands in line until it is given back.
+                self.slots_of.insert(place);
+                let step = self.prepared.plan().steps[place.step].name.clone();
+                slots.take(SlotRequest { step, item: place.item, limits }).await?
+            }
+        };
+        Ok(Some(Signal::SlotsAnswered { place, answer }))
+    }
+
+    fn limits_of(&self, place: Place) -> Result<Vec<SlotLimit>, Failure> {
+        let plan = &self.prepared.plan().steps[place.step];
+        let pool = plan.resources.as_ref().map(|resources| SlotLimit {
+            kind: LimitKind::Pool,
+            key: resources.pool.clone(),
+            units: resources.units,
+            most: None,
+        });
+        let step = plan.concurrency.as_ref().map(|concurrency| self.limit_of_step(place, concurrency)).transpose()?;
+        let cache =
+            self.single_flight(place).map(|key| SlotLimit { kind: LimitKind::Cache, key, units: 1, most: Some(1) });
+        Ok(pool.into_iter().chain(step).chain(cache).collect())
+    }
+
+    fn limit_of_step(&self, place: Place, concurrency: &ConcurrencyPlan) -> Result<SlotLimit, Failure> {
+        let plan = &self.prepared.plan().steps[place.step];
+        let key = match &concurrency.key {
+            Some(template) => limit_key(template, &self.run.flow, &self.run.inputs)?,
+            None => String::new(),
+        };
+        let key = format!("{}:{}:{key}", self.run.flow, plan.name);
+        Ok(SlotLimit { kind: LimitKind::Step, key, units: 1, most: Some(concurrency.limit) })
+    }
+
+    /// The key under which one attempt at a time makes an output for the step cache.
+    fn single_flight(&self, place: Place) -> Option<String> {
+        self.surroundings.cache.as_ref()?;
+        let mode = self.state.may_cache(self.prepared.graph(), place)?;
+        let unit = self.state.unit(place);
+        let executor = self.prepared.entry(place.step, unit.entry)?.executor.clone()?;
+        let config = unit.config.clone().unwrap_or_default();
+        (mode == CacheMode::On).then(|| self.cache_key(place, &executor, &config))
+    }
+
+    pub(super) async fn give_slots_back(&mut self) -> Result<(), DriveError> {
+        let over: Vec<Place> = self.slots_of.iter().copied().filter(|place| !self.state.wants_slots(*place)).collect();
+        for place in over {
+            self.slots_of.remove(&place);
+            if let Some(slots) = self.surroundings.slots.clone() {
+                slots.give_back(&self.prepared.plan().steps[place.step].name, place.item).await?;
+            }
+        }
+        Ok(())
+    }
+}
