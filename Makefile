@@ -1,7 +1,7 @@
 # The commands people type. Each is a line or two; the logic is in scripts/ and xtask/. `make help` lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build assets test lint fmt unit suites browser e2e bench clean
+.PHONY: help run build assets test lint fmt unit suites storms browser e2e bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,10 +30,13 @@ unit: ## unit tests and doc tests
 suites: ## black-box suites on SQLite and PostgreSQL
 	@scripts/setup test && scripts/test program suites
 
+storms: ## crash and fairness suites in a larger size: WEIR_SUITE_SIZE=ci (ten minutes, the default) or release (an hour)
+	@scripts/setup test && scripts/test program storms
+
 browser e2e: ## the console in a real browser
 	@scripts/setup test && scripts/test program browser
 
-bench: ## first figures: requests, runs and commits side by side
+bench: ## figures beside a bare handler and the bare store: requests, shapes, growth, templates, turns, sleepers
 	@scripts/setup run && scripts/build release && scripts/bench
 
 clean: ## remove what was built for this checkout (the cache of tools stays)

@@ -1,23 +1,23 @@
 //! The store's own ceiling: rows of the size of a journal entry, each inserted as a unit of work by so many callers at
-//! once, on SQLite with `synchronous=FULL` and group commit. No engine, no HTTP.
+//! once. SQLite with `synchronous=FULL` and group commit; PostgreSQL with a transaction a unit. No engine, no HTTP.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::TenantId;
-use entities::{JsonText, Store, StoreError, StoreOptions, Unit};
+use entities::{JsonText, Store, StoreError, Unit};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ground::Ground;
 use crate::load::Figures;
 
 /// Rows need keys of their own; that they count up is what real ids do too.
 static NEXT: AtomicU64 = AtomicU64::new(2);
 
-pub(crate) async fn run(callers: usize, time: Duration) -> Result<Figures, String> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-    migration::migrate(&url, None).await.map_err(|error| error.to_string())?;
-    let store = Store::connect(&url, &StoreOptions::default()).await.map_err(|error| error.to_string())?;
+pub(crate) async fn run(ground: Ground, callers: usize, time: Duration) -> Result<Figures, String> {
+    let site = ground.fresh().await?;
+    site.migrate().await?;
+    let store = site.store().await?;
     let tenant = tenant(&store).await.map_err(|error| error.to_string())?;
     let began = Instant::now();
     let until = began + time;

@@ -1,11 +1,13 @@
 //! A small closed-loop HTTP/1.1 load: so many connections, each sends its next request when the last one was answered.
 //!
-//! Invariant: every answer is read whole and must be a 200; the loop ends by itself.
+//! Invariant: every answer is read whole and must be a 200 or a 202; the loop ends by itself.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// One request, as bytes, and where it goes.
 #[derive(Debug, Clone)]
@@ -15,10 +17,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn post(address: &str, path: &str, key: Option<&str>, body: &str) -> Self {
-        let authorization = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
+    pub(crate) fn post(address: &str, path: &str, headers: &str, body: &str) -> Self {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{authorization}content-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         Self { address: address.to_owned(), bytes: head.into_bytes() }
@@ -79,24 +80,70 @@ async fn drive(request: &Request, connections: usize, time: Duration) -> Result<
 }
 
 async fn connection(request: &Request, until: Instant) -> Result<Vec<Duration>, String> {
-    let stream = TcpStream::connect(&request.address).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
+    let mut line = Line::open(&request.address).await?;
     let mut latencies = Vec::new();
     while Instant::now() < until {
-        let sent = Instant::now();
-        write.write_all(&request.bytes).await.map_err(|error| error.to_string())?;
-        answer(&mut read).await?;
-        latencies.push(sent.elapsed());
+        latencies.push(line.ask(request).await?);
     }
     Ok(latencies)
+}
+
+/// So many requests, each made by its number, over so many connections.
+pub(crate) async fn each<F>(numbers: std::ops::Range<usize>, connections: usize, make: F) -> Result<Figures, String>
+where
+    F: Fn(usize) -> Request + Send + Sync + 'static,
+{
+    let (next, make) = (Arc::new(AtomicUsize::new(numbers.start)), Arc::new(make));
+    let began = Instant::now();
+    let mut tasks = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let (next, make, end) = (Arc::clone(&next), Arc::clone(&make), numbers.end);
+        tasks.push(tokio::spawn(async move {
+            let mut line = Line::open(&make(0).address).await?;
+            let mut latencies = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= end {
+                    return Ok::<_, String>(latencies);
+                }
+                latencies.push(line.ask(&make(number)).await?);
+            }
+        }));
+    }
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.map_err(|error| error.to_string())??);
+    }
+    Ok(Figures::new(latencies, began.elapsed()))
+}
+
+/// One connection, kept alive.
+struct Line {
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl Line {
+    async fn open(address: &str) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let (read, write) = stream.into_split();
+        Ok(Self { read: BufReader::new(read), write })
+    }
+
+    /// How long the answer took.
+    async fn ask(&mut self, request: &Request) -> Result<Duration, String> {
+        let sent = Instant::now();
+        self.write.write_all(&request.bytes).await.map_err(|error| error.to_string())?;
+        answer(&mut self.read).await?;
+        Ok(sent.elapsed())
+    }
 }
 
 async fn answer(read: &mut BufReader<OwnedReadHalf>) -> Result<(), String> {
     let mut line = String::new();
     read.read_line(&mut line).await.map_err(|error| error.to_string())?;
-    let ok = line.split_whitespace().nth(1) == Some("200");
+    let ok = matches!(line.split_whitespace().nth(1), Some("200" | "202"));
     let (first, mut length) = (line.trim().to_owned(), 0_usize);
     loop {
         line.clear();

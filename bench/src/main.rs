@@ -1,30 +1,53 @@
-//! First figures, side by side in one run: requests of a bare actix-web handler, commits of the bare store, and durable
-//! one-step runs of the built program, at the same numbers of connections, as ratios.
+//! Figures of the built program, side by side in one run with its yardsticks: a bare actix-web handler and the bare
+//! group-committed insert of the same store. SQLite always; PostgreSQL where `scripts/bench` finds a server.
 //!
-//! Usage: `bench PROGRAM [--seconds N]`, or `bench bare` (the handler by itself, started by the former).
+//! Usage: `bench PROGRAM [--seconds N] [--only TABLE] [--waiting N] [--queued N]`, or `bench bare` (the handler by itself,
+//! started by the former).
 //! Invariant: everything talks to loopback, is bounded in time, and ends the processes it started.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table and its troubles")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its tables and its troubles")]
 
 mod bare;
 mod commits;
+mod engine_alone;
+mod ground;
+mod growth;
 mod load;
 mod program;
+mod requests;
 mod shapes;
+mod sleepers;
+mod templates;
+mod turns;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use load::{Figures, Request};
+use ground::Ground;
+use load::Figures;
 
-const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+const USAGE: &str = "usage: bench PROGRAM [--seconds N] [--only start|requests|shapes|growth|templates|turns|sleepers] \
+                     [--waiting N] [--queued N]";
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+struct Wanted {
+    program: PathBuf,
+    /// The time of each measurement.
+    time: Duration,
+    only: Option<String>,
+    /// Runs that wait, in the table of sleepers.
+    waiting: usize,
+    /// Runs of the tenant with the long queue, in the table of turns.
+    queued: usize,
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("bare") => bare::serve().map_err(|error| error.to_string()),
-        Some(program) => measure(Path::new(program), seconds(&arguments)),
-        None => Err("usage: bench PROGRAM [--seconds N]".to_owned()),
+        Some(program) => wanted(Path::new(program), &arguments).and_then(|wanted| measure(&wanted)),
+        None => Err(USAGE.to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,77 +58,69 @@ fn main() -> ExitCode {
     }
 }
 
-fn seconds(arguments: &[String]) -> Duration {
-    let given = arguments.iter().skip_while(|word| *word != "--seconds").nth(1).and_then(|text| text.parse().ok());
-    Duration::from_secs(given.unwrap_or(4_u64).clamp(1, 60))
+fn wanted(program: &Path, arguments: &[String]) -> Result<Wanted, String> {
+    let program = program.to_owned();
+    let mut wanted = Wanted { program, time: Duration::from_secs(4), only: None, waiting: 100_000, queued: 100_000 };
+    let mut words = arguments.iter().skip(1);
+    while let Some(flag) = words.next() {
+        let value = words.next().ok_or(USAGE)?;
+        let number = || value.parse::<usize>().map_err(|_| format!("{flag} takes a number, not `{value}`"));
+        match flag.as_str() {
+            "--seconds" => wanted.time = Duration::from_secs(number()?.clamp(1, 60) as u64),
+            "--only" => wanted.only = Some(value.clone()),
+            "--waiting" => wanted.waiting = number()?,
+            "--queued" => wanted.queued = number()?,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(wanted)
 }
 
-fn measure(program: &Path, time: Duration) -> Result<(), String> {
+fn measure(wanted: &Wanted) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let starts = program::cold_starts(program, 5).await?;
-        let weir = program::Weir::start(program).await?;
-        let idle = weir.resident_kib()?;
-        let bare = program::Bare::start().await?;
-        let one = weir.request(shapes::ONE, r#"{"number":7}"#);
-        println!(
-            "{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}",
-            "conns", "bare handler", "bare commits", "durable runs", "bare/run", "commits/run"
-        );
-        println!(
-            "{:>6} {:>24} {:>24} {:>24} {:>16} {:>16}",
-            "",
-            "per s   p50   p99 ms",
-            "per s   p50   p99 ms",
-            "per s   p50   p99 ms",
-            "(cost in bare)",
-            "(store's part)"
-        );
-        for connections in CONNECTIONS {
-            let handler = load::run(&bare.request(), connections, time).await?;
-            let commits = commits::run(connections, time).await?;
-            let runs = load::run(&one, connections, time).await?;
-            println!(
-                "{connections:>6} {:>24} {:>24} {:>24} {:>16.2} {:>16.2}",
-                shown(&handler),
-                shown(&commits),
-                shown(&runs),
-                handler.rate() / runs.rate(),
-                commits.rate() / runs.rate(),
-            );
+        let grounds = Ground::all();
+        if !grounds.contains(&Ground::Postgres) {
+            println!("PostgreSQL is not measured: no server was found (scripts/setup test installs one)\n");
         }
-        shapes_table(&weir, &bare, time).await?;
-        println!(
-            "cold start (spawn to first answer), ms: {}",
-            starts.iter().map(|ms| format!("{ms:.0}")).collect::<Vec<_>>().join(" ")
-        );
-        println!("idle resident memory: {:.1} MiB; after the load: {:.1} MiB", mib(idle), mib(weir.resident_kib()?));
+        let asked = |table: &str| wanted.only.as_deref().is_none_or(|only| only == table);
+        if asked("start") {
+            start(wanted).await?;
+        }
+        if asked("templates") {
+            templates::table(wanted).await?;
+        }
+        for ground in grounds {
+            if asked("requests") {
+                requests::table(wanted, ground).await?;
+            }
+            if asked("shapes") {
+                requests::shapes(wanted, ground).await?;
+            }
+            if asked("growth") {
+                growth::table(wanted, ground).await?;
+            }
+            if asked("turns") {
+                turns::table(wanted, ground).await?;
+            }
+            if asked("sleepers") {
+                sleepers::table(wanted, ground).await?;
+            }
+        }
         Ok(())
     })
 }
 
-/// What other shapes cost: alone, for the time one caller waits, and at 16 connections, for the rate.
-async fn shapes_table(weir: &program::Weir, bare: &program::Bare, time: Duration) -> Result<(), String> {
-    let handler = load::run(&bare.request(), 16, time).await?;
-    println!("\n{:>32} {:>24} {:>24} {:>12}", "shape", "1 connection", "16 connections", "bare/run");
-    println!("{:>32} {:>24} {:>24} {:>12}", "", "per s   p50   p99 ms", "per s   p50   p99 ms", "(at 16)");
-    for shape in shapes::all() {
-        let request = weir.request(shape.name, shape.body);
-        let alone = load::run(&request, 1, time).await.map_err(|error| format!("{}: {error}", shape.name))?;
-        let together = load::run(&request, 16, time).await.map_err(|error| format!("{}: {error}", shape.name))?;
-        println!(
-            "{:>32} {:>24} {:>24} {:>12.2}",
-            shape.about,
-            shown(&alone),
-            shown(&together),
-            handler.rate() / together.rate()
-        );
-    }
-    println!();
+async fn start(wanted: &Wanted) -> Result<(), String> {
+    let starts = program::cold_starts(&wanted.program, 5).await?;
+    let weir = program::Weir::start(&wanted.program, Ground::Sqlite, &[]).await?;
+    let starts: Vec<String> = starts.iter().map(|ms| format!("{ms:.0}")).collect();
+    println!("cold start (spawn to first answer): {} ms", starts.join(" "));
+    println!("idle resident memory: {:.1} MiB\n", mib(weir.resident_kib()?));
     Ok(())
 }
 

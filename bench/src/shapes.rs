@@ -3,37 +3,39 @@
 /// A flow of the bench's tenant.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) body: &'static str,
     pub(crate) yaml: String,
-    /// Shown in the second table.
-    pub(crate) about: &'static str,
+    /// What it is, for the tables.
+    pub(crate) about: String,
 }
 
 /// The flow of the first table: one step, durable.
-pub(crate) const ONE: &str = "one_step";
+pub(crate) const ONE: &str = "chain_1";
+pub(crate) const NUMBER: &str = r#"{"number":7}"#;
 
-pub(crate) fn all() -> Vec<Shape> {
+/// What people write, and what the targets name.
+pub(crate) fn usual() -> Vec<Shape> {
+    let shape = |name: &str, body: &'static str, yaml: String, about: &str| Shape {
+        name: name.to_owned(),
+        body,
+        yaml,
+        about: about.to_owned(),
+    };
     vec![
-        Shape { name: ONE, body: r#"{"number":7}"#, yaml: chain(1), about: "one step" },
-        Shape { name: "ten_steps", body: r#"{"number":7}"#, yaml: chain(10), about: "ten steps, one after another" },
-        Shape {
-            name: "branch",
-            body: BRANCH_BODY,
-            yaml: BRANCH.to_owned(),
-            about: "parse, transform, branch, respond",
-        },
-        Shape {
-            name: "branch_unsaved",
-            body: BRANCH_BODY,
-            yaml: format!("save: none\n{BRANCH}"),
-            about: "the same, `save: none`",
-        },
-        Shape { name: "map_100", body: r#"{"number":7}"#, yaml: MAP.to_owned(), about: "for_each over 100 items" },
-        Shape { name: "chain_100", body: r#"{"number":7}"#, yaml: chain(100), about: "100 steps, one after another" },
-        Shape { name: "chain_500", body: r#"{"number":7}"#, yaml: chain(500), about: "500 steps, one after another" },
-        Shape { name: "diamond_498", body: r#"{"number":7}"#, yaml: diamond(498), about: "498 steps side by side" },
+        chain(1),
+        chain(10),
+        shape("branch", BRANCH_BODY, BRANCH.to_owned(), "parse, transform, branch, respond"),
+        shape("branch_unsaved", BRANCH_BODY, format!("save: none\n{BRANCH}"), "the same, `save: none`"),
+        shape("map_100", NUMBER, MAP.to_owned(), "for_each over 100 items"),
+        chain(500),
+        diamond(498),
     ]
+}
+
+/// The same work in growing amounts: one after another, and side by side.
+pub(crate) fn growing() -> (Vec<Shape>, Vec<Shape>) {
+    ([1, 10, 100, 250, 500].map(chain).to_vec(), [8, 98, 248, 498].map(diamond).to_vec())
 }
 
 const BRANCH_BODY: &str =
@@ -71,28 +73,29 @@ steps:
     config: {data: {value: "{{ item }}", number: "{{ inputs.number }}"}}
 "#;
 
-fn chain(steps: usize) -> String {
+/// So many steps, one after another.
+fn chain(steps: usize) -> Shape {
     let mut yaml = "inputs:\n  number: {type: integer, required: true}\nsteps:\n".to_owned();
     for index in 0..steps {
-        yaml.push_str(&format!(
-            "  - name: s{index}\n    executor: data_transformer\n    config: {{data: \"{{{{ inputs.number }}}}\"}}\n"
-        ));
+        yaml.push_str(&step(&format!("s{index}"), ""));
     }
-    yaml
+    let about = if steps == 1 { "one step".to_owned() } else { format!("{steps} steps, one after another") };
+    Shape { name: format!("chain_{steps}"), body: NUMBER, yaml, about }
 }
 
 /// One step, so many at once, one step.
-fn diamond(steps: usize) -> String {
-    let step = |name: &str, more: &str| {
-        format!(
-            "  - name: {name}\n    executor: data_transformer\n{more}    config: {{data: \"{{{{ inputs.number }}}}\"}}\n"
-        )
-    };
+fn diamond(steps: usize) -> Shape {
     let mut yaml = "inputs:\n  number: {type: integer, required: true}\nsteps:\n".to_owned();
     yaml.push_str(&step("first", ""));
     for index in 0..steps {
         yaml.push_str(&step(&format!("s{index}"), "    depends_on: [first]\n    parallel_group: middle\n"));
     }
     yaml.push_str(&step("last", "    depends_on: [middle]\n"));
-    yaml
+    Shape { name: format!("diamond_{steps}"), body: NUMBER, yaml, about: format!("{steps} steps side by side") }
+}
+
+fn step(name: &str, more: &str) -> String {
+    format!(
+        "  - name: {name}\n    executor: data_transformer\n{more}    config: {{data: \"{{{{ inputs.number }}}}\"}}\n"
+    )
 }

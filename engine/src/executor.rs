@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::wire::Usage;
-use domain::{Failure, NanoUsd, RunId, TenantId};
+use domain::{Failure, FailureKind, NanoUsd, RunId, TenantId};
 use language::ExecutorSpec;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -52,6 +52,17 @@ impl Done {
 pub struct Failed {
     pub failure: Failure,
     pub usage: Option<Usage>,
+}
+
+/// The code of a failure, of kind `internal`, that says nothing of the step: the store was away. The attempt is not over by
+/// it; the run is left as after a crash, and the same attempt is made again under its key.
+pub const STORAGE: &str = "storage";
+
+impl Failed {
+    /// Whether the surroundings failed and not the step.
+    pub(crate) fn is_of_surroundings(&self) -> bool {
+        self.failure.kind == FailureKind::Internal && self.failure.code == STORAGE
+    }
 }
 
 impl From<Failure> for Failed {

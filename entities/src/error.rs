@@ -48,9 +48,46 @@ impl From<DbErr> for StoreError {
 /// Marks the tap's refusals on their way through sea-orm's error type.
 pub(crate) const UNSCOPED: &str = "unscoped: ";
 
+/// What databases and their driver say of themselves, and never of a statement.
+const STORAGE_FAULTS: &[&str] = &[
+    "database is locked",
+    "disk is full",
+    "disk I/O error",
+    "No space left",
+    "terminating connection",
+    "the database system is",
+    "error communicating with database",
+    "Connection reset",
+    "Broken pipe",
+    "pool timed out",
+    "closed",
+];
+
 fn is_storage_fault(error: &DbErr) -> bool {
     let text = error.to_string();
-    ["database is locked", "disk is full", "disk I/O error", "terminating connection", "Connection reset", "closed"]
-        .iter()
-        .any(|sign| text.contains(sign))
+    STORAGE_FAULTS.iter().any(|sign| text.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::RuntimeErr;
+
+    use super::*;
+
+    /// Seen when PostgreSQL was restarted under load; whoever takes one for a refused statement gives up what it did.
+    #[test]
+    fn a_database_that_goes_away_is_unavailable_and_a_refused_statement_is_not() {
+        let of = |text: &str| StoreError::from(DbErr::Exec(RuntimeErr::Internal(text.to_owned())));
+        for text in [
+            "error communicating with database: expected to read 5 bytes, got 0 bytes at EOF",
+            "error communicating with database: Broken pipe (os error 32)",
+            "error returned from database: terminating connection due to administrator command",
+            "error returned from database: the database system is starting up",
+            "(code: 13) database or disk is full",
+        ] {
+            assert!(matches!(of(text), StoreError::Unavailable(_)), "{text}");
+        }
+        let refused = "error returned from database: column \"number\" does not exist";
+        assert!(matches!(of(refused), StoreError::Database(_)));
+    }
 }

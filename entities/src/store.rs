@@ -343,6 +343,9 @@ fn postgres_options(url: &str, options: &StoreOptions) -> ConnectOptions {
         pool.after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute("SET ROLE weir_app").await?;
+                // A process that is stopped in the middle of a unit holds its locks, and whoever skips locked rows would
+                // skip its runs for as long as it stands still. A unit that lives is never idle for so long.
+                connection.execute("SET idle_in_transaction_session_timeout = '10s'").await?;
                 Ok(())
             })
         })

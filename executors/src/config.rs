@@ -39,7 +39,7 @@ pub(crate) fn storage_fault(error: &PortError) -> Failure {
         PortError::NotFound(what) => input_fault("file_not_found", format!("There is no such file: {what}.")),
         PortError::LeaseLost | PortError::Unavailable(_) => {
             tracing::warn!(%error, "an executor could not reach its surroundings");
-            Failure::new(FailureKind::Internal, "storage", "Storage cannot be reached at the moment.").retryable(true)
+            Failure::new(FailureKind::Internal, engine::STORAGE, "Storage cannot be reached at the moment.")
         }
     }
 }

@@ -19,23 +19,35 @@
 //! `scripts/build dev && scripts/with-services cargo nextest run -p tests --test flows`.
 #![expect(clippy::expect_used, reason = "the harness ends a test with a sentence that says what did not hold")]
 mod answer;
+mod chance;
+mod cluster;
 mod console;
+mod effects;
 mod key;
 mod limits;
+mod look;
 mod model_server;
 mod program;
 mod receiver;
+mod size;
 mod store;
+mod storm;
 mod stream;
 mod world;
 
 pub use answer::Answer;
+pub use chance::Chance;
+pub use cluster::{Cluster, Down};
 pub use console::{Form, Owner, Page};
+pub use effects::{Effect, Effects, count_effects};
 pub use key::ApiKey;
+pub use look::{Census, Line, Look, RunRow};
 pub use model_server::ModelServer;
-pub use program::{CommandAnswer, Program};
+pub use program::{CommandAnswer, Program, Running};
 pub use receiver::{Call, Receiver};
+pub use size::Size;
 pub use store::{Database, Store};
+pub use storm::Storm;
 pub use stream::{Event, events};
 pub use world::{Tenant, World};
 

@@ -182,11 +182,25 @@ impl Running {
         self.child.kill().await.expect("a process of ours can be killed");
     }
 
+    /// SIGSTOP: it holds whatever it holds, and does nothing more until `proceed`.
+    pub async fn halt(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// SIGCONT: it goes on where it was, as if no time had passed.
+    pub async fn proceed(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.expect("`kill` is there");
+        assert!(sent.success(), "the process ended before it was sent {signal}");
+    }
+
     /// SIGTERM, then its exit status.
     pub async fn stop(mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("`kill` is there");
-        assert!(sent.success(), "the process ended before it was asked to");
+        self.signal("-TERM").await;
         within(limits::STOP, "the end after SIGTERM", self.child.wait())
             .await
             .expect("a process of ours can be awaited")

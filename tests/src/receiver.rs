@@ -131,17 +131,20 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let scripted = shared.answer.lock().expect("no holder of the lock panics").get_mut(&path).and_then(Vec::pop);
         let status = scripted.unwrap_or(200);
         let body = format!("{{\"received\":{received}}}");
-        let head = format!(
-            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if write.write_all(head.as_bytes()).await.is_err() {
+        if write.write_all(answer(status, &body).as_bytes()).await.is_err() {
             return;
         }
     }
 }
 
-async fn receive(read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<Call> {
+/// An HTTP answer as it goes over the wire.
+pub(crate) fn answer(status: u16, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+/// The next call of a connection; `None` when the other side has gone.
+pub(crate) async fn receive(read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>) -> Option<Call> {
     let mut line = String::new();
     read.read_line(&mut line).await.ok().filter(|length| *length > 0)?;
     let mut words = line.split_whitespace();

@@ -25,19 +25,20 @@ pub struct Database {
 }
 
 impl Database {
+    /// In the cluster that the whole test run shares.
     pub async fn create() -> Self {
-        let admin_url = variable("WEIR_TEST_POSTGRES_ADMIN_URL");
+        let admin = variable("WEIR_TEST_POSTGRES_ADMIN_URL");
+        Self::create_by(&admin, &variable("WEIR_TEST_POSTGRES_OWNER_URL"), &variable("WEIR_TEST_POSTGRES_URL")).await
+    }
+
+    /// In the cluster that these three roles' addresses name.
+    pub(crate) async fn create_by(admin_url: &str, owner_url: &str, url: &str) -> Self {
         let name = fresh_name();
-        let admin = connect(&admin_url).await;
+        let admin = connect(admin_url).await;
         execute(&admin, &format!("CREATE DATABASE {name} OWNER weir_owner")).await;
         execute(&admin, &format!("GRANT CONNECT ON DATABASE {name} TO weir_login")).await;
         admin.close().await.expect("the administrator's connection closes");
-        Self {
-            url: named(&variable("WEIR_TEST_POSTGRES_URL"), &name),
-            owner_url: named(&variable("WEIR_TEST_POSTGRES_OWNER_URL"), &name),
-            admin_url: named(&admin_url, &name),
-            name,
-        }
+        Self { url: named(url, &name), owner_url: named(owner_url, &name), admin_url: named(admin_url, &name), name }
     }
 
     /// A connection that row level security does not bind, for looking at what was stored. Never for arranging state.
@@ -47,6 +48,10 @@ impl Database {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn admin_url(&self) -> &str {
+        &self.admin_url
     }
 }
 

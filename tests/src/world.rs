@@ -1,5 +1,6 @@
 //! A started program with a store of its own, and the tenants in it.
 use crate::{
+    cluster::Cluster,
     console::Owner,
     key::ApiKey,
     program::{CommandAnswer, Program, Running},
@@ -39,13 +40,21 @@ impl World {
 
     /// A fresh store without a server on it, for commands that need none and for settings of its own (`configure`).
     pub async fn prepare(store: Store) -> Self {
+        match store {
+            Store::Sqlite => Self::prepare_with(store, None),
+            Store::Postgres => Self::prepare_with(store, Some(Database::create().await)),
+        }
+    }
+
+    /// A fresh database in a cluster of the test's own, without a server on it.
+    pub async fn prepare_in(cluster: &Cluster) -> Self {
+        Self::prepare_with(Store::Postgres, Some(cluster.database().await))
+    }
+
+    fn prepare_with(store: Store, database: Option<Database>) -> Self {
         let folder = tempfile::Builder::new().prefix("weir-test-").tempdir().expect("a temporary folder can be made");
         let mut program =
             Program::in_folder(folder.path()).with("WEIR_ADDR", "127.0.0.1:0").with("WEIR_EGRESS_ALLOW", "127.0.0.0/8");
-        let database = match store {
-            Store::Sqlite => None,
-            Store::Postgres => Some(Database::create().await),
-        };
         if let Some(database) = &database {
             program = program.with("DATABASE_URL", &database.url).with("WEIR_MIGRATE_URL", &database.owner_url);
         }
@@ -61,8 +70,19 @@ impl World {
 
     /// Starts `weir serve`. Also used after `kill` and `stop`; the address is a new one then.
     pub async fn serve(&mut self) {
+        self.serve_with(&[]).await;
+    }
+
+    /// As `serve`, with further arguments.
+    pub async fn serve_with(&mut self, more: &[&str]) {
         assert!(self.running.is_none(), "the server of this world runs already");
-        self.running = Some(self.program.start(&["serve", "--json"]).await);
+        let arguments = [&["serve", "--json"], more].concat();
+        self.running = Some(self.program.start(&arguments).await);
+    }
+
+    /// A worker on this world's store, as a process of its own.
+    pub async fn worker(&self) -> Running {
+        self.program.start(&["work", "--json"]).await
     }
 
     pub fn store(&self) -> Store {

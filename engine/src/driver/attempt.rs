@@ -271,6 +271,8 @@ impl Attempt {
                     None => Err(FailedAttempt { failure: too_large(), usage }),
                 })
             }
+            // Retried as a failure, it would be another attempt: a step that waits for a child would start a second one.
+            Err(failed) if failed.is_of_surroundings() => Err(PortError::Unavailable(failed.failure.message)),
             Err(Failed { mut failure, usage }) => {
                 if let Some(message) = revealed.mask(&failure.message) {
                     failure.message = message;

@@ -67,7 +67,9 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
     authz::check_somewhere(actor, Permission::RunsStart)?;
     let known = row_of_run(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsStart, &known.flow_name)?;
-    if let Some(parent) = known.parent_run_id {
+    // One that was left to a person is tried again by itself: its parent waits for it and can not be restarted meanwhile.
+    let left = known.status == RunStatus::NeedsAttention.as_str();
+    if let Some(parent) = known.parent_run_id.filter(|_| !left) {
         let parent = RunId::from_uuid(parent);
         return Err(ServiceError::Conflict(format!("The run belongs to {parent}. Restart that one.")));
     }

@@ -76,7 +76,7 @@ impl Children for RunChildren {
         }
         execute::lease(&mut row, &self.crew, self.weir.now());
         // The child's row points at the parent's.
-        self.journal.ensure_written().await.map_err(ours)?;
+        self.journal.ensure_written().await.map_err(|error| unwritten(&error))?;
         let (key, keep) = (request.key, row.clone());
         let found = self.weir.store().write(tenant, move |unit| async move {
             let before = unit.find::<run::Entity>().filter(run::Column::StartKey.eq(key)).one().await?;
@@ -217,8 +217,19 @@ fn unresolved(error: ServiceError) -> Failure {
     }
 }
 
-/// A fault of ours while a child was started: worth another attempt.
-fn ours(error: impl std::fmt::Display) -> Failure {
-    tracing::error!(%error, "a child run could not be started");
-    Failure::new(FailureKind::Internal, "internal", "The child run could not be started.").retryable(true)
+/// A fault of ours while a child was started. Where the store was away, nobody knows whether the child is there: another
+/// attempt would be another child, so this one is made again under its key.
+fn ours(error: impl Into<ServiceError>) -> Failure {
+    const MESSAGE: &str = "The child run could not be started.";
+    match error.into() {
+        ServiceError::Unavailable(_) => Failure::new(FailureKind::Internal, engine::STORAGE, MESSAGE),
+        error => {
+            tracing::error!(error = ?error, "a child run could not be started");
+            Failure::new(FailureKind::Internal, "internal", MESSAGE).retryable(true)
+        }
+    }
+}
+
+fn unwritten(error: &PortError) -> Failure {
+    ours(ServiceError::Unavailable(error.to_string()))
 }

@@ -131,6 +131,48 @@ async fn a_run_that_kills_every_worker_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn a_step_whose_store_was_away_is_not_failed_by_it_but_made_again_under_its_key() {
+    everywhere(|stage| async move {
+        // One attempt is all that it has.
+        stage.put("away", "steps:\n  - {name: one, executor: act, config: {mode: storage_once, value: 1}}\n").await;
+        let shutdown = CancellationToken::new();
+        let worker = runs::worker::spawn(stage.weir.clone(), WorkerOptions::default(), shutdown.clone());
+        let over = stage.run("away").await;
+        assert_eq!(over.settled.status, RunStatus::Succeeded);
+        let keys = stage.probe().keys();
+        assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+        let kinds = kinds(&stage.weir, &stage.actor, over.run_id).await;
+        assert!(!kinds.contains(&"attempt_failed".to_owned()), "{kinds:?}");
+        shutdown.cancel();
+        worker.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_child_that_was_left_to_a_person_can_be_tried_again_and_one_that_failed_only_with_its_parent() {
+    everywhere(|stage| async move {
+        stage.put("two", "steps:\n  - {name: a, executor: act, config: {value: 1}}\n").await;
+        let parent = stage.start("two", Answer::Later).await.unwrap().run_id;
+        let child = stage.start("two", Answer::Later).await.unwrap().run_id;
+        for (status, may) in [("failed", false), ("needs_attention", true)] {
+            let error = domain::Failure::new(domain::FailureKind::Internal, "worker_killed", "Its workers died.");
+            let left = stage.weir.store().write(stage.tenant(), move |unit| async move {
+                let update = unit.update::<run::Entity>().set(run::Column::ParentRunId, Some(parent.uuid()));
+                let update =
+                    update.set(run::Column::Status, status).set(run::Column::Error, entities::JsonText::of(&error));
+                update.filter(run::Column::Id.eq(child.uuid())).exec().await
+            });
+            assert_eq!(left.await.unwrap_or_else(|error: entities::StoreError| panic!("{error}")), 1);
+            assert_eq!(runs::restart(&stage.weir, &stage.actor, child).await.is_ok(), may);
+        }
+        stage.step().await;
+        assert_eq!(stage.status(child).await, RunStatus::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_run_that_was_only_there_when_workers_died_is_tried_again_and_ends() {
     everywhere(|stage| async move {
         stage.put("two", "steps:\n  - {name: a, executor: act, config: {value: 1}}\n").await;

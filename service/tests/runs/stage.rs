@@ -110,6 +110,9 @@ impl Executor for Act {
             Some("fail_once") if probe.calls(&call.step) == 1 => {
                 return Err(Failure::new(FailureKind::Rejected, "refused", "The other side refused, once.").into());
             }
+            Some("storage_once") if probe.calls(&call.step) == 1 => {
+                return Err(Failure::new(FailureKind::Internal, engine::STORAGE, "The store is away.").into());
+            }
             Some("panic") => panic!("a step that kills its worker"),
             Some("large") => return Ok(Done::free(json!({ "text": "canary".repeat(20_000) }))),
             Some("priced") => {

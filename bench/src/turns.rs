@@ -1,0 +1,123 @@
+//! How long ten runs of one tenant take to begin: on an idle system, and beside a hundred thousand queued runs of another.
+//!
+//! From the moment the first of the ten is made to the moment the last begins, by the server's clock, over many rounds.
+use std::time::Duration;
+
+use domain::TenantId;
+use entities::{Scope as _, Store, StoreError, run};
+use sea_orm::ColumnTrait as _;
+use uuid::Uuid;
+
+use crate::ground::{Ground, Site};
+use crate::load::Figures;
+use crate::program::{Bare, TENANT, Weir};
+use crate::{Wanted, commits, load, shapes, shown};
+
+const FEW: usize = 10;
+const ROUNDS: usize = 30;
+const LARGE: &str = "large";
+/// Rows of one unit while the queue is made.
+const AT_ONCE: usize = 200;
+
+pub(crate) async fn table(wanted: &Wanted, ground: Ground) -> Result<(), String> {
+    let one = &shapes::usual()[..1];
+    let mut weir = Weir::start(&wanted.program, ground, one).await?;
+    weir.add_tenant(LARGE, one).await?;
+    let bare = Bare::start().await?;
+    let handler = load::run(&bare.request(), 1, wanted.time).await?;
+    let commits = commits::run(ground, 1, wanted.time).await?;
+    rounds(&weir).await?;
+    weir.end().await?;
+    // The queue is made while nothing runs.
+    weir.again(true).await?;
+    let queued = weir.start_request(LARGE, shapes::ONE, shapes::NUMBER);
+    load::each(0..1, 1, move |_| queued.clone()).await?;
+    multiply(weir.end().await?, wanted.queued).await?;
+    weir.again(false).await?;
+    rounds(&weir).await?;
+    let (times, left) = read(weir.end().await?).await?;
+    let (idle, beside) = times.split_at(times.len() / 2);
+    let (idle, beside) = (Figures::new(idle.to_vec(), wanted.time), Figures::new(beside.to_vec(), wanted.time));
+    println!(
+        "ten runs begin, on {ground}; bare request alone {}; bare commit alone {}",
+        shown(&handler),
+        shown(&commits)
+    );
+    let line = |about: &str, figures: &Figures| {
+        println!(
+            "{about:>36}: p50 {:.1} ms, p99 {:.1} ms, {:.1} bare commits",
+            figures.percentile_ms(0.50),
+            figures.percentile_ms(0.99),
+            figures.percentile_ms(0.50) / commits.percentile_ms(0.50)
+        );
+    };
+    line("on an idle system", &idle);
+    line(&format!("beside {} queued runs of another", wanted.queued), &beside);
+    println!(
+        "{:>36}: {:.2} ({left} of the other's runs were left)\n",
+        "ratio of the p50",
+        beside.percentile_ms(0.50) / idle.percentile_ms(0.50)
+    );
+    Ok(())
+}
+
+/// Ten starts, one after another, and again when a run of their own has come through behind them.
+async fn rounds(weir: &Weir) -> Result<(), String> {
+    let start = weir.start_request(TENANT, shapes::ONE, shapes::NUMBER);
+    let through = weir.request(shapes::ONE, shapes::NUMBER);
+    for _ in 0..ROUNDS {
+        let start = start.clone();
+        load::each(0..FEW, 1, move |_| start.clone()).await?;
+        let through = through.clone();
+        load::each(0..1, 1, move |_| through.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Makes the one queued run of the large tenant many, straight in the store.
+async fn multiply(site: &Site, queued: usize) -> Result<(), String> {
+    let store = site.store().await?;
+    let tenant = tenant(&store, LARGE).await?;
+    let reader = store.read(tenant).await.map_err(|error| error.to_string())?;
+    let seed = reader.find::<run::Entity>().one().await.map_err(|error| error.to_string())?;
+    let seed = seed.ok_or("the run that is to be many was not stored")?;
+    drop(reader);
+    let mut made = 0;
+    while made < queued {
+        let count = AT_ONCE.min(queued - made);
+        let copy = |number: usize| {
+            let id = Uuid::from_u128(seed.id.as_u128() + 1 + number as u128);
+            run::Model { id, root_run_id: id, ..seed.clone() }
+        };
+        let rows: Vec<run::Model> = (made..made + count).map(copy).collect();
+        let kept = store.write(tenant, move |unit| async move { unit.insert_all(rows).await });
+        kept.await.map_err(|error: StoreError| error.to_string())?;
+        made += count;
+    }
+    Ok(())
+}
+
+/// How long each ten took, in the order they came; and how many runs of the large tenant were not begun yet.
+async fn read(site: &Site) -> Result<(Vec<Duration>, u64), String> {
+    let store = site.store().await?;
+    let failed = |error: StoreError| error.to_string();
+    let reader = store.read(tenant(&store, TENANT).await?).await.map_err(failed)?;
+    let rows = reader.find::<run::Entity>().order_by_asc(run::Column::Id).all().await.map_err(failed)?;
+    drop(reader);
+    let ten = |rows: &[run::Model]| {
+        let first = rows.iter().take(FEW).map(|row| row.created_at).min()?;
+        let last = rows.iter().take(FEW).map(|row| row.started_at).try_fold(first, |last, at| Some(last.max(at?)))?;
+        (last - first).to_std().ok()
+    };
+    // The eleventh of each round is the one that came through behind them.
+    let times: Option<Vec<Duration>> = rows.chunks(FEW + 1).map(ten).collect();
+    let reader = store.read(tenant(&store, LARGE).await?).await.map_err(failed)?;
+    let left = reader.find::<run::Entity>().filter(run::Column::StartedAt.is_null()).count().await.map_err(failed)?;
+    Ok((times.ok_or("a run of the small tenant never began")?, left))
+}
+
+async fn tenant(store: &Store, name: &str) -> Result<TenantId, String> {
+    let system = store.system().await.map_err(|error| error.to_string())?;
+    let found = system.find_tenant_by_name(name).await.map_err(|error| error.to_string())?;
+    found.map(|row| TenantId::from_uuid(row.id)).ok_or_else(|| format!("there is no tenant {name}"))
+}
