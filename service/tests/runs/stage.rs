@@ -241,6 +241,7 @@ impl Ground {
             clock: Arc::new(SystemClock),
             settings,
             sandbox: None,
+            caller: None,
         };
         Weir::new(parts).await.unwrap()
     }
