@@ -106,6 +106,7 @@ fn provide() {
         } else {
             Theme::System
         },
+        single_keys: Default::default(),
         notice: asked("notice=1").then(|| Notice { good: true, text: "The default model is saved.".into() }),
         form,
         created_key: created,

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::wire::{ApprovalView, CreatedKey, Page, RunDetail, RunSummary, StepView, TenantView, WhyView};
+use domain::wire::{
+    ApprovalView, AuditView, CreatedKey, DeviceView, EventView, Page, RunDetail, RunSummary, StepView, TenantView,
+    WhyView,
+};
 use domain::{FieldProblem, NanoUsd, RunStatus};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,8 @@ pub struct PageState {
     /// For the hidden field of every form on the page.
     pub csrf: String,
     pub theme: Theme,
+    /// Whether single keys do something (`?`, `g` and a letter).
+    pub single_keys: SingleKeys,
     /// A sentence about what was just done, taken over a redirect.
     pub notice: Option<Notice>,
     /// A refused form with what was typed (never passwords or keys) and what does not fit.
@@ -97,6 +102,25 @@ impl Theme {
     }
 }
 
+/// Whether keys without Ctrl or ⌘ are shortcuts. People whose software types for them turn these off (WCAG 2.1.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SingleKeys {
+    #[default]
+    On,
+    Off,
+}
+
+impl SingleKeys {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub good: bool,
@@ -131,8 +155,10 @@ pub struct SetupView {
     pub data_folder: String,
     pub database: String,
     pub key_location: String,
-    /// Whether a tenant must still be named.
+    /// Whether a tenant must still be named: the first person of all. Others join one.
     pub needs_tenant: bool,
+    /// Whom the link was made for.
+    pub email: Option<String>,
 }
 
 /// Which runs a list shows. In the URL: `status`, `flow`, `since`, `cursor`.
@@ -224,6 +250,24 @@ pub struct RunView {
     pub questions: Vec<ApprovalView>,
 }
 
+/// A piece of a run's journal, oldest first.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EventsView {
+    pub events: Vec<EventView>,
+    /// The position to go on after, where there are more.
+    pub next: Option<u64>,
+}
+
+/// Which entries of the audit log a list shows. In the URL: `actor`, `action`, `target`, `since`, `cursor`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AuditFilter {
+    pub actor: Option<String>,
+    pub action: Option<String>,
+    pub target: Option<String>,
+    pub since: Since,
+    pub cursor: Option<String>,
+}
+
 /// The tenant at a glance, over the last seven days.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct OverviewView {
@@ -278,8 +322,12 @@ pub trait ConsoleData: Send + Sync {
     async fn flows(&self, tenant: &str) -> Result<Vec<domain::wire::FlowSummary>, ConsoleError>;
     async fn flow(&self, tenant: &str, flow: &str) -> Result<domain::wire::FlowDetail, ConsoleError>;
     async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<domain::wire::VersionSummary>, ConsoleError>;
+    /// With their readouts.
+    async fn experiments(&self, tenant: &str, flow: &str) -> Result<Vec<domain::wire::ExperimentView>, ConsoleError>;
     async fn runs(&self, tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError>;
     async fn run(&self, tenant: &str, run: &str) -> Result<RunView, ConsoleError>;
+    /// The events after a position, a page of them.
+    async fn events(&self, tenant: &str, run: &str, after: u64) -> Result<EventsView, ConsoleError>;
     /// Open questions first, then those decided last.
     async fn approvals(&self, tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError>;
     async fn approval(&self, tenant: &str, approval: &str) -> Result<ApprovalView, ConsoleError>;
@@ -287,6 +335,9 @@ pub trait ConsoleData: Send + Sync {
     async fn connections(&self, tenant: &str) -> Result<Vec<domain::wire::ConnectionView>, ConsoleError>;
     async fn tenant(&self, tenant: &str) -> Result<TenantView, ConsoleError>;
     async fn members(&self, tenant: &str) -> Result<Vec<domain::wire::MemberView>, ConsoleError>;
+    async fn audit(&self, tenant: &str, filter: &AuditFilter) -> Result<Page<AuditView>, ConsoleError>;
+    /// The signed-in person's own sessions, this one first.
+    async fn devices(&self) -> Result<Vec<DeviceView>, ConsoleError>;
 }
 
 /// The addresses of the built assets. The host provides it as a context; an empty one leaves the scripts out.

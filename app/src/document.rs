@@ -22,11 +22,11 @@ pub fn shell() -> impl IntoView {
     let assets = use_context::<AssetNames>().unwrap_or_default();
     let state = use_context::<crate::data::PageState>().unwrap_or_default();
     provide_context(std::sync::Arc::new(state));
-    let theme = page_state().theme;
+    let (theme, single_keys) = (page_state().theme, page_state().single_keys);
     set_policy();
     view! {
         <!DOCTYPE html>
-        <html lang="en" data-theme=(theme != Theme::System).then(|| theme.as_str())>
+        <html lang="en" data-theme=(theme != Theme::System).then(|| theme.as_str()) data-single-keys=single_keys.as_str()>
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>

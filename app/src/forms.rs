@@ -39,18 +39,25 @@ pub struct Setup {
 }
 
 /// Forms that carry nothing but the token: `POST /sign-out`, `POST /t/{tenant}/keys/{id}/revoke`,
-/// `POST /t/{tenant}/runs/{id}/cancel`, `POST /t/{tenant}/connections/{name}/delete`. Each answers 303.
+/// `POST /t/{tenant}/runs/{id}/cancel`, `POST /t/{tenant}/connections/{name}/delete`,
+/// `POST /t/{tenant}/members/{id}/remove`, `POST /t/{tenant}/account/sessions/{id}/end` (`others` for all but this one).
+/// Each answers 303.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Confirm {
     pub csrf: String,
 }
 
-/// `POST /preferences`: sets the theme cookie (`weir_theme`, `system` clears it), 303 to `next`.
+/// `POST /preferences`: sets what is given of the cookies `weir_theme` (`system` clears it) and `weir_single_keys`, 303 to
+/// `next`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Preferences {
     pub csrf: String,
     /// `system`, `light` or `dark`.
+    #[serde(default)]
     pub theme: String,
+    /// `on` or `off`.
+    #[serde(default)]
+    pub single_keys: String,
     #[serde(default)]
     pub next: String,
 }
@@ -96,6 +103,14 @@ pub struct Connection {
     pub api_key: String,
 }
 
+/// `POST /t/{tenant}/connections/{name}/test`: 303 to `next`, or to the list, with a notice that says what answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TestConnection {
+    pub csrf: String,
+    #[serde(default)]
+    pub next: String,
+}
+
 /// `POST /t/{tenant}/settings`: 303 to the page with a notice.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
@@ -103,6 +118,13 @@ pub struct Settings {
     /// `connection/model`; empty clears it.
     #[serde(default)]
     pub default_model: String,
+}
+
+/// `POST /t/{tenant}/members/{id}/role`: 303 to the list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MemberRole {
+    pub csrf: String,
+    pub role: String,
 }
 
 /// `POST /t/{tenant}/runs/{id}/kill`: 303 to the run.
@@ -216,6 +238,12 @@ pub mod path {
         format!("/t/{tenant}/runs/live")
     }
 
+    /// `GET`, the runs of a filter as a file; `format` is `csv` or `json`, the query is the list's.
+    #[must_use]
+    pub fn runs_export(tenant: &str, format: &str) -> String {
+        format!("/t/{tenant}/runs.{format}")
+    }
+
     #[must_use]
     pub fn run_cancel(tenant: &str, run: &str) -> String {
         format!("/t/{tenant}/runs/{run}/cancel")
@@ -266,5 +294,22 @@ pub mod path {
     #[must_use]
     pub fn connection_delete(tenant: &str, name: &str) -> String {
         format!("/t/{tenant}/connections/{name}/delete")
+    }
+
+    #[must_use]
+    pub fn connection_test(tenant: &str, name: &str) -> String {
+        format!("/t/{tenant}/connections/{name}/test")
+    }
+
+    /// `POST`: `act` is `role` or `remove`.
+    #[must_use]
+    pub fn member_act(tenant: &str, member: &str, act: &str) -> String {
+        format!("/t/{tenant}/members/{member}/{act}")
+    }
+
+    /// `POST`: `others` ends all sessions but this one.
+    #[must_use]
+    pub fn session_end(tenant: &str, session: &str) -> String {
+        format!("/t/{tenant}/account/sessions/{session}/end")
     }
 }

@@ -8,7 +8,9 @@ use leptos_router::SsrMode::Async;
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::path;
 
-use crate::pages::{approvals, connections, errors, flows, keys, members, overview, runs, settings, sign_in};
+use crate::pages::{
+    account, approvals, audit, connections, errors, flows, keys, members, overview, runs, settings, sign_in,
+};
 use crate::shell::TenantShell;
 
 /// The console, rendered by the server inside `shell`.
@@ -42,6 +44,8 @@ fn Pages() -> impl IntoView {
                 <Route path=path!("runs/:run") view=runs::Timeline/>
                 <Route path=path!("runs/:run/steps") view=runs::Steps/>
                 <Route path=path!("runs/:run/data") view=runs::Data/>
+                <Route path=path!("runs/:run/journal") view=runs::Journal/>
+                <Route path=path!("runs/:run/raw") view=runs::Raw/>
                 <Route path=path!("approvals") view=approvals::List/>
                 <Route path=path!("approvals/:approval") view=approvals::Question/>
                 <Route path=path!("keys") view=keys::List/>
@@ -50,6 +54,8 @@ fn Pages() -> impl IntoView {
                 <Route path=path!("connections/new") view=connections::New/>
                 <Route path=path!("connections/:name") view=connections::Edit/>
                 <Route path=path!("members") view=members::List/>
+                <Route path=path!("audit") view=audit::List/>
+                <Route path=path!("account") view=account::Account/>
                 <Route path=path!("settings") view=settings::Settings/>
                 <Route path=path!("*any") view=errors::Unknown/>
             </ParentRoute>

@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Tenants, straight on the store.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Members, straight on the store.
+    #[command(subcommand)]
+    Member(MemberCommand),
     /// API keys, straight on the store.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -117,6 +120,26 @@ pub(crate) enum TenantCommand {
         #[arg(long, value_name = "N")]
         queue_weight: Option<u32>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// Make somebody a member of a tenant, and a link by which they sign in for the first time.
+    Add {
+        email: String,
+        #[arg(long)]
+        tenant: String,
+        /// `owner`, `admin`, `developer`, `operator` or `viewer`.
+        #[arg(long, default_value = "viewer", value_parser = role)]
+        role: domain::Role,
+    },
+}
+
+fn role(text: &str) -> Result<domain::Role, String> {
+    domain::Role::parse(text).ok_or_else(|| {
+        let known: Vec<&str> = domain::Role::ALL.iter().map(|role| role.as_str()).collect();
+        format!("the roles are {}", known.join(", "))
+    })
 }
 
 #[derive(Debug, Subcommand)]

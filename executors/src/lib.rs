@@ -8,6 +8,7 @@ use engine::{Executor, Registry};
 
 mod config;
 mod outgoing;
+mod probe;
 mod spec;
 
 mod api_request;
@@ -39,6 +40,8 @@ mod webhook;
 mod testing;
 #[cfg(test)]
 mod tests;
+
+pub use probe::probe;
 
 /// What executors act with. The only ways out: the egress client for the network, the sandbox for untrusted bytes.
 #[derive(Debug, Clone)]

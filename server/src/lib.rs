@@ -17,6 +17,7 @@ mod problem;
 mod sse;
 mod start;
 mod state;
+mod trial;
 
 pub use config::{Config, ConfigError};
 pub use http::{Ready, serve, work};

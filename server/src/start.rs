@@ -109,6 +109,7 @@ pub async fn open(config: &Config) -> Result<Weir, StartError> {
             version: env!("CARGO_PKG_VERSION"),
         },
         sandbox: Some(tools.sandbox),
+        caller: Some(Arc::new(crate::trial::Caller(tools.egress))),
     });
     Ok(weir.await?)
 }

@@ -14,7 +14,7 @@ use crate::secrets::check_name;
 use crate::{Actor, ServiceError, Weir, authz};
 
 const OPENAI: &str = "openai";
-const SIMULATED: &str = "simulated";
+pub(crate) const SIMULATED: &str = "simulated";
 const HTTP: &str = "http";
 const POSTGRES: &str = "postgres";
 
@@ -113,8 +113,17 @@ pub(crate) async fn open_service(
     tenant: TenantId,
     name: &str,
 ) -> Result<Option<ServiceEndpoint>, ServiceError> {
-    let row = row(weir, tenant, name).await?.filter(|row| matches!(row.kind.as_str(), HTTP | POSTGRES));
-    let Some(row) = row else { return Ok(None) };
+    let found = open_any(weir, tenant, name).await?;
+    Ok(found.filter(|endpoint| matches!(endpoint.kind.as_str(), HTTP | POSTGRES)))
+}
+
+/// A connection of any kind, with its credential in clear.
+pub(crate) async fn open_any(
+    weir: &Weir,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<ServiceEndpoint>, ServiceError> {
+    let Some(row) = row(weir, tenant, name).await? else { return Ok(None) };
     let credential = credential(weir, tenant, &row).await?;
     let base_url = row.base_url.unwrap_or_default();
     Ok(Some(ServiceEndpoint { connection: row.name, kind: row.kind, base_url, credential }))

@@ -44,6 +44,13 @@ impl Default for KnownKeys {
     }
 }
 
+impl KnownKeys {
+    /// Looks every key up again, after roles or memberships changed.
+    pub(crate) fn forget(&self) {
+        self.0.invalidate_all();
+    }
+}
+
 /// Who a bearer token is.
 ///
 /// # Errors

@@ -29,6 +29,7 @@ pub mod sign_in;
 pub mod tenants;
 mod text;
 pub mod token;
+pub mod trial;
 pub mod vault;
 pub mod weir;
 

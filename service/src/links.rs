@@ -213,7 +213,8 @@ pub async fn follow(weir: &Weir, token: &str, client: &Client) -> Result<SignedI
                 Some(id) => unit.find_user(id).await?.filter(|user| user.disabled_at.is_none()),
                 None => None,
             };
-            let user = user.ok_or_else(gone)?;
+            let user = user::Model { last_active_at: Some(now), ..user.ok_or_else(gone)? };
+            unit.update_user(user.clone()).await?;
             unit.insert(entities::session::Model { user_id: user.id, ..session }).await?;
             Ok::<_, ServiceError>(user)
         })

@@ -3,8 +3,8 @@
 //! Invariant: the cookie's token is stored as a hash only; whether a session is good is asked at every request.
 
 use chrono::Duration;
-use domain::wire::TenantView;
-use domain::{Role, TenantId, UserId};
+use domain::wire::{DeviceView, TenantView};
+use domain::{Role, SessionId, TenantId, UserId};
 use entities::session;
 
 use crate::{Actor, ServiceError, Subject, Weir, tenants, token};
@@ -94,11 +94,11 @@ pub async fn open(weir: &Weir, token: &str) -> Result<Option<OpenSession>, Servi
     let memberships = system.memberships_of(user.id).await?;
     drop(system);
     if now - row.last_seen_at > TOUCH_AFTER {
-        let (id, until) = (row.id, (now + IDLE).min(row.created_at + WHOLE));
+        let (id, person, until) = (row.id, user.id, (now + IDLE).min(row.created_at + WHOLE));
         weir.store()
-            .write_system(
-                move |unit| async move { unit.touch_session(id, now, until).await.map_err(ServiceError::from) },
-            )
+            .write_system(move |unit| async move {
+                unit.touch_session(id, person, now, until).await.map_err(ServiceError::from)
+            })
             .await?;
     }
     let tenants = memberships
@@ -120,6 +120,53 @@ pub async fn end(weir: &Weir, session: &OpenSession) -> Result<(), ServiceError>
             unit.revoke_sessions(user, Some(id), None, now).await.map(drop).map_err(ServiceError::from)
         })
         .await
+}
+
+/// The person's sessions that are good now, the one that asks first, then by last use.
+///
+/// # Errors
+/// Faults of the store.
+pub async fn list(weir: &Weir, session: &OpenSession) -> Result<Vec<DeviceView>, ServiceError> {
+    let now = weir.now();
+    let rows = weir.store().system().await?.sessions_of(session.user_id.uuid()).await?;
+    let good = rows.into_iter().filter(|row| row.expires_at > now);
+    let mut devices: Vec<DeviceView> = good
+        .map(|row| DeviceView {
+            id: SessionId::from_uuid(row.id),
+            current: row.id == session.id,
+            address: row.address,
+            user_agent: row.user_agent,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            expires_at: row.expires_at,
+        })
+        .collect();
+    devices.sort_by_key(|device| (!device.current, std::cmp::Reverse(device.last_seen_at)));
+    Ok(devices)
+}
+
+/// Ends one of the person's sessions, this one too.
+///
+/// # Errors
+/// [`ServiceError::NotFound`] for one that is over, or not theirs.
+pub async fn end_one(weir: &Weir, session: &OpenSession, id: SessionId) -> Result<(), ServiceError> {
+    let (user, now) = (session.user_id.uuid(), weir.now());
+    let ended = weir.store().write_system(move |unit| async move {
+        unit.revoke_sessions(user, Some(id.uuid()), None, now).await.map_err(ServiceError::from)
+    });
+    if ended.await? == 0 { Err(ServiceError::not_found("session", id)) } else { Ok(()) }
+}
+
+/// Ends all of the person's sessions but this one; how many there were.
+///
+/// # Errors
+/// Faults of the store.
+pub async fn end_others(weir: &Weir, session: &OpenSession) -> Result<u64, ServiceError> {
+    let (user, except, now) = (session.user_id.uuid(), session.id, weir.now());
+    let ended = weir.store().write_system(move |unit| async move {
+        unit.revoke_sessions(user, None, Some(except), now).await.map_err(ServiceError::from)
+    });
+    ended.await
 }
 
 /// The role somebody has in a tenant now; `None` when they are no member.

@@ -27,6 +27,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub sandbox: Option<Arc<sandbox::Pool>>,
+    /// Who tries connections.
+    pub caller: Option<Arc<dyn crate::trial::Caller>>,
 }
 
 #[derive(Clone)]
@@ -40,6 +42,7 @@ struct Inner {
     passwords: Passwords,
     plans: Plans,
     known_keys: KnownKeys,
+    trials: crate::trial::Trials,
     runs: crate::runs::Runs,
 }
 
@@ -52,6 +55,7 @@ impl Weir {
             passwords: Passwords::new()?,
             plans: Plans::default(),
             known_keys: KnownKeys::default(),
+            trials: crate::trial::Trials::default(),
             runs: Runs::default(),
             parts,
         };
@@ -132,6 +136,14 @@ impl Weir {
 
     pub(crate) fn known_keys(&self) -> &KnownKeys {
         &self.inner.known_keys
+    }
+
+    pub(crate) fn trials(&self) -> &crate::trial::Trials {
+        &self.inner.trials
+    }
+
+    pub(crate) fn caller(&self) -> Option<&Arc<dyn crate::trial::Caller>> {
+        self.inner.parts.caller.as_ref()
     }
 
     /// The tenant's data key.

@@ -138,7 +138,8 @@ impl Owner {
         self.cookies.lock().expect("no test panics while it holds the cookies").get(name).cloned()
     }
 
-    async fn follow(&self, request: reqwest::RequestBuilder, mut path: String) -> Page {
+    /// Sends a request and follows where it leads, on the same origin.
+    pub async fn follow(&self, request: reqwest::RequestBuilder, mut path: String) -> Page {
         let mut answer = self.send(request).await;
         for _ in 0..REDIRECTS {
             let Some(location) = answer.header("location").filter(|_| (301..400).contains(&answer.status())) else {
@@ -224,6 +225,27 @@ impl Form {
     /// Puts a file into a field.
     pub fn attach(&mut self, field: &str, name: &str, content: Vec<u8>) {
         self.files.push((field.to_owned(), name.to_owned(), content));
+    }
+
+    /// Presses the button of this name and value; only its own goes along.
+    pub fn press(&mut self, name: &str, value: &str) {
+        self.fields.retain(|field| field.0 != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The value that a field came with.
+    #[track_caller]
+    pub fn value(&self, name: &str) -> String {
+        let found = self.fields.iter().find(|field| field.0 == name).map(|field| field.1.clone());
+        found.unwrap_or_else(|| panic!("the form has no field `{name}`, only {:?}", self.names()))
+    }
+
+    /// The same form as somebody else would send it: with the token of their own page.
+    #[must_use]
+    pub fn with_token_of(mut self, page: &Page) -> Self {
+        let token = page.form("form[method=post]").fields.into_iter().find(|field| field.0 == "csrf");
+        self.fill("csrf", &token.unwrap_or_else(|| panic!("no form with a token on {}", page.path)).1);
+        self
     }
 
     /// Takes a field away, as a hostile client would.

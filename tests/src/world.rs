@@ -168,6 +168,14 @@ impl Tenant {
         ApiKey::new(&self.url, key)
     }
 
+    /// Another member, by `weir member add`, in a browser without scripts.
+    pub async fn member(&self, email: &str, role: &str) -> Owner {
+        let arguments = ["member", "add", email, "--tenant", &self.name, "--role", role, "--json"];
+        let answer = self.program.call(&arguments).await.expect_success().json();
+        let path = answer["path"].as_str().unwrap_or_else(|| panic!("`weir member add --json` has no path: {answer}"));
+        Owner::by_link(&format!("{}{path}", self.url), email, None).await
+    }
+
     /// The owner in a browser without scripts: the link is used, a password set, a session begun.
     pub async fn owner(&self) -> Owner {
         Owner::by_link(&format!("{}{}", self.url, self.owner_path), &self.owner_email, None).await

@@ -1,12 +1,14 @@
 //! Made-up tenants, and what the pages ask for.
 
 use app::data::{
-    Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SessionView, SetupView,
+    AuditFilter, Checklist, ConsoleData, ConsoleError, DayView, EventsView, OverviewView, RunFilter, RunView, RunsView,
+    SessionView, SetupView,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::wire::{
-    ApprovalStatus, ApprovalView, ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, Page, RunDetail,
-    RunSummary, TenantView, UsageTotals, VersionSummary,
+    ApprovalStatus, ApprovalView, AuditView, ConnectionView, DeviceView, Estimate, EventView, ExperimentView,
+    FlowDetail, FlowSummary, KeyView, MemberView, Page, RunDetail, RunSummary, TenantView, UsageTotals, VariantReadout,
+    VersionSummary,
 };
 use domain::{NanoUsd, Role, RunStatus};
 use serde_json::json;
@@ -37,6 +39,8 @@ macro_rules! from_number {
 }
 from_number!(
     domain::ApprovalId,
+    domain::AuditId,
+    domain::SessionId,
     domain::TenantId,
     domain::RunId,
     domain::FlowId,
@@ -103,7 +107,8 @@ impl ConsoleData for Gallery {
             data_folder: "/srv/weir/data".into(),
             database: "SQLite 3.50, WAL, synchronous=FULL".into(),
             key_location: "/srv/weir/data/master.key".into(),
-            needs_tenant: true,
+            needs_tenant: token != "join",
+            email: (token == "join").then(|| "tomas.lindqvist@acme.example".to_owned()),
         })
     }
 
@@ -171,6 +176,53 @@ impl ConsoleData for Gallery {
             .collect())
     }
 
+    async fn experiments(&self, _tenant: &str, _flow: &str) -> Result<Vec<ExperimentView>, ConsoleError> {
+        if self.empty {
+            return Ok(vec![]);
+        }
+        let estimate = |value: f64, wide: f64| Some(Estimate { value, low: value - wide, high: value + wide });
+        let variant = |name: &str, version, share: f64| VariantReadout {
+            name: name.into(),
+            version,
+            runs: 1_204,
+            settled: 1_180,
+            succeeded: 1_150,
+            success_rate: estimate(share, 0.012),
+            p50_ms: Some(2_100),
+            p95_ms: Some(8_400),
+            mean_cost_nano_usd: estimate(1_630_000.0, 40_000.0),
+            total_cost_nano_usd: NanoUsd(1_960_000_000),
+            feedback: 41,
+            mean_score: estimate(0.82, 0.07),
+        };
+        let variants = |name: &str, version| domain::wire::Variant { name: name.into(), version, weight: 1 };
+        Ok(vec![ExperimentView {
+            id: domain::ExperimentId::from_uuid(uuid::Uuid::from_u128(9)),
+            name: "shorter_prompt".into(),
+            state: domain::wire::ExperimentState::Running,
+            share: 0.2,
+            variants: vec![variants("control", 6), variants("shorter", 7)],
+            control: "control".into(),
+            guards: domain::wire::Guards::default(),
+            entry_salt: "entry".into(),
+            variant_salt: "variant".into(),
+            note: None,
+            started_at: before(86_400 * 3),
+            created_by: "maria@acme.example".into(),
+            created_at: before(86_400 * 3),
+            updated_at: before(86_400 * 3),
+            readout: Some(domain::wire::Readout {
+                variants: vec![variant("control", 6, 0.967), variant("shorter", 7, 0.981)],
+                sample_ratio: domain::wire::SampleRatio {
+                    chi_squared: 0.4,
+                    degrees_of_freedom: 1,
+                    p_value: 0.5,
+                    suspicious: false,
+                },
+            }),
+        }])
+    }
+
     async fn runs(&self, _tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError> {
         let all: Vec<RunSummary> = if self.empty { vec![] } else { run_list() };
         let counts = RunStatus::ALL
@@ -236,6 +288,30 @@ impl ConsoleData for Gallery {
         })
     }
 
+    async fn events(&self, _tenant: &str, _run: &str, after: u64) -> Result<EventsView, ConsoleError> {
+        let event = |position: u64, event: &str, step: Option<&str>, data| EventView {
+            position,
+            at: before(190) + TimeDelta::milliseconds(i64::try_from(position).unwrap_or_default() * 140),
+            event: event.into(),
+            step: step.map(str::to_owned),
+            data,
+        };
+        let all = vec![
+            event(1, "run_started", None, json!({"version": 7})),
+            event(2, "attempt_started", Some("extract"), json!({"number": 1})),
+            event(3, "attempt_ended", Some("extract"), json!({"number": 1, "usage": {"pages": 12}})),
+            event(
+                4,
+                "step_settled",
+                Some("extract"),
+                json!({"status": "succeeded", "output": {"text": "Revenue grew."}}),
+            ),
+            event(5, "run_settled", None, json!({})),
+        ];
+        let events = if self.empty { vec![] } else { all.into_iter().filter(|event| event.position > after).collect() };
+        Ok(EventsView { events, next: None })
+    }
+
     async fn approvals(&self, _tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError> {
         Ok(if self.empty { vec![] } else { vec![question(1)] })
     }
@@ -296,11 +372,63 @@ impl ConsoleData for Gallery {
             role,
             created_at: before(86_400 * 40),
             last_active_at: last.map(before),
+            active_keys: u32::try_from(number).unwrap_or_default() - 1,
         };
         Ok(vec![
             member(1, "maria@acme.example", Role::Owner, Some(20)),
             member(2, "tomas.lindqvist@acme.example", Role::Developer, Some(7_400)),
             member(3, "auditor@ledgerfield.example", Role::Viewer, None),
+        ])
+    }
+
+    async fn audit(&self, _tenant: &str, _filter: &AuditFilter) -> Result<Page<AuditView>, ConsoleError> {
+        let entry = |number, kind: &str, actor: &str, action: &str, target: &str, data| AuditView {
+            id: id(number),
+            at: before(i64::try_from(number).unwrap_or_default() * 4_000),
+            actor_kind: kind.into(),
+            actor: actor.into(),
+            action: action.into(),
+            target_kind: action.split('.').next().unwrap_or_default().into(),
+            target_id: Some(id::<domain::ApiKeyId>(number).to_string()),
+            target: Some(target.into()),
+            data,
+            address: Some("192.0.2.17".into()),
+            request_id: Some("req_01k9x2m4z6".into()),
+        };
+        let data = vec![
+            entry(
+                1,
+                "user",
+                "maria@acme.example",
+                "member.role_changed",
+                "tomas.lindqvist@acme.example",
+                json!({"from": "viewer", "to": "developer"}),
+            ),
+            entry(2, "api_key", "Invoice importer", "flow.published", "invoice_intake", json!({"version": 7})),
+            entry(3, "system", "operator", "tenant.created", "acme", json!({})),
+        ];
+        let data = if self.empty { vec![] } else { data };
+        Ok(Page { has_more: !data.is_empty(), next_cursor: Some("c2".into()), data })
+    }
+
+    async fn devices(&self) -> Result<Vec<DeviceView>, ConsoleError> {
+        let device = |number, current, agent: &str, used| DeviceView {
+            id: id(number),
+            current,
+            address: Some("192.0.2.17".into()),
+            user_agent: Some(agent.into()),
+            created_at: before(86_400 * 3),
+            last_seen_at: before(used),
+            expires_at: now() + TimeDelta::days(6),
+        };
+        Ok(vec![
+            device(1, true, "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0", 3),
+            device(
+                2,
+                false,
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile Safari/604.1",
+                90_000,
+            ),
         ])
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn step(
         name: name.into(),
         executor: executor.into(),
         group: None,
+        phase: None,
         status,
         success: Some(status.is_success()),
         skipped: status == StepStatus::Skipped,
@@ -90,6 +91,7 @@ pub(crate) fn step(
             estimated: false,
         }),
         attempt_list: attempts,
+        items: Default::default(),
         child_run_id: None,
     }
 }

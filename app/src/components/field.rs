@@ -5,6 +5,7 @@
 
 use leptos::prelude::*;
 
+use super::prose::prose;
 use super::svg::escape;
 use crate::data::FormState;
 use crate::forms::CSRF;
@@ -25,6 +26,7 @@ pub(crate) struct Field {
     placeholder: Option<String>,
     mono: bool,
     extra: Vec<(&'static str, String)>,
+    apart: Option<String>,
 }
 
 impl Field {
@@ -34,6 +36,12 @@ impl Field {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Tells this field's id from that of another form's field of the same name on the page.
+    pub(crate) fn apart(mut self, key: impl Into<String>) -> Self {
+        self.apart = Some(key.into());
         self
     }
 
@@ -87,7 +95,8 @@ impl Field {
     }
 
     fn id(&self) -> String {
-        format!("f-{}", self.name.replace('.', "-"))
+        let name = self.name.replace('.', "-");
+        self.apart.as_ref().map_or_else(|| format!("f-{name}"), |key| format!("f-{name}-{key}"))
     }
 
     fn class(&self) -> &'static str {
@@ -253,5 +262,5 @@ pub(crate) fn form_message(form: &FormState) -> AnyView {
         (None, 1) => "One field needs another look.".to_owned(),
         (None, count) => format!("{count} fields need another look."),
     };
-    view! { <div class="note bad" role="alert">{Icon::CircleX.view()}<div>{text}</div></div> }.into_any()
+    view! { <div class="note bad" role="alert">{Icon::CircleX.view()}<div>{prose(&text)}</div></div> }.into_any()
 }

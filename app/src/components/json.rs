@@ -12,6 +12,11 @@ const SHOWN_CHARS: usize = 6_000;
 
 /// A value in full, with its file values as links.
 pub(crate) fn value(value: &Value, label: &'static str, tenant: &str) -> AnyView {
+    named(value, label.to_owned(), tenant)
+}
+
+/// The same, where there are several on a page and each needs a name of its own.
+pub(crate) fn named(value: &Value, label: String, tenant: &str) -> AnyView {
     let files = files_of(value);
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let cut = text.char_indices().nth(SHOWN_CHARS).map(|(at, _)| at);

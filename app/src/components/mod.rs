@@ -7,6 +7,8 @@ pub(crate) mod figure;
 pub(crate) mod json;
 pub(crate) mod loaded;
 pub(crate) mod page;
+pub(crate) mod prose;
+pub(crate) mod query;
 pub(crate) mod status;
 pub(crate) mod svg;
 pub(crate) mod time;

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use super::prose::prose;
 use crate::context::page_state;
 use crate::icon::Icon;
 
@@ -69,8 +70,8 @@ fn notice() -> AnyView {
         None => ().into_any(),
         Some(notice) => {
             let (class, icon) =
-                if notice.good { ("note good", Icon::CircleCheck) } else { ("note bad", Icon::CircleX) };
-            view! { <div class=class role="status">{icon.view()}<div>{notice.text}</div></div><br/> }.into_any()
+                if notice.good { ("note good notice", Icon::CircleCheck) } else { ("note bad notice", Icon::CircleX) };
+            view! { <div class=class role="status">{icon.view()}<div>{prose(&notice.text)}</div></div> }.into_any()
         }
     }
 }

@@ -8,13 +8,13 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
 use super::flows::inputs::fields;
-use super::flows::start::control;
+use super::flows::start::{Tags, control};
 use crate::components::field::{Field, csrf, form_message};
-use crate::components::figure::empty;
+use crate::components::figure::{dash, empty};
 use crate::components::json;
 use crate::components::loaded::loaded;
 use crate::components::page::{Head, card};
-use crate::components::time::{ago_or, full};
+use crate::components::time::{ago, full};
 use crate::context::{Here, form_state, here};
 use crate::data::At;
 use crate::forms::path;
@@ -49,22 +49,24 @@ fn table(here: &Here, answer: At<Vec<ApprovalView>>) -> AnyView {
                     <th scope="col">"Asked"</th>
                     <th scope="col">"Decided by"</th>
                 </tr></thead>
-                <tbody>
-                    {value.into_iter().map(|question| {
-                        let href = path::approval(&here.tenant, &question.id.to_string());
-                        view! {
-                            <tr class="leads">
-                                <td class="main"><a class="cut" href=href>{words(&question)}</a></td>
-                                <td data-label="Status">{status(question.status)}</td>
-                                <td data-label="Flow">{question.flow.clone()}</td>
-                                <td data-label="Asked">{ago_or(now, Some(question.asked_at), "")}</td>
-                                <td data-label="Decided by">{question.decided_by.clone().unwrap_or_else(|| "–".to_owned())}</td>
-                            </tr>
-                        }
-                    }).collect_view()}
-                </tbody>
+                <tbody>{value.iter().map(|question| row(here, now, question)).collect_view()}</tbody>
             </table>
         </div>
+    }
+    .into_any()
+}
+
+fn row(here: &Here, now: chrono::DateTime<chrono::Utc>, question: &ApprovalView) -> AnyView {
+    let href = path::approval(&here.tenant, &question.id.to_string());
+    let decided = question.decided_by.clone().map_or_else(dash, IntoAny::into_any);
+    view! {
+        <tr class="leads">
+            <td class="main"><a class="clamp" href=href>{words(question)}</a></td>
+            <td data-label="Status">{status(question.status)}</td>
+            <td class="whole" data-label="Flow">{question.flow.clone()}</td>
+            <td data-label="Asked">{ago(now, question.asked_at)}</td>
+            <td data-label="Decided by">{decided}</td>
+        </tr>
     }
     .into_any()
 }
@@ -74,14 +76,16 @@ pub(super) fn words(question: &ApprovalView) -> String {
     question.message.clone().unwrap_or_else(|| question.step.replace('_', " "))
 }
 
-const fn status(status: ApprovalStatus) -> &'static str {
-    match status {
-        ApprovalStatus::Open => "Open",
-        ApprovalStatus::Approved => "Approved",
-        ApprovalStatus::Rejected => "Rejected",
-        ApprovalStatus::Expired => "Expired",
-        ApprovalStatus::Withdrawn => "Withdrawn",
-    }
+/// How it stands, as a shape, a word and a colour.
+fn status(status: ApprovalStatus) -> AnyView {
+    let (class, icon, word) = match status {
+        ApprovalStatus::Open => ("status warn", Icon::Hourglass, "Open"),
+        ApprovalStatus::Approved => ("status good", Icon::CircleCheck, "Approved"),
+        ApprovalStatus::Rejected => ("status bad", Icon::CircleX, "Rejected"),
+        ApprovalStatus::Expired => ("status", Icon::Clock, "Expired"),
+        ApprovalStatus::Withdrawn => ("status", Icon::Ban, "Withdrawn"),
+    };
+    view! { <span class=class>{icon.view()}{word}</span> }.into_any()
 }
 
 #[component]
@@ -97,34 +101,59 @@ fn page(here: &Here, question: &ApprovalView) -> AnyView {
     let run = question.run_id.to_string();
     let head = Head::new(words(question))
         .crumb("Approvals", path::section(&here.tenant, "approvals"))
-        .beside(view! { <span class="tag-pill">{status(question.status)}</span> }.into_any())
+        .beside(status(question.status))
         .view();
     let may = here.may(Permission::RunsApprove) && question.status == ApprovalStatus::Open;
     let facts = view! {
         <dl class="facts across run-head">
             <div><dt>"Run"</dt><dd><a href=path::run(&here.tenant, &run)>{question.flow.clone()}", step "{question.step.clone()}</a></dd></div>
             <div><dt>"Asked"</dt><dd>{full(question.asked_at)}</dd></div>
-            {question.expires_at.map(|at| view! { <div><dt>"Until"</dt><dd>{full(at)}</dd></div> })}
-            {(!question.roles.is_empty()).then(|| view! { <div><dt>"Decided by"</dt><dd>{question.roles.join(", ")}</dd></div> })}
-            {question.decided_by.clone().map(|by| view! { <div><dt>"Decided"</dt><dd>{by}</dd></div> })}
+            {question.expires_at.map(|at| view! { <div><dt>"Open until"</dt><dd>{full(at)}</dd></div> })}
+            <div><dt>"May decide"</dt><dd>{who(question)}</dd></div>
         </dl>
     };
-    let comment = question.comment.clone().map(|text| view! { <p class="quiet">{text}</p> });
-    let answer = question.answer.as_ref().map(|answer| json::value(answer, "Filled in", &here.tenant));
+    let refused = question.status == ApprovalStatus::Open && !may;
     view! {
         {head}
         {facts}
-        {comment}
-        {answer}
-        {may.then(|| form(here, question))}
+        <div class="stack narrow">
+            {may.then(|| form(here, question))}
+            {refused.then(|| view! { <div class="note">{Icon::CircleSlash.view()}<div>"Your role may read this question but not decide it."</div></div> })}
+            {decision(here, question)}
+        </div>
     }
     .into_any()
+}
+
+/// Whom the flow asks.
+fn who(question: &ApprovalView) -> String {
+    if question.roles.is_empty() { "everybody who may approve".to_owned() } else { question.roles.join(", ") }
+}
+
+/// What came of it, once something did.
+fn decision(here: &Here, question: &ApprovalView) -> Option<AnyView> {
+    if question.status == ApprovalStatus::Open {
+        return None;
+    }
+    let answer = question.answer.as_ref().filter(|answer| !answer.is_null());
+    let body = view! {
+        <div class="body stack-s">
+            <dl class="facts">
+                <dt>"Outcome"</dt><dd>{status(question.status)}</dd>
+                {question.decided_by.clone().map(|by| view! { <dt>"Decided by"</dt><dd>{by}</dd> })}
+                {question.decided_at.map(|at| view! { <dt>"Decided"</dt><dd>{full(at)}</dd> })}
+                {question.comment.clone().map(|text| view! { <dt>"Comment"</dt><dd>{text}</dd> })}
+            </dl>
+            {answer.map(|answer| view! { <h3>"Filled in"</h3>{json::value(answer, "Filled in", &here.tenant)} })}
+        </div>
+    };
+    Some(card("Decision", ().into_any(), body.into_any()))
 }
 
 fn form(here: &Here, question: &ApprovalView) -> AnyView {
     let state = form_state();
     let declared = question.form.as_ref().map(fields).unwrap_or_default();
-    let controls: Vec<AnyView> = declared.iter().map(|field| control(field, &state)).collect();
+    let controls: Vec<AnyView> = declared.iter().map(|field| control(field, &state, Tags::Plain)).collect();
     let body = view! {
         <form class="body form" method="post" action=path::approval(&here.tenant, &question.id.to_string())>
             {csrf()}

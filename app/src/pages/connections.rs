@@ -1,4 +1,4 @@
-//! Model connections: endpoints with their keys, which are written and never shown again.
+//! Connections: the services that flows call, with their keys, which are written, tried out and never shown again.
 
 use domain::Permission;
 use domain::wire::ConnectionView;
@@ -30,7 +30,7 @@ pub(crate) fn List() -> impl IntoView {
         view! { <a class="button primary" href=path::connection_new(&here.tenant)>{Icon::Plus.view()}"Add a connection"</a> }
     });
     view! {
-        {Head::new("Connections").lead("Model providers that this tenant's flows may call. Keys are encrypted and never shown again.").actions(add).view()}
+        {Head::new("Connections").lead("Services that this tenant's flows may call: model providers, web APIs, databases. Keys are encrypted and never shown again.").actions(add).view()}
         {loaded(connections, move |answer| table(&here, answer))}
     }
 }
@@ -43,8 +43,8 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
         });
         let view = empty(
             Icon::Plug,
-            "No model connected",
-            "Steps that ask a model need a connection: any endpoint that speaks the OpenAI protocol will do, on this machine or elsewhere.",
+            "Nothing connected",
+            "Steps that ask a model need a connection: any endpoint that speaks the OpenAI protocol will do, on this machine or elsewhere. Web APIs and databases are connected here too.",
             next.into_any(),
         );
         return view! { <div class="card">{view}</div> }.into_any();
@@ -53,12 +53,14 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
     let write = here.may(Permission::ConnectionsWrite);
     view! {
         <div class="table-wrap">
-            <table class="table">
+            <table class="table even">
                 <thead><tr>
                     <th scope="col">"Name"</th>
+                    <th scope="col">"Kind"</th>
                     <th scope="col">"Endpoint"</th>
                     <th scope="col">"Key"</th>
                     <th scope="col">"Changed"</th>
+                    {write.then(|| view! { <th scope="col"><span class="said">"Actions"</span></th> })}
                 </tr></thead>
                 <tbody>
                     {value.into_iter().map(|connection| {
@@ -73,6 +75,7 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
                                         view! { <strong>{name.clone()}</strong> }.into_any()
                                     }}
                                 </td>
+                                <td data-label="Kind">{kind_words(&connection.kind)}</td>
                                 <td class="whole" data-label="Endpoint">
                                     {match (&connection.base_url, built_in) {
                                         (_, true) => view! { <span class="tag-pill warn">"simulated, for the demo only"</span> }.into_any(),
@@ -88,6 +91,7 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
                                     }}
                                 </td>
                                 <td data-label="Changed">{ago(now, connection.updated_at)}</td>
+                                {write.then(|| view! { <td class="number">{test_button(&tenant, &name, "", "button plain")}</td> })}
                             </tr>
                         }
                     }).collect_view()}
@@ -96,6 +100,40 @@ fn table(here: &Here, answer: At<Vec<ConnectionView>>) -> AnyView {
         </div>
     }
     .into_any()
+}
+
+/// What a kind is called.
+fn kind_words(kind: &str) -> &'static str {
+    match kind {
+        "openai" => "Models",
+        "http" => "Web API",
+        "postgres" => "PostgreSQL",
+        "simulated" => "Simulated",
+        _ => "Other",
+    }
+}
+
+/// One real call, on a press. The answer is said on the page that the button stands on.
+fn test_button(tenant: &str, name: &str, next: &str, class: &'static str) -> AnyView {
+    view! {
+        <form method="post" action=path::connection_test(tenant, name)>
+            {csrf()}
+            <input type="hidden" name="next" value=next.to_owned()/>
+            <button class=class>{Icon::Activity.view()}"Test"<span class="said">" "{name.to_owned()}</span></button>
+        </form>
+    }
+    .into_any()
+}
+
+fn trial(here: &Here, connection: &ConnectionView) -> AnyView {
+    let page = path::connection(&here.tenant, &connection.name);
+    let body = view! {
+        <div class="body stack-s">
+            <p class="quiet">"Makes one real call with what is stored: changes are to be saved first. It costs nothing and changes nothing."</p>
+            {test_button(&here.tenant, &connection.name, &page, "button")}
+        </div>
+    };
+    card("Test", ().into_any(), body.into_any())
 }
 
 #[component]
@@ -122,7 +160,7 @@ pub(crate) fn Edit() -> impl IntoView {
         {loaded(connections, move |At { value, .. }| {
             match value.iter().find(|connection| connection.name == name) {
                 Some(connection) if here.may(Permission::ConnectionsWrite) => {
-                    view! { <div class="stack narrow">{form(&here, Some(connection))}{removal(&here, connection)}</div> }.into_any()
+                    view! { <div class="stack narrow">{form(&here, Some(connection))}{trial(&here, connection)}{removal(&here, connection)}</div> }.into_any()
                 }
                 Some(_) => errors::body(&ConsoleError::Forbidden),
                 None => errors::body(&ConsoleError::NotFound),
@@ -161,7 +199,7 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
             })}
             {Field::new("kind", "Kind").value(present.map_or("openai", |connection| connection.kind.as_str())).state(&state).select(&kinds)}
             {Field::new("base_url", "Base URL")
-                .hint("Up to and with /v1, for example http://127.0.0.1:11434/v1 for a server on this machine.")
+                .hint("For models up to and with /v1, for example http://127.0.0.1:11434/v1 for a server on this machine; for a database postgres://user@host:5432/name.")
                 .placeholder("https://api.openai.com/v1")
                 .value(present.and_then(|connection| connection.base_url.clone()).unwrap_or_default())
                 .required()

@@ -1,6 +1,8 @@
 //! The screens, one module each. A page asks its question, shows the answer, and writes through plain forms.
 
+pub(crate) mod account;
 pub(crate) mod approvals;
+pub(crate) mod audit;
 pub(crate) mod connections;
 pub(crate) mod errors;
 pub(crate) mod flows;

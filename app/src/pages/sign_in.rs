@@ -67,14 +67,24 @@ pub(crate) fn Setup() -> impl IntoView {
     let token = use_params_map().with_untracked(|params| params.get("token")).unwrap_or_default();
     let asked = token.clone();
     let view = ask(|data| async move { data.setup(&asked).await });
-    gate("Set up Weir", true, loaded(view, move |At { value, .. }| setup_form(&token, &value)))
+    gate("Welcome", true, loaded(view, move |At { value, .. }| setup_form(&token, &value)))
 }
 
 fn setup_form(token: &str, view: &SetupView) -> AnyView {
     let form = form_state();
+    let first = view.needs_tenant;
+    let (title, lead, button) = if first {
+        (
+            "Set up Weir",
+            "You are the first one here. Choose how you sign in; it all stays on this machine.",
+            "Create the owner",
+        )
+    } else {
+        ("Join Weir", "Choose how you sign in. If you have a password here already, type that one.", "Sign in")
+    };
     view! {
-        <h1>"Set up Weir"</h1>
-        <p class="lead">"You are the first one here. Choose how you sign in; it all stays on this machine."</p>
+        <h1>{title}</h1>
+        <p class="lead">{lead}</p>
         <form class="form" method="post" action=path::setup(token)>
             {csrf()}
             {form_message(&form)}
@@ -88,16 +98,25 @@ fn setup_form(token: &str, view: &SetupView) -> AnyView {
                     .state(&form)
                     .line("text")
             })}
-            {Field::new("email", "E-mail").required().autocomplete("username").state(&form).line("email")}
+            {Field::new("email", "E-mail").required().autocomplete("username")
+                .value(view.email.clone().unwrap_or_default()).state(&form).line("email")}
             {Field::new("password", "Password")
                 .hint("At least 12 characters. A sentence is a good one.")
                 .required()
-                .autocomplete("new-password")
+                .autocomplete(if first { "new-password" } else { "current-password" })
                 .with("minlength", "12")
                 .state(&form)
                 .password()}
-            <button class="button primary large wide">"Create the owner"</button>
+            <button class="button primary large wide">{button}</button>
         </form>
+        {first.then(|| running(view))}
+    }
+    .into_any()
+}
+
+/// What the first person wants to know about the installation, and nobody else needs to.
+fn running(view: &SetupView) -> AnyView {
+    view! {
         <details class="disclosure running">
             <summary>{Icon::ChevronRight.view()}"What is running here"</summary>
             <dl class="facts">

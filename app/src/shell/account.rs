@@ -10,7 +10,7 @@ use crate::data::Theme;
 use crate::forms::path;
 use crate::icon::Icon;
 
-pub(super) fn account(email: &str) -> AnyView {
+pub(super) fn account(tenant: &str, email: &str) -> AnyView {
     let initial = email.chars().next().unwrap_or('?').to_string();
     let (name, place) = email.split_once('@').unwrap_or((email, ""));
     view! {
@@ -23,8 +23,9 @@ pub(super) fn account(email: &str) -> AnyView {
             </summary>
             <div class="menu-sheet">
                 <p class="menu-title">"Signed in as "{email.to_owned()}</p>
-                {themes()}
+                {theme_form(&use_location().pathname.get_untracked())}
                 <hr/>
+                <a class="menu-item" href=path::section(tenant, "account")>{Icon::UserRound.view()}"Your account"</a>
                 <a class="menu-item" href="/docs">{Icon::BookOpen.view()}"API reference"</a>
                 <form method="post" action=path::SIGN_OUT>
                     {csrf()}
@@ -36,9 +37,10 @@ pub(super) fn account(email: &str) -> AnyView {
     .into_any()
 }
 
-fn themes() -> AnyView {
+/// Light, dark, or as the device says.
+pub(crate) fn theme_form(next: &str) -> AnyView {
     let present = page_state().theme;
-    let next = use_location().pathname.get_untracked();
+    let next = next.to_owned();
     let choices = [
         (Theme::System, "System", Icon::Monitor),
         (Theme::Light, "Light", Icon::Sun),

@@ -3,6 +3,7 @@
 mod account;
 mod mark;
 mod rail;
+mod shortcuts;
 mod switcher;
 
 use domain::wire::TenantView;
@@ -17,7 +18,9 @@ use crate::forms::path;
 use crate::islands::{Menus, Palette};
 use crate::pages::errors;
 
+pub(crate) use account::theme_form;
 pub(crate) use mark::wordmark;
+pub(crate) use shortcuts::{shortcut_list, single_keys_form};
 pub(crate) use switcher::tile;
 
 /// Everything below `/t/{tenant}`. A tenant of which the reader is no member does not exist for them.
@@ -39,12 +42,13 @@ pub(crate) fn TenantShell() -> impl IntoView {
                 {switcher::switcher(&session.tenants, tenant)}
                 <Palette places=places(&session.tenants, &tenant.name) flows=path::section(&tenant.name, "flows")/>
                 {rail::links(tenant)}
-                <div class="rail-foot">{account::account(&session.email)}</div>
+                <div class="rail-foot">{account::account(&tenant.name, &session.email)}</div>
             </header>
             <div class="sheet">
                 <main class="page" id="main" tabindex="-1"><Outlet/></main>
             </div>
         </div>
+        {shortcuts::dialog()}
         <Menus/>
     }
     .into_any()
@@ -56,6 +60,7 @@ fn places(tenants: &[TenantView], present: &str) -> Vec<(String, String)> {
     let page = |label: &str, section: &str| (label.to_owned(), path::section(present, section));
     let mut places =
         vec![("Overview".to_owned(), path::overview(present)), page("Flows", "flows"), page("Runs", "runs")];
+    places.push(page("Approvals", "approvals"));
     places.push(("Failed runs".to_owned(), format!("{}?status=failed", path::section(present, "runs"))));
     for (permission, label, section) in [
         (Permission::KeysRead, "API keys", "keys"),
@@ -63,12 +68,15 @@ fn places(tenants: &[TenantView], present: &str) -> Vec<(String, String)> {
         (Permission::ConnectionsRead, "Connections", "connections"),
         (Permission::ConnectionsWrite, "Add a connection", "connections/new"),
         (Permission::MembersRead, "Members", "members"),
+        (Permission::AuditRead, "Audit log", "audit"),
         (Permission::TenantRead, "Settings", "settings"),
     ] {
         if here.may(permission) {
             places.push(page(label, section));
         }
     }
+    places.push(page("Your account", "account"));
+    places.push(page("Keyboard shortcuts", "account"));
     places.push(("API reference".to_owned(), "/docs".to_owned()));
     for tenant in tenants.iter().filter(|tenant| tenant.name != present) {
         places.push((format!("Switch to {}", tenant.name), path::overview(&tenant.name)));

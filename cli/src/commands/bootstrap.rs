@@ -11,7 +11,7 @@ use serde_json::json;
 use service::{Actor, Weir};
 
 use super::serve::start_failure;
-use crate::arguments::{ConnectionCommand, FlowCommand, KeyCommand, Overrides, TenantCommand};
+use crate::arguments::{ConnectionCommand, FlowCommand, KeyCommand, MemberCommand, Overrides, TenantCommand};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -81,6 +81,22 @@ pub(crate) async fn tenant(overrides: &Overrides, command: TenantCommand, output
             output.answer(&view, &format!("default model of {}: {model}", view.name));
         }
     }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn member(overrides: &Overrides, command: MemberCommand, output: Output) -> Result<Exit, Failure> {
+    let (config, weir) = open(overrides).await?;
+    let MemberCommand::Add { email, tenant, role } = command;
+    let added = service::members::add(&weir, &tenant, &email, role).await?;
+    let link = config.known_url().map(|base| format!("{base}{}", added.path));
+    let shown = link.clone().unwrap_or_else(|| format!("{}   (behind the address that `weir serve` says)", added.path));
+    output.answer(
+        &json!({"member": {"id": added.id, "email": email, "role": role}, "link": link, "path": added.path}),
+        &format!(
+            "{email} is {} of {tenant} now, and signs in first by this link (good once, for a week):\n  {shown}",
+            role.as_str()
+        ),
+    );
     Ok(Exit::Ok)
 }
 

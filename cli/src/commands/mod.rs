@@ -26,6 +26,7 @@ pub(crate) async fn dispatch(arguments: Arguments, output: &Output) -> Result<Ex
         Command::Work => serve::work(overrides, *output).await,
         Command::Migrate { check } => bootstrap::migrate(overrides, check, *output).await,
         Command::Tenant(command) => bootstrap::tenant(overrides, command, *output).await,
+        Command::Member(command) => bootstrap::member(overrides, command, *output).await,
         Command::Key(command) => bootstrap::key(overrides, command, *output).await,
         Command::Flow(command) => bootstrap::flow(overrides, command, *output).await,
         Command::Connection(command) => bootstrap::connection(overrides, command, *output).await,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
-use crate::id::{ApiKeyId, MemberId, TenantId, UserId};
+use crate::id::{ApiKeyId, MemberId, SessionId, TenantId, UserId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -72,6 +72,30 @@ pub struct MemberView {
     pub role: Role,
     pub created_at: DateTime<Utc>,
     pub last_active_at: Option<DateTime<Utc>>,
+    /// Keys that this person made and that are good still; they end with the membership.
+    pub active_keys: u32,
+}
+
+/// Body of `PATCH /api/v1/members/{member}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MemberPatch {
+    pub role: Role,
+}
+
+/// A session of the console as its own person sees it: from where, and when it was used last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    pub id: SessionId,
+    /// The session that asks.
+    pub current: bool,
+    pub address: Option<String>,
+    pub user_agent: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends without use.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// An API key as lists show it: never the key itself.
@@ -149,4 +173,18 @@ pub struct ConnectionInput {
     /// Absent keeps the stored one.
     #[serde(default)]
     pub api_key: Option<String>,
+}
+
+/// What came of `POST /api/v1/connections/{name}/test`: one real call, just now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConnectionTest {
+    /// Whether flows can use the connection as it stands.
+    pub ok: bool,
+    /// What the other side answered, or why nothing came, in a sentence.
+    pub message: String,
+    /// The failure's code where it is not `ok`: `dns`, `connect`, `tls`, `key_refused` ...
+    pub code: Option<String>,
+    pub duration_ms: u64,
+    pub tested_at: DateTime<Utc>,
 }

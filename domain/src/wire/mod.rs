@@ -1,6 +1,7 @@
 //! Request and response types shared by REST, console and clients. Rows never go on the wire; these do.
 
 mod act;
+mod audit;
 mod experiment;
 mod flow;
 mod forecast;
@@ -13,6 +14,7 @@ pub use act::{
     ApprovalStatus, ApprovalView, DecisionInput, KillInput, ReplayInput, ResolveAction, ResolveInput, SignalInput,
     Verdict,
 };
+pub use audit::AuditView;
 pub use experiment::{
     ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
     Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
@@ -20,7 +22,8 @@ pub use experiment::{
 pub use flow::{CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
 pub use forecast::{Forecast, ForecastInput, LimitForecast, Outlook, Spread, StepForecast};
 pub use identity::{
-    ConnectionInput, ConnectionView, CreatedKey, KeyInput, KeyView, MemberView, SecretView, TenantPatch, TenantView,
+    ConnectionInput, ConnectionTest, ConnectionView, CreatedKey, DeviceView, KeyInput, KeyView, MemberPatch,
+    MemberView, SecretView, TenantPatch, TenantView,
 };
 pub use page::Page;
 pub use queue::{WhyKind, WhyView};

@@ -105,6 +105,9 @@ pub struct StepView {
     pub name: String,
     pub executor: String,
     pub group: Option<String>,
+    /// When it is no step of the flow's main part: `compensation`, `on_error` or `finally`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
     pub status: StepStatus,
     pub success: Option<bool>,
     pub skipped: bool,
@@ -122,6 +125,9 @@ pub struct StepView {
     pub cost_nano_usd: Option<NanoUsd>,
     pub usage: Option<Usage>,
     pub attempt_list: Vec<AttemptView>,
+    /// Of a `for_each` step: how many of its items have each status.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, u64>,
     /// The run that a `flow_executor` step started.
     pub child_run_id: Option<RunId>,
 }

@@ -176,12 +176,23 @@ impl SystemUnit {
         Ok(())
     }
 
-    /// Notes that a session was used.
+    /// Notes that a session was used, and its person with it.
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn touch_session(&self, id: Uuid, now: DateTimeUtc, expires_at: DateTimeUtc) -> Result<(), StoreError> {
+    pub async fn touch_session(
+        &self,
+        id: Uuid,
+        user: Uuid,
+        now: DateTimeUtc,
+        expires_at: DateTimeUtc,
+    ) -> Result<(), StoreError> {
         use session::Column;
+        user::Entity::update_many()
+            .col_expr(user::Column::LastActiveAt, Expr::value(now))
+            .filter(user::Column::Id.eq(user))
+            .exec(self.connection())
+            .await?;
         session::Entity::update_many()
             .col_expr(Column::LastSeenAt, Expr::value(now))
             .col_expr(Column::ExpiresAt, Expr::value(expires_at))

@@ -9,6 +9,7 @@ mod sqlite;
 mod values;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::Failure;
@@ -152,8 +153,27 @@ impl Database {
         if call.test && query.write {
             return Ok(Output::default());
         }
-        postgres::ask(&self.egress, call, &url, &query).await
+        postgres::ask(&self.egress, call.deadline, &url, &query).await
     }
+}
+
+/// Asks a PostgreSQL server who it is, and waits no longer than that.
+pub(crate) async fn hello(
+    egress: &egress::Client,
+    url: &str,
+    password: Option<String>,
+    patience: Duration,
+) -> Result<String, Failure> {
+    let address = postgres::Address::new(url, password)?;
+    let text = "select current_setting('server_version') as version".to_owned();
+    let query = Query { text, parameters: Vec::new(), write: false, max_rows: 1 };
+    let asked = postgres::ask(egress, Some(tokio::time::Instant::now() + patience), &address, &query);
+    let output = tokio::time::timeout(patience, asked).await.map_err(|_| {
+        let message = format!("The database did not answer within {} s.", patience.as_secs());
+        Failure::new(domain::FailureKind::Timeout, "no_answer", message)
+    })??;
+    let version = output.rows.first().and_then(|row| row.get("version")).and_then(Value::as_str);
+    Ok(format!("PostgreSQL {}", version.unwrap_or("of an unknown version")))
 }
 
 #[async_trait]

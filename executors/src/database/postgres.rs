@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use domain::{Failure, FailureKind};
 use egress::Url;
-use engine::Call;
 use futures_util::{StreamExt, pin_mut};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -73,7 +72,7 @@ impl Address {
 
 pub(super) async fn ask(
     egress: &egress::Client,
-    call: &Call,
+    deadline: Option<Instant>,
     address: &Address,
     query: &Query,
 ) -> Result<Output, Failure> {
@@ -81,19 +80,19 @@ pub(super) async fn ask(
     if address.secure == SslMode::Disable {
         let (client, connection) =
             address.config.connect_raw(stream, NoTls).await.map_err(|error| unconnected(&error))?;
-        return talk(call, &client, connection, query).await;
+        return talk(deadline, &client, connection, query).await;
     }
     let tls = Connector::new(&address.host).map_err(|error| {
         tracing::error!(%error, "TLS cannot be set up for a database");
         Failure::new(FailureKind::Tls, "tls", "No secure connection to the database can be made.")
     })?;
     let (client, connection) = address.config.connect_raw(stream, tls).await.map_err(|error| unconnected(&error))?;
-    talk(call, &client, connection, query).await
+    talk(deadline, &client, connection, query).await
 }
 
 /// Drives the connection while the query is asked; both end together.
 async fn talk<S, T>(
-    call: &Call,
+    deadline: Option<Instant>,
     client: &Client,
     connection: tokio_postgres::Connection<S, T>,
     query: &Query,
@@ -102,7 +101,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let asked = answer(call, client, query);
+    let asked = answer(deadline, client, query);
     pin_mut!(asked, connection);
     tokio::select! {
         biased;
@@ -115,10 +114,9 @@ where
     }
 }
 
-async fn answer(call: &Call, client: &Client, query: &Query) -> Result<Output, Failure> {
+async fn answer(deadline: Option<Instant>, client: &Client, query: &Query) -> Result<Output, Failure> {
     let fault = |error: Error| refused(&error);
-    let left =
-        call.deadline.map_or(LONGEST, |deadline| deadline.saturating_duration_since(Instant::now())).min(LONGEST);
+    let left = deadline.map_or(LONGEST, |deadline| deadline.saturating_duration_since(Instant::now())).min(LONGEST);
     let access = if query.write { "READ WRITE" } else { "READ ONLY" };
     // The server gives up by itself when we are gone.
     let begin = format!("BEGIN {access}; SET LOCAL statement_timeout = {}", left.as_millis().max(1));

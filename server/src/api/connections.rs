@@ -1,8 +1,8 @@
 //! Connections to model providers and other services.
 
-use actix_web::{HttpResponse, delete, get, put, web};
-use domain::wire::{ConnectionInput, ConnectionView, Page};
-use service::connections;
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use domain::wire::{ConnectionInput, ConnectionTest, ConnectionView, Page};
+use service::{connections, trial};
 
 use super::whole;
 use crate::extract::{Body, Caller, NoParams, Params};
@@ -65,4 +65,22 @@ pub(crate) async fn delete(
     params.read()?;
     connections::delete(&state.weir, &caller.0, &connection).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Tests a connection
+///
+/// Makes one real call with the stored key to the stored address, which changes nothing and costs nothing: a list of
+/// models, the base address, the server's version. That the other side refuses or does not answer is said by `ok: false`,
+/// not by the status. At most 10 times a minute for a tenant.
+#[utoipa::path(operation_id = "test_connection", tag = "Connections", params(("connection" = String, Path, description = "The connection's name")),
+    responses((status = 200, body = ConnectionTest)))]
+#[post("/api/v1/connections/{connection}/test")]
+pub(crate) async fn test(
+    caller: Caller,
+    connection: web::Path<String>,
+    params: Params<NoParams>,
+    state: Shared,
+) -> Result<web::Json<ConnectionTest>, Fault> {
+    params.read()?;
+    Ok(web::Json(trial::connection(&state.weir, &caller.0, &connection).await?))
 }

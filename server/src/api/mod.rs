@@ -3,6 +3,7 @@
 //! Invariant: every operation stands in the OpenAPI document, because both come from [`configure`].
 
 mod acts;
+mod audit;
 mod channels;
 mod connections;
 mod executors;
@@ -67,12 +68,17 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(connections::get)
         .service(connections::put)
         .service(connections::delete)
+        .service(connections::test)
         .service(secrets::list)
         .service(secrets::put)
         .service(secrets::delete)
         .service(tenant::get)
         .service(tenant::patch)
         .service(members::list)
+        .service(members::get)
+        .service(members::patch)
+        .service(members::delete)
+        .service(audit::list)
         .service(executors::list)
         .service(openapi::openapi)
         .service(health::live)

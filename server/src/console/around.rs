@@ -85,6 +85,7 @@ fn page_state(host: &Host, visitor: &Visitor, said: &cookies::Said) -> PageState
             .map(|session| SessionView { email: session.email.clone(), tenants: session.tenants.clone() }),
         csrf: visitor.csrf.clone(),
         theme: said.theme,
+        single_keys: said.single_keys,
         notice: said.notice.clone(),
         form: None,
         created_key: None,
@@ -96,7 +97,9 @@ fn page_state(host: &Host, visitor: &Visitor, said: &cookies::Said) -> PageState
 
 fn is_page(request: &ServiceRequest) -> bool {
     let path = request.path();
-    !(path.starts_with("/_fn/") || path.ends_with("/events") || path.ends_with("/live") || path.contains("/files/"))
+    let stream = path.ends_with("/events") || path.ends_with("/live");
+    let file = path.contains("/files/") || path.ends_with("/runs.csv") || path.ends_with("/runs.json");
+    !(path.starts_with("/_fn/") || stream || file)
 }
 
 /// Where a request belongs that has no page of its own: the start, and a tenant's page without a session.

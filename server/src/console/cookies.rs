@@ -3,13 +3,14 @@
 //! Invariant: the session's cookie is never readable by scripts, and over TLS it is bound to this host.
 
 use actix_web::cookie::{Cookie, SameSite, time};
-use app::data::{Notice, Theme};
+use app::data::{Notice, SingleKeys, Theme};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Host;
 
 const THEME: &str = "weir_theme";
+const SINGLE_KEYS: &str = "weir_single_keys";
 const NOTICE: &str = "weir_notice";
 const VISITOR: &str = "weir_visitor";
 /// The longest notice that is carried, in bytes of its cookie.
@@ -39,6 +40,11 @@ impl Host {
         self.cookie(THEME, theme.as_str().to_owned()).max_age(age).finish()
     }
 
+    pub(super) fn single_keys(&self, keys: SingleKeys) -> Cookie<'static> {
+        let age = if keys == SingleKeys::On { time::Duration::ZERO } else { time::Duration::days(365) };
+        self.cookie(SINGLE_KEYS, keys.as_str().to_owned()).max_age(age).finish()
+    }
+
     pub(super) fn notice(&self, notice: &Notice) -> Cookie<'static> {
         let written = serde_json::to_vec(notice).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default();
         self.cookie(NOTICE, written).max_age(time::Duration::minutes(1)).finish()
@@ -59,6 +65,7 @@ pub(super) struct Said {
     pub(super) session: Option<String>,
     pub(super) visitor: Option<String>,
     pub(super) theme: Theme,
+    pub(super) single_keys: SingleKeys,
     pub(super) notice: Option<Notice>,
 }
 
@@ -72,6 +79,10 @@ pub(super) fn read(host: &Host, request: &actix_web::HttpRequest) -> Said {
             Some("light") => Theme::Light,
             Some("dark") => Theme::Dark,
             _ => Theme::System,
+        },
+        single_keys: match value(SINGLE_KEYS).as_deref() {
+            Some("off") => SingleKeys::Off,
+            _ => SingleKeys::On,
         },
         notice: value(NOTICE)
             .filter(|text| text.len() <= NOTICE_LIMIT)

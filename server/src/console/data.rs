@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use actix_web::web;
-use app::data::{Checklist, ConsoleData, ConsoleError, DayView, OverviewView, RunFilter, RunView, RunsView, SetupView};
+use app::data::{
+    AuditFilter, Checklist, ConsoleData, ConsoleError, DayView, EventsView, OverviewView, RunFilter, RunView, RunsView,
+    SetupView, Since,
+};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use domain::wire::{
-    ApprovalStatus, ApprovalView, ConnectionView, FlowDetail, FlowSummary, KeyView, MemberView, TenantView,
-    VersionSummary,
+    ApprovalStatus, ApprovalView, AuditView, ConnectionView, DeviceView, ExperimentView, FlowDetail, FlowSummary,
+    KeyView, MemberView, Page, TenantView, VersionSummary,
 };
 use domain::{RunId, RunStatus};
 use service::runs::{self, ApprovalFilter};
@@ -22,6 +25,10 @@ use super::visitor::Visitor;
 /// Runs shown on the start page, and on a page of the list.
 const RECENT: u32 = 8;
 const PAGE: u32 = 50;
+/// Events on a page of a run's journal.
+const EVENTS: u32 = 200;
+/// Experiments of a flow that are shown; one takes traffic at a time.
+const EXPERIMENTS: usize = 10;
 
 pub(super) struct ServiceData {
     host: web::Data<Host>,
@@ -72,6 +79,7 @@ impl ConsoleData for ServiceData {
             database: facts.database.clone(),
             key_location: facts.key_location.clone(),
             needs_tenant: pending.needs_tenant,
+            email: pending.email,
         })
     }
 
@@ -118,17 +126,21 @@ impl ConsoleData for ServiceData {
         self.done(service::flows::versions(&self.host.weir, &actor, flow).await)
     }
 
+    async fn experiments(&self, tenant: &str, flow: &str) -> Result<Vec<ExperimentView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let listed = self.done(service::experiments::list(&self.host.weir, &actor, flow).await)?;
+        let mut whole = Vec::with_capacity(listed.len().min(EXPERIMENTS));
+        for experiment in listed.iter().take(EXPERIMENTS) {
+            let found = service::experiments::get(&self.host.weir, &actor, flow, &experiment.name).await;
+            whole.push(self.done(found)?);
+        }
+        Ok(whole)
+    }
+
     async fn runs(&self, tenant: &str, filter: &RunFilter) -> Result<RunsView, ConsoleError> {
         let actor = self.actor(tenant)?;
-        let since = filter.since.hours().map(|hours| self.now() - Duration::hours(hours));
-        let wanted = runs::RunFilter {
-            status: filter.status.into_iter().collect(),
-            flow: filter.flow.clone(),
-            created_after: since,
-            cursor: filter.cursor.clone(),
-            limit: Some(PAGE),
-            ..runs::RunFilter::default()
-        };
+        let since = after(filter.since, self.now());
+        let wanted = wanted(filter, self.now(), PAGE);
         let page = self.done(runs::list(&self.host.weir, &actor, &wanted).await)?;
         let flows = self.done(service::flows::names(&self.host.weir, &actor).await)?;
         let counts = service::overview::status_counts(&self.host.weir, &actor, filter.flow.as_deref(), since).await;
@@ -146,6 +158,15 @@ impl ConsoleData for ServiceData {
         let questions =
             if going { self.done(runs::approvals(&self.host.weir, &actor, &open).await)?.data } else { Vec::new() };
         Ok(RunView { run: detail, steps, why, questions })
+    }
+
+    async fn events(&self, tenant: &str, run: &str, after: u64) -> Result<EventsView, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let run: RunId = run.parse().map_err(|_| ConsoleError::NotFound)?;
+        let page = runs::events_page(&self.host.weir, &actor, run, after, EVENTS).await;
+        let (events, more) = self.done(page)?;
+        let next = events.last().filter(|_| more).map(|event| event.position);
+        Ok(EventsView { events, next })
     }
 
     async fn approvals(&self, tenant: &str) -> Result<Vec<ApprovalView>, ConsoleError> {
@@ -183,6 +204,42 @@ impl ConsoleData for ServiceData {
     async fn members(&self, tenant: &str) -> Result<Vec<MemberView>, ConsoleError> {
         let actor = self.actor(tenant)?;
         self.done(service::members::list(&self.host.weir, &actor).await)
+    }
+
+    async fn audit(&self, tenant: &str, filter: &AuditFilter) -> Result<Page<AuditView>, ConsoleError> {
+        let actor = self.actor(tenant)?;
+        let wanted = service::audit::AuditFilter {
+            actor: filter.actor.clone(),
+            action: filter.action.clone(),
+            target: filter.target.clone(),
+            created_after: after(filter.since, self.now()),
+            cursor: filter.cursor.clone(),
+            limit: Some(PAGE),
+            ..service::audit::AuditFilter::default()
+        };
+        self.done(service::audit::list(&self.host.weir, &actor, &wanted).await)
+    }
+
+    async fn devices(&self) -> Result<Vec<DeviceView>, ConsoleError> {
+        let session = self.visitor.session.as_ref().ok_or(ConsoleError::Unauthenticated)?;
+        self.done(service::sessions::list(&self.host.weir, session).await)
+    }
+}
+
+/// The start of a stretch of time that ends now; `None` for all time.
+fn after(since: Since, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    since.hours().map(|hours| now - Duration::hours(hours))
+}
+
+/// The list's filter in the services' terms.
+pub(super) fn wanted(filter: &RunFilter, now: DateTime<Utc>, limit: u32) -> runs::RunFilter {
+    runs::RunFilter {
+        status: filter.status.into_iter().collect(),
+        flow: filter.flow.clone(),
+        created_after: after(filter.since, now),
+        cursor: filter.cursor.clone(),
+        limit: Some(limit),
+        ..runs::RunFilter::default()
     }
 }
 

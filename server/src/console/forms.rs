@@ -7,16 +7,16 @@ use actix_web::cookie::Cookie;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web;
-use app::data::{FormState, Notice, Theme};
+use app::data::{FormState, Notice, SingleKeys, Theme};
 use app::forms;
-use domain::wire::{ConnectionInput, CreatedKey, KeyInput, TenantPatch};
+use domain::wire::{CreatedKey, KeyInput, TenantPatch};
 use serde::de::DeserializeOwned;
 use service::ServiceError;
 use zeroize::Zeroizing;
 
 use super::around::{is_from_here, status};
 use super::visitor::Visitor;
-use super::{Host, acts, run_form};
+use super::{Host, acts, connections, people, run_form};
 
 /// What became of a form.
 pub(super) enum Outcome {
@@ -43,8 +43,12 @@ impl Outcome {
     }
 
     pub(super) fn noticed(host: &Host, to: impl Into<String>, text: &str) -> Self {
-        let notice = Notice { good: true, text: text.to_owned() };
-        Self::See { to: to.into(), cookies: vec![host.notice(&notice)] }
+        Self::told(host, to, &Notice { good: true, text: text.to_owned() })
+    }
+
+    /// As [`Self::noticed`], of something that did not turn out well, too.
+    pub(super) fn told(host: &Host, to: impl Into<String>, notice: &Notice) -> Self {
+        Self::See { to: to.into(), cookies: vec![host.notice(notice)] }
     }
 
     /// A refusal on a page with fields: shown where it belongs. Faults of ours stay faults.
@@ -77,9 +81,15 @@ pub(super) async fn act(host: &Host, visitor: &Visitor, request: &mut ServiceReq
         ["setup", token] => set_up(host, visitor, request, token).await,
         ["t", tenant, "keys", "new"] => new_key(host, visitor, request, tenant).await,
         ["t", tenant, "keys", key, "revoke"] => revoke_key(host, visitor, request, tenant, key).await,
-        ["t", tenant, "connections", "new"] => connection(host, visitor, request, tenant, None).await,
-        ["t", tenant, "connections", name] => connection(host, visitor, request, tenant, Some(name)).await,
-        ["t", tenant, "connections", name, "delete"] => delete_connection(host, visitor, request, tenant, name).await,
+        ["t", tenant, "connections", "new"] => connections::save(host, visitor, request, tenant, None).await,
+        ["t", tenant, "connections", name] => connections::save(host, visitor, request, tenant, Some(name)).await,
+        ["t", tenant, "connections", name, "delete"] => connections::delete(host, visitor, request, tenant, name).await,
+        ["t", tenant, "connections", name, "test"] => connections::test(host, visitor, request, tenant, name).await,
+        ["t", tenant, "members", member, "role"] => people::role(host, visitor, request, tenant, member).await,
+        ["t", tenant, "members", member, "remove"] => people::remove(host, visitor, request, tenant, member).await,
+        ["t", tenant, "account", "sessions", session, "end"] => {
+            people::end_session(host, visitor, request, tenant, session).await
+        }
         ["t", tenant, "settings"] => settings(host, visitor, request, tenant).await,
         ["t", tenant, "runs", run, "cancel"] => cancel(host, visitor, request, tenant, run).await,
         ["t", tenant, "runs", run, "steps", step, "resolve"] => {
@@ -154,7 +164,7 @@ async fn sign_in(host: &Host, visitor: &Visitor, request: &mut ServiceRequest) -
 }
 
 /// A path of ours: never another host's, never one that a browser could read as such.
-fn local(next: &str) -> Option<&str> {
+pub(super) fn local(next: &str) -> Option<&str> {
     let fine = next.starts_with('/')
         && !next.starts_with("//")
         && !next.contains(|letter: char| letter == '\\' || letter.is_control());
@@ -171,13 +181,21 @@ async fn sign_out(host: &Host, visitor: &Visitor, request: &mut ServiceRequest) 
 
 async fn preferences(host: &Host, visitor: &Visitor, request: &mut ServiceRequest) -> Result<Outcome, ServiceError> {
     let form = read(visitor, request, |form: &forms::Preferences| &form.csrf).await?;
-    let theme = match form.theme.as_str() {
-        "light" => Theme::Light,
-        "dark" => Theme::Dark,
-        "system" => Theme::System,
+    let mut cookies = Vec::new();
+    match form.theme.as_str() {
+        "" => {}
+        "light" => cookies.push(host.theme(Theme::Light)),
+        "dark" => cookies.push(host.theme(Theme::Dark)),
+        "system" => cookies.push(host.theme(Theme::System)),
         _ => return Err(ServiceError::field("theme", "Choose system, light or dark.")),
-    };
-    Ok(Outcome::See { to: local(&form.next).unwrap_or("/").to_owned(), cookies: vec![host.theme(theme)] })
+    }
+    match form.single_keys.as_str() {
+        "" => {}
+        "on" => cookies.push(host.single_keys(SingleKeys::On)),
+        "off" => cookies.push(host.single_keys(SingleKeys::Off)),
+        _ => return Err(ServiceError::field("single_keys", "Choose on or off.")),
+    }
+    Ok(Outcome::See { to: local(&form.next).unwrap_or("/").to_owned(), cookies })
 }
 
 async fn set_up(
@@ -249,42 +267,6 @@ async fn revoke_key(
         forms::path::section(tenant, "keys"),
         "The key is revoked. Calls with it are refused from now on.",
     ))
-}
-
-async fn connection(
-    host: &Host,
-    visitor: &Visitor,
-    request: &mut ServiceRequest,
-    tenant: &str,
-    name: Option<&str>,
-) -> Result<Outcome, ServiceError> {
-    let form = read(visitor, request, |form: &forms::Connection| &form.csrf).await?;
-    let actor = visitor.actor(tenant)?;
-    let name = name.unwrap_or(&form.name);
-    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let input =
-        ConnectionInput { kind: form.kind.clone(), base_url: given(&form.base_url), api_key: given(&form.api_key) };
-    match service::connections::put(&host.weir, &actor, name, input).await {
-        Ok(_) => Ok(Outcome::noticed(
-            host,
-            forms::path::section(tenant, "connections"),
-            &format!("Connection `{name}` is saved."),
-        )),
-        Err(error) => Ok(Outcome::again(error, &[("name", name), ("kind", &form.kind), ("base_url", &form.base_url)])),
-    }
-}
-
-async fn delete_connection(
-    host: &Host,
-    visitor: &Visitor,
-    request: &mut ServiceRequest,
-    tenant: &str,
-    name: &str,
-) -> Result<Outcome, ServiceError> {
-    read(visitor, request, |form: &forms::Confirm| &form.csrf).await?;
-    let actor = visitor.actor(tenant)?;
-    service::connections::delete(&host.weir, &actor, name).await?;
-    Ok(Outcome::noticed(host, forms::path::section(tenant, "connections"), &format!("Connection `{name}` is deleted.")))
 }
 
 async fn settings(

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use domain::{Permission, RunId};
 use futures_util::StreamExt as _;
 use service::runs::{self, WatchItem};
+use service::sessions::Client;
 use service::{Actor, ServiceError, Weir};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -39,7 +40,7 @@ pub(super) async fn runs(request: HttpRequest, host: web::Data<Host>, tenant: we
         Err(error) => return Fault::from(error).error_response(),
     };
     let mut changes = host.weir.runs().bus().of_tenant(actor.tenant);
-    let guard = match Guard::of(&request, &host) {
+    let guard = match Guard::of(&request, &host, &tenant) {
         Ok(guard) => guard,
         Err(error) => return Fault::from(error).error_response(),
     };
@@ -81,7 +82,7 @@ async fn open_run(request: &HttpRequest, host: &Host, tenant: &str, run: &str) -
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let after = last.and_then(|text| text.parse().ok()).unwrap_or(0);
     let events = runs::events(&host.weir, &actor, id, after).await?;
-    let mut guard = Guard::of(request, host)?;
+    let mut guard = Guard::of(request, host, tenant)?;
     Ok(answer(|chunks| async move {
         let mut events = std::pin::pin!(events);
         loop {
@@ -130,22 +131,25 @@ fn actor_of(request: &HttpRequest, tenant: &str) -> Result<Actor, ServiceError> 
     Ok(actor)
 }
 
-/// Keeps asking whether the stream may go on: its session is good, its reader is there, the program stays.
+/// Keeps asking whether the stream may go on: its session is good and may still read here, its reader is there, the
+/// program stays.
 struct Guard {
     weir: Weir,
     token: Option<String>,
+    tenant: String,
     ticks: tokio::time::Interval,
     draining: tokio_util::sync::CancellationToken,
 }
 
 impl Guard {
-    fn of(request: &HttpRequest, host: &Host) -> Result<Self, ServiceError> {
+    fn of(request: &HttpRequest, host: &Host, tenant: &str) -> Result<Self, ServiceError> {
         let state = request.app_data::<web::Data<State>>().ok_or_else(|| ServiceError::internal("no state"))?;
         let mut ticks = tokio::time::interval(PULSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             weir: host.weir.clone(),
             token: super::cookies::read(host, request).session,
+            tenant: tenant.to_owned(),
             ticks,
             draining: state.draining.clone(),
         })
@@ -160,8 +164,16 @@ impl Guard {
         }
         let Some(token) = &self.token else { return false };
         // A store that does not answer for a moment ends no stream.
-        let good = service::sessions::open(&self.weir, token).await.map_or(true, |session| session.is_some());
+        let good = service::sessions::open(&self.weir, token).await.map_or(true, |session| self.may_read(session));
         good && say(chunks, ": still here\n\n".to_owned()).await
+    }
+}
+
+impl Guard {
+    /// Whether the session's person still belongs here. Without a session nobody does.
+    fn may_read(&self, session: Option<service::sessions::OpenSession>) -> bool {
+        let actor = session.and_then(|session| session.actor(&self.tenant, &Client::default(), "").ok());
+        actor.is_some_and(|actor| service::authz::check(&actor, Permission::RunsRead).is_ok())
     }
 }
 

@@ -7,11 +7,14 @@ mod acts;
 mod addresses;
 mod around;
 mod assets;
+mod connections;
 mod cookies;
 mod data;
+mod export;
 mod files;
 mod forms;
 mod live;
+mod people;
 mod run_form;
 mod visitor;
 
@@ -74,6 +77,8 @@ pub(crate) fn configure(services: &mut web::ServiceConfig) {
         .service(
             web::scope("")
                 .wrap(from_fn(around::around))
+                .route("/t/{tenant}/runs.csv", web::get().to(export::csv))
+                .route("/t/{tenant}/runs.json", web::get().to(export::json))
                 .route("/t/{tenant}/runs/live", web::get().to(live::runs))
                 .route("/t/{tenant}/runs/{run}/events", web::get().to(live::run))
                 .route("/t/{tenant}/files/{file}", web::get().to(files::download))

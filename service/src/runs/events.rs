@@ -85,6 +85,41 @@ pub async fn events(
     }))
 }
 
+/// A page of a run's events after a position, oldest first; whether there are more. Never waits.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
+pub async fn events_page(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    after: u64,
+    limit: u32,
+) -> Result<(Vec<EventView>, bool), ServiceError> {
+    authz::check_somewhere(actor, Permission::RunsRead)?;
+    let row = super::row(weir, actor.tenant, id).await?;
+    authz::check_flow(actor, Permission::RunsRead, &row.flow_name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let rows = after_position(&reader, id, after, u64::from(limit) + 1).await?;
+    drop(reader);
+    let more = rows.len() > limit as usize;
+    let entries = rows.iter().take(limit as usize).map(journal::entry_of);
+    let views = entries.map(|entry| entry.map(|entry| journal::view_of(&entry)).map_err(ServiceError::internal));
+    Ok((views.collect::<Result<Vec<EventView>, ServiceError>>()?, more))
+}
+
+async fn after_position(
+    reader: &entities::Reader,
+    run: RunId,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<event::Model>, entities::StoreError> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let find = reader.find::<event::Entity>().filter(event::Column::RunId.eq(run.uuid()));
+    let find = find.filter(event::Column::Position.gt(after)).order_by_asc(event::Column::Position);
+    find.limit(limit).all().await
+}
+
 struct Watch {
     weir: Weir,
     tenant: TenantId,
@@ -122,15 +157,7 @@ impl Watch {
 
     async fn read(&mut self) -> Result<(), ServiceError> {
         let reader = self.weir.store().read(self.tenant).await?;
-        let after = i64::try_from(self.last).unwrap_or(i64::MAX);
-        let rows = reader
-            .find::<event::Entity>()
-            .filter(event::Column::RunId.eq(self.run.uuid()))
-            .filter(event::Column::Position.gt(after))
-            .order_by_asc(event::Column::Position)
-            .limit(PAGE)
-            .all()
-            .await?;
+        let rows = after_position(&reader, self.run, self.last, PAGE).await?;
         drop(reader);
         // A full page may not be the last one.
         self.look = rows.len() as u64 == PAGE;

@@ -42,7 +42,7 @@ pub use approvals::{ApprovalFilter, approval, approvals, decide};
 pub use bus::{Bus, Live};
 pub use cancel::cancel;
 pub use desk::Runs;
-pub use events::{WatchItem, events};
+pub use events::{WatchItem, events, events_page};
 pub use list::{PAGE_MOST, PAGE_USUAL, RunFilter, get, list};
 pub(crate) use past::{PastRun, act_out};
 pub(crate) use slots::{at_limit, executing};

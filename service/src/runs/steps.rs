@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use domain::wire::{AttemptView, StepView};
 use domain::{NanoUsd, Permission, RunId, StepStatus, VersionId};
-use entities::{JsonText, Scope, attempt, event, step};
-use sea_orm::ColumnTrait;
+use entities::{JsonText, Reader, Scope, attempt, event, item, step};
+use language::plan::{Phase, Plan};
+use sea_orm::{ColumnTrait, QuerySelect};
 use serde_json::{Value, json};
 
 use crate::{Actor, ServiceError, Weir, authz};
@@ -39,10 +40,11 @@ pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView
             }
         }
     }
+    let mut items = item_counts(&reader, id).await?;
     drop(reader);
+    let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
     if rows.is_empty() {
         // Nothing was journaled yet: the plan says what there will be.
-        let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
         rows = super::record::Records::new(run, &plan).steps_in_order();
     }
     let mut left = LARGE_BYTES;
@@ -50,7 +52,8 @@ pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView
     for row in rows {
         let attempts = by_step.remove(&row.name).unwrap_or_default();
         let output = output(weir, actor, &row, &mut left).await?;
-        views.push(step_view(row, attempts, output));
+        let (phase, items) = (phase(&plan, &row.name), items.remove(&row.name).unwrap_or_default());
+        views.push(StepView { phase, items, ..step_view(row, attempts, output) });
     }
     Ok(views)
 }
@@ -68,11 +71,42 @@ async fn output(weir: &Weir, actor: &Actor, row: &step::Model, left: &mut i64) -
     super::wait::value(weir, actor.tenant, None, Some(blob)).await
 }
 
+/// How many items of each step have each status.
+async fn item_counts(reader: &Reader, run: RunId) -> Result<BTreeMap<String, BTreeMap<String, u64>>, ServiceError> {
+    use item::Column as C;
+    let find = reader.find::<item::Entity>().filter(C::RunId.eq(run.uuid()));
+    let counted = find.with(|select| {
+        select
+            .select_only()
+            .columns([C::Step, C::Status])
+            .column_as(C::Item.count(), "items")
+            .group_by(C::Step)
+            .group_by(C::Status)
+    });
+    let mut counts: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (step, status, items) in counted.tuples::<(String, String, i64)>().await? {
+        counts.entry(step).or_default().insert(status, u64::try_from(items).unwrap_or_default());
+    }
+    Ok(counts)
+}
+
+/// The part of the flow that a step stands in, where it is not the main one.
+fn phase(plan: &Plan, step: &str) -> Option<String> {
+    let word = match plan.steps.iter().find(|planned| planned.name == step)?.phase {
+        Phase::Main => return None,
+        Phase::Compensation { .. } => "compensation",
+        Phase::OnError => "on_error",
+        Phase::Finally => "finally",
+    };
+    Some(word.to_owned())
+}
+
 fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Value>) -> StepView {
     StepView {
         name: row.name,
         executor: row.executor,
         group: row.group_name,
+        phase: None,
         status: StepStatus::parse(&row.status).unwrap_or(StepStatus::NeedsAttention),
         success: row.success,
         skipped: row.skipped,
@@ -88,6 +122,7 @@ fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Va
         cost_nano_usd: row.cost_nano_usd.map(NanoUsd),
         usage: row.usage.and_then(|usage| usage.read().ok()),
         attempt_list,
+        items: BTreeMap::new(),
         child_run_id: row.child_run_id.map(RunId::from_uuid),
     }
 }

@@ -244,6 +244,7 @@ impl Ground {
             clock: Arc::new(SystemClock),
             settings,
             sandbox: None,
+            caller: None,
         };
         Weir::new(parts).await.unwrap()
     }

@@ -29,10 +29,12 @@ function executable() {
 export async function startBrowser() {
   const browser = await chromium.launch({ executablePath: executable(), args: FLAGS })
   return {
-    // A person: { scripts: false } turns JavaScript off, { dark: true }, { width, height }, { zoom: 2 }.
-    async person({ scripts = true, dark = false, width = 1280, height = 800, zoom = 1, cookies } = {}) {
+    // A person: { scripts: false } turns JavaScript off, { dark: true }, { width, height }, { zoom: 2 }, { forced: true } for
+    // colours of the person's own, { motion: true } for one who did not ask for less of it.
+    async person({ scripts = true, dark = false, width = 1280, height = 800, zoom = 1, forced = false, motion = false, cookies } = {}) {
       const context = await browser.newContext({
-        javaScriptEnabled: scripts, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce',
+        javaScriptEnabled: scripts, colorScheme: dark ? 'dark' : 'light', reducedMotion: motion ? 'no-preference' : 'reduce',
+        forcedColors: forced ? 'active' : 'none',
         viewport: { width: Math.round(width / zoom), height: Math.round(height / zoom) }, deviceScaleFactor: zoom,
         serviceWorkers: 'block',
       })

@@ -76,6 +76,7 @@ impl Targets {
         let form = reqwest::multipart::Form::new()
             .part("file", reqwest::multipart::Part::text(format!("{CANARY} text")).file_name(format!("{CANARY}.txt")));
         let file = key.send(key.request(Method::POST, "/api/v1/files").multipart(form)).await.expect_success().json();
+        let members = key.get("/api/v1/members").await.expect_success().json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned();
         let file = text(&file["file_id"]);
         let by_name = BTreeMap::from([
@@ -90,6 +91,7 @@ impl Targets {
             ("approval", text(&asked["data"][0]["id"])),
             ("channel", CANARY.to_owned()),
             ("experiment", CANARY.to_owned()),
+            ("member", text(&members["data"][0]["id"])),
         ]);
         Self { by_name, file }
     }
@@ -109,6 +111,7 @@ impl Targets {
             ("approval", id("approval")),
             ("channel", "nobodys".to_owned()),
             ("experiment", "nobodys".to_owned()),
+            ("member", id("member")),
         ]);
         Self { by_name, file: id("file") }
     }

@@ -140,12 +140,17 @@ const ROWS: &[Row] = &[
         Body::Json(r#"{"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}"#),
     ),
     row_of("DELETE /api/v1/connections/{connection}", Need::Permission("connections:write"), Body::Nothing),
+    row_of("POST /api/v1/connections/{connection}/test", Need::Permission("connections:write"), Body::Nothing),
     row_of("GET /api/v1/secrets", Need::Permission("secrets:read"), Body::Nothing),
     creating("PUT /api/v1/secrets/{secret}", Need::Permission("secrets:write"), Body::Json(r#"{"value": "v"}"#)),
     row_of("DELETE /api/v1/secrets/{secret}", Need::Permission("secrets:write"), Body::Nothing),
     row_of("GET /api/v1/tenant", Need::Permission("tenant:read"), Body::Nothing),
     row_of("PATCH /api/v1/tenant", Need::Permission("tenant:write"), Body::Json(r#"{"default_model": null}"#)),
     row_of("GET /api/v1/members", Need::Permission("members:read"), Body::Nothing),
+    row_of("GET /api/v1/members/{member}", Need::Permission("members:read"), Body::Nothing),
+    row_of("PATCH /api/v1/members/{member}", Need::Permission("members:write"), Body::Json(r#"{"role": "viewer"}"#)),
+    row_of("DELETE /api/v1/members/{member}", Need::Permission("members:write"), Body::Nothing),
+    row_of("GET /api/v1/audit", Need::Permission("audit:read"), Body::Nothing),
 ];
 
 pub(crate) fn row(name: &str) -> Option<Row> {

@@ -1,5 +1,6 @@
 //! Flows: the list, and a flow's tabs.
 
+mod experiments;
 mod glance;
 pub(in crate::pages) mod inputs;
 mod list;

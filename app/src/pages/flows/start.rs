@@ -47,7 +47,7 @@ fn form(page: &FlowPage, answer: &At<FlowDetail>) -> AnyView {
                 .area(),
         ]
     } else {
-        declared.iter().map(|field| control(field, &state)).collect()
+        declared.iter().map(|field| control(field, &state, Tags::Kinds)).collect()
     };
     let about = page.tab("yaml");
     let body = view! {
@@ -59,7 +59,7 @@ fn form(page: &FlowPage, answer: &At<FlowDetail>) -> AnyView {
             {form_message(&state)}
             {controls}
             <div class="form-foot">
-                <button class="button primary large" disabled=!runnable>{Icon::Play.view()}"Run "{page.flow.clone()}</button>
+                <button class="button primary large" disabled=!runnable>{Icon::Play.view()}"Run the flow"</button>
             </div>
         </form>
     };
@@ -79,7 +79,16 @@ fn form(page: &FlowPage, answer: &At<FlowDetail>) -> AnyView {
     .into_any()
 }
 
-pub(in crate::pages) fn control(input: &InputField, state: &FormState) -> AnyView {
+/// What stands beside a field's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pages) enum Tags {
+    /// The language's word for its kind, for people who write flows.
+    Kinds,
+    /// Only whether it may be left out, for people who answer a question.
+    Plain,
+}
+
+pub(in crate::pages) fn control(input: &InputField, state: &FormState, tags: Tags) -> AnyView {
     let name = format!("{INPUT_PREFIX}{}", input.name);
     let label = words(&input.name);
     if input.kind == InputKind::Boolean {
@@ -88,9 +97,11 @@ pub(in crate::pages) fn control(input: &InputField, state: &FormState) -> AnyVie
         let ticked = if state.values.is_empty() { default } else { state.value(&name) == Some("true") };
         return check(&name, &label, input.description.as_deref(), ticked);
     }
-    let mut field = Field::new(name, label).tag(input.kind.word());
-    if !input.required {
-        field = field.tag(format!("{}, optional", input.kind.word()));
+    let mut field = Field::new(name, label);
+    let kind = (tags == Tags::Kinds).then(|| input.kind.word());
+    let words: Vec<&str> = kind.into_iter().chain((!input.required).then_some("optional")).collect();
+    if !words.is_empty() {
+        field = field.tag(words.join(", "));
     }
     if let Some(text) = &input.description {
         field = field.hint(text.clone());

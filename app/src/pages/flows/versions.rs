@@ -1,9 +1,9 @@
-//! The versions of a flow: immutable, newest first, with the channels that point at them.
+//! The versions of a flow: immutable, newest first, with the channels that point at them and the experiments between them.
 
-use domain::wire::VersionSummary;
+use domain::wire::{ExperimentView, VersionSummary};
 use leptos::prelude::*;
 
-use super::FlowPage;
+use super::{FlowPage, experiments};
 use crate::components::figure::empty;
 use crate::components::loaded::loaded;
 use crate::components::time::ago;
@@ -15,15 +15,17 @@ use crate::load::ask;
 pub(crate) fn Versions() -> impl IntoView {
     let page = FlowPage::take();
     let (tenant, flow) = (page.here.tenant(), page.flow.clone());
-    let versions = ask(|data| async move { data.flow_versions(&tenant, &flow).await });
+    let versions = ask(|data| async move {
+        Ok((data.flow_versions(&tenant, &flow).await?, data.experiments(&tenant, &flow).await?))
+    });
     view! {
         {page.head("versions")}
         {loaded(versions, table)}
     }
 }
 
-fn table(answer: At<Vec<VersionSummary>>) -> AnyView {
-    let At { now, value } = answer;
+fn table(answer: At<(Vec<VersionSummary>, Vec<ExperimentView>)>) -> AnyView {
+    let At { now, value: (value, experiments) } = answer;
     if value.is_empty() {
         let view = empty(
             Icon::GitBranch,
@@ -34,6 +36,7 @@ fn table(answer: At<Vec<VersionSummary>>) -> AnyView {
         return view! { <div class="card">{view}</div> }.into_any();
     }
     view! {
+        {experiments::cards(now, &experiments)}
         <div class="table-wrap">
             <table class="table">
                 <thead><tr>

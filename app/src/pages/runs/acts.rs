@@ -1,18 +1,21 @@
 //! What a person can do to a run: end it, wake it, repair it, do it again. Plain forms, each behind its button.
 
-use domain::wire::StepView;
+use domain::wire::{StepView, WhyView};
 use domain::{Permission, RunStatus, StepStatus};
 use leptos::prelude::*;
 
+use super::table::short_id;
 use crate::components::field::{Field, check, csrf};
 use crate::components::page::card;
+use crate::components::prose::prose;
+use crate::components::time::full;
 use crate::context::Here;
 use crate::data::RunView;
 use crate::forms::path;
 use crate::icon::Icon;
 use crate::pages::approvals;
 
-/// The buttons beside the heading.
+/// The buttons beside the heading: what goes on first, what ends last.
 pub(super) fn buttons(here: &Here, value: &RunView) -> AnyView {
     let summary = &value.run.summary;
     let id = summary.id.to_string();
@@ -33,13 +36,46 @@ pub(super) fn buttons(here: &Here, value: &RunView) -> AnyView {
     });
     let replay = (over && begins).then(|| replay(act("replay"), value));
     let signal = (!over && here.may(Permission::RunsSignal)).then(|| signal(act("signal")));
-    let kill = (!over && here.may(Permission::RunsKill)).then(|| kill(act("kill")));
-    view! { {restart}{replay}{signal}{kill} }.into_any()
+    let stop = (!over).then(|| stop(here, &id));
+    view! { {restart}{replay}{signal}{stop} }.into_any()
+}
+
+/// The two ways to end a run, the gentle one first.
+fn stop(here: &Here, id: &str) -> Option<AnyView> {
+    let cancel = here.may(Permission::RunsCancel).then(|| {
+        view! {
+            <form method="post" action=path::run_cancel(&here.tenant, id)>
+                {csrf()}
+                <p>"Steps that run are stopped, the rest does not start. What has happened stays, and "<code>"finally"</code>" steps run."</p>
+                <button class="button danger wide">"Cancel the run"</button>
+            </form>
+        }
+    });
+    let kill = here.may(Permission::RunsKill).then(|| {
+        view! {
+            <form method="post" action=path::run_act(&here.tenant, id, "kill")>
+                {csrf()}
+                <p>"Or end it at once, with the runs it started, without "<code>"on_error"</code>" and "<code>"finally"</code>"."</p>
+                {Field::new("reason", "Reason").hint("Written into the audit log.").required().with("maxlength", "500").line("text")}
+                <button class="button danger wide">"Kill the run"</button>
+            </form>
+        }
+    });
+    (cancel.is_some() || kill.is_some()).then(|| {
+        view! {
+            <details class="menu right confirm">
+                <summary class="button danger">{Icon::CircleStop.view()}"Stop"</summary>
+                <div class="menu-sheet">{cancel}{kill}</div>
+            </details>
+        }
+        .into_any()
+    })
 }
 
 fn replay(action: String, value: &RunView) -> AnyView {
     let mut steps = vec![(String::new(), "The beginning".to_owned())];
-    steps.extend(value.steps.iter().map(|step| (step.name.clone(), step.name.clone())));
+    let main = value.steps.iter().filter(|step| step.phase.is_none());
+    steps.extend(main.map(|step| (step.name.clone(), step.name.clone())));
     view! {
         <details class="menu right confirm">
             <summary class="button">{Icon::Copy.view()}"Replay"</summary>
@@ -70,26 +106,8 @@ fn signal(action: String) -> AnyView {
     .into_any()
 }
 
-fn kill(action: String) -> AnyView {
-    view! {
-        <details class="menu right confirm">
-            <summary class="button danger">{Icon::Ban.view()}"Kill"</summary>
-            <form class="menu-sheet" method="post" action=action>
-                {csrf()}
-                <p>"Ends the run at once, without its on_error and finally steps. Cancelling is the gentle way."</p>
-                {Field::new("reason", "Reason").hint("Written into the audit log.").required().with("maxlength", "500").line("text")}
-                <button class="button danger wide">"Kill the run"</button>
-            </form>
-        </details>
-    }
-    .into_any()
-}
-
-/// What stands above the tabs while the run waits: why, what it asks, what needs a person.
+/// What stands above the tabs while the run waits: what it asks, what needs a person, else why.
 pub(super) fn waiting(here: &Here, value: &RunView) -> AnyView {
-    let why = value.why.as_ref().filter(|why| why.status != RunStatus::Running).map(|why| {
-        view! { <div class="note">{Icon::Hourglass.view()}<div>{why.sentence.clone()}</div></div> }
-    });
     let questions: Vec<AnyView> = value
         .questions
         .iter()
@@ -102,7 +120,25 @@ pub(super) fn waiting(here: &Here, value: &RunView) -> AnyView {
         .collect();
     let parked: Vec<&StepView> = value.steps.iter().filter(|step| step.status == StepStatus::NeedsAttention).collect();
     let repair = parked.first().filter(|_| here.may(Permission::RunsResolve)).map(|step| resolve(here, value, step));
-    view! { {why}{questions}{repair} }.into_any()
+    // A question and a form say it themselves.
+    let said = !questions.is_empty() || repair.is_some();
+    let why = value.why.as_ref().filter(|why| !said && why.status != RunStatus::Running).map(|why| reason(here, why));
+    if why.is_none() && !said {
+        return ().into_any();
+    }
+    view! { <div class="stack-s run-notes">{why}{questions}{repair}</div> }.into_any()
+}
+
+/// Why it waits, until when, and for which runs.
+fn reason(here: &Here, why: &WhyView) -> AnyView {
+    let until = why.until.map(|at| view! { <p class="small">"Until "{full(at)}"."</p> });
+    let held = why.held_by.iter().map(|run| {
+        let run = run.to_string();
+        view! { " "<a href=path::run(&here.tenant, &run)><code>{short_id(&run)}</code></a> }
+    });
+    let held =
+        (!why.held_by.is_empty()).then(|| view! { <p class="small">"Runs it waits for:"{held.collect_view()}</p> });
+    view! { <div class="note">{Icon::Hourglass.view()}<div>{prose(&why.sentence)}{until}{held}</div></div> }.into_any()
 }
 
 /// One form at a time, so that its fields have their names to themselves; the next step's follows.
@@ -112,8 +148,8 @@ fn resolve(here: &Here, value: &RunView, step: &StepView) -> AnyView {
     let body = view! {
         <form class="body form" method="post" action=action>
             {csrf()}
-            <p>"The step "<strong>{step.name.clone()}</strong>" needs a person. "{said}</p>
-            {Field::new("output", "Output").tag("JSON, for “It was done”").mono().with("spellcheck", "false").area()}
+            <p>"The step "<strong>{step.name.clone()}</strong>" needs a person. "{said.map(|text| prose(&text))}</p>
+            {Field::new("output", "Output").tag("JSON, optional").hint("What the step gives, if it was done.").mono().with("spellcheck", "false").area()}
             <div class="form-foot">
                 <button class="button primary" name="action" value="complete">{Icon::Check.view()}"It was done"</button>
                 <button class="button" name="action" value="retry">{Icon::RotateCcw.view()}"Do it again"</button>

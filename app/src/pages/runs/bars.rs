@@ -47,10 +47,11 @@ impl Stretch {
         share.clamp(0.0, 100.0)
     }
 
-    /// One bar an attempt. A step without attempts has one bar where it has times at all.
+    /// One bar an attempt. A step without attempts, or with items, whose attempts lie over each other, has one bar where
+    /// it has times at all.
     pub(super) fn bars(self, step: &StepView, now: DateTime<Utc>) -> Vec<Bar> {
-        let mut bars: Vec<Bar> = step
-            .attempt_list
+        let single: &[_] = if step.items.is_empty() { &step.attempt_list } else { &[] };
+        let mut bars: Vec<Bar> = single
             .iter()
             .map(|attempt| {
                 let name = format!("Attempt {}", attempt.number);

@@ -8,13 +8,13 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::acts;
 use super::bars::{Stretch, draw, draw_axis};
-use super::step::{panel, skip_words};
-use super::table::short_id;
-use crate::components::field::csrf;
+use super::step::{items_words, panel, phase_words, skip_words};
+use super::table::{short_id, trigger_words};
 use crate::components::figure::{count_text, dash, empty, money_or_dash};
 use crate::components::json;
 use crate::components::loaded::loaded;
 use crate::components::page::{Head, card, tabs};
+use crate::components::prose::prose;
 use crate::components::status::{run_pill, step_mark, step_status};
 use crate::components::time::{between_ms, duration_or, duration_text, full};
 use crate::context::{Here, here};
@@ -40,7 +40,7 @@ pub(crate) fn Data() -> impl IntoView {
 }
 
 /// A run's page with one of its tabs.
-fn page(tab: &'static str, body: fn(&Here, &At<RunView>) -> AnyView) -> AnyView {
+pub(super) fn page(tab: &'static str, body: impl FnOnce(&Here, &At<RunView>) -> AnyView + Send + 'static) -> AnyView {
     let here = here();
     let id = use_params_map().with_untracked(|params| params.get("run")).unwrap_or_default();
     let (tenant, run) = (here.tenant(), id.clone());
@@ -50,7 +50,7 @@ fn page(tab: &'static str, body: fn(&Here, &At<RunView>) -> AnyView) -> AnyView 
         let live = at_work.then(|| view! { <Live address=path::run_events(&here.tenant, &id) polite=false/> });
         view! {
             {head(&here, &answer)}
-            {facts(&answer)}
+            {facts(&here, &answer)}
             {acts::waiting(&here, &answer.value)}
             <div class="tab-row">{run_tabs(&here, &id, tab)}{live}</div>
             {body(&here, &answer)}
@@ -64,24 +64,21 @@ fn run_tabs(here: &Here, id: &str, current: &'static str) -> AnyView {
         let href = if word.is_empty() { path::run(&here.tenant, id) } else { path::run_tab(&here.tenant, id, word) };
         (label, href, word == current)
     };
-    tabs("Run", vec![tab("Timeline", ""), tab("Steps", "steps"), tab("Input and output", "data")])
+    tabs(
+        "Run",
+        vec![
+            tab("Timeline", ""),
+            tab("Steps", "steps"),
+            tab("Input and output", "data"),
+            tab("Events", "journal"),
+            tab("Raw", "raw"),
+        ],
+    )
 }
 
 fn head(here: &Here, answer: &At<RunView>) -> AnyView {
     let summary = &answer.value.run.summary;
     let id = summary.id.to_string();
-    let cancel = (!summary.status.is_terminal() && here.may(Permission::RunsCancel)).then(|| {
-        view! {
-            <details class="menu right confirm">
-                <summary class="button danger">{Icon::CircleStop.view()}"Cancel"</summary>
-                <form class="menu-sheet" method="post" action=path::run_cancel(&here.tenant, &id)>
-                    {csrf()}
-                    <p>"Steps that run are stopped, the rest does not start. What has happened stays."</p>
-                    <button class="button danger wide">"Cancel the run"</button>
-                </form>
-            </details>
-        }
-    });
     let again = here.may(Permission::RunsStart).then(|| {
         let href = path::flow_tab(&here.tenant, &summary.flow, "run");
         view! { <a class="button" href=href>{Icon::Play.view()}"Run the flow"</a> }
@@ -90,14 +87,15 @@ fn head(here: &Here, answer: &At<RunView>) -> AnyView {
         .crumb("Runs", path::section(&here.tenant, "runs"))
         .crumb(summary.flow.clone(), path::flow(&here.tenant, &summary.flow))
         .beside(view! { {run_pill(summary.status)}{summary.test.then(|| view! { <span class="tag-pill water">"test"</span> })} }.into_any())
-        .actions(view! { {again}{acts::buttons(here, &answer.value)}{cancel} })
+        .actions(view! { {again}{acts::buttons(here, &answer.value)} })
         .lead(view! { <span class="id"><code>{id.clone()}</code><Copy text=id.clone() label="Copy the run's id".to_owned()/></span> })
         .view()
 }
 
-fn facts(answer: &At<RunView>) -> AnyView {
+fn facts(here: &Here, answer: &At<RunView>) -> AnyView {
     let run = &answer.value.run;
     let summary = &run.summary;
+    let (tenant, parent) = (here.tenant(), summary.parent_run_id.map(|run| run.to_string()));
     let elapsed = elapsed(answer);
     view! {
         <dl class="facts across run-head">
@@ -106,7 +104,11 @@ fn facts(answer: &At<RunView>) -> AnyView {
             <div><dt>"Cost"</dt><dd>{money_or_dash(summary.cost_nano_usd)}</dd></div>
             {tokens(&run.usage).map(|text| view! { <div><dt>"Tokens"</dt><dd>{text}</dd></div> })}
             <div><dt>"Version"</dt><dd>{summary.version}</dd></div>
-            <div><dt>"Started by"</dt><dd>{summary.started_by.clone()}" "<span class="quiet">"by "{summary.trigger.clone()}</span></dd></div>
+            <div><dt>"Started by"</dt><dd>{summary.started_by.clone()}" "<span class="quiet">{trigger_words(&summary.trigger)}</span></dd></div>
+            {parent.map(|run| view! { <div><dt>"Parent run"</dt><dd><a href=path::run(&tenant, &run)><code>{short_id(&run)}</code></a></dd></div> })}
+            {summary.experiment.clone().map(|name| view! {
+                <div><dt>"Experiment"</dt><dd>{name}{summary.variant.clone().map(|variant| view! { " "<span class="quiet">{variant}</span> })}</dd></div>
+            })}
         </dl>
         {summary.error.as_ref().map(|error| failure(error, run.failed_step.as_deref()))}
     }
@@ -136,9 +138,9 @@ pub(super) fn failure(error: &Failure, step: Option<&str>) -> AnyView {
         <div class="note bad failure">
             {Icon::CircleX.view()}
             <div>
-                <p><strong>{error.message.clone()}</strong></p>
+                <p><strong>{prose(&error.message)}</strong></p>
                 <p class="small quiet">
-                    {step.map(|step| format!("In step {step}: "))}
+                    {step.map(|step| view! { "In step "<code>{step.to_owned()}</code>": " })}
                     <code>{error.code.clone()}</code>
                     {place}
                     {if error.retryable { ", another try can help" } else { "" }}
@@ -201,7 +203,8 @@ fn chosen_step(view: &RunView) -> Option<&StepView> {
 
 const LEGEND: &str = "<span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><rect class=\"good\" width=\"12\" height=\"12\"/></svg>Run</span>\
     <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><rect class=\"bad\" width=\"12\" height=\"12\"/><path d=\"M0 9 9 0M3 12 12 3\" stroke=\"#fff\" stroke-opacity=\".7\" stroke-width=\"2\"/></svg>Failed</span>\
-    <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><path d=\"M0 6h12\" stroke=\"currentColor\" stroke-dasharray=\"2 3\" stroke-width=\"1.5\"/></svg>Wait before a retry</span>";
+    <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><path d=\"M0 6h12\" stroke=\"currentColor\" stroke-dasharray=\"2 3\" stroke-width=\"1.5\"/></svg>Wait before a retry</span>\
+    <span><svg aria-hidden=\"true\" viewBox=\"0 0 12 12\"><rect class=\"calm\" width=\"12\" height=\"12\"/></svg>Waiting</span>";
 
 fn lane(href: String, chosen: bool, stretch: Stretch, now: DateTime<Utc>, step: &StepView) -> AnyView {
     let current = chosen.then_some("true");
@@ -216,7 +219,11 @@ fn lane(href: String, chosen: bool, stretch: Stretch, now: DateTime<Utc>, step: 
                 <span class="lane-name">
                     {step_mark(step.status)}
                     <span class="cut"><strong>{step.name.clone()}</strong>" "<span class="kind">{step.executor.clone()}</span></span>
-                    {(step.attempts > 1).then(|| view! { <span class="tag-pill">{Icon::RotateCcw.view()}{step.attempts}<span class="said">" attempts"</span></span> })}
+                    {phase_words(step).map(|words| view! { <span class="tag-pill">{words}</span> })}
+                    {match items_words(step) {
+                        Some(words) => view! { <span class="tag-pill">{words}</span> }.into_any(),
+                        None => (step.attempts > 1).then(|| view! { <span class="tag-pill">{Icon::RotateCcw.view()}{step.attempts}<span class="said">" attempts"</span></span> }).into_any(),
+                    }}
                 </span>
                 <span class="lane-bars" inner_html=drawn></span>
                 <span class="lane-end">{took}</span>
@@ -242,7 +249,12 @@ fn steps(here: &Here, answer: &At<RunView>) -> AnyView {
                 .or_else(|| step.skip_reason.as_deref().map(skip_words));
             view! {
                 <tr class="leads">
-                    <td class="main"><a href=href>{step.name.clone()}</a>{reason.map(|text| view! { <p class="cut error-line">{text}</p> })}</td>
+                    <td class="main">
+                        <a href=href>{step.name.clone()}</a>
+                        {phase_words(step).map(|words| view! { " "<span class="tag-pill">{words}</span> })}
+                        {items_words(step).map(|words| view! { " "<span class="tag-pill">{words}</span> })}
+                        {reason.map(|text| view! { <p class="cut error-line">{prose(&text)}</p> })}
+                    </td>
                     <td class="beside">{step_status(step.status)}</td>
                     <td data-label="Executor"><code>{step.executor.clone()}</code></td>
                     <td class="number" data-label="Attempts">{step.attempts}</td>

@@ -8,6 +8,7 @@ use super::table;
 use crate::components::figure::{count_text, empty};
 use crate::components::loaded::loaded;
 use crate::components::page::Head;
+use crate::components::query;
 use crate::components::status::run_word;
 use crate::context::{Here, here};
 use crate::data::{At, RunFilter, RunsView, Since};
@@ -28,21 +29,17 @@ struct Words {
 impl Words {
     /// The address with these words; empty ones and the usual range are left out.
     fn address(&self, tenant: &str) -> String {
-        let mut out = path::section(tenant, "runs");
-        let mut lead = '?';
-        for (key, value) in
-            [("status", &self.status), ("flow", &self.flow), ("since", &self.since), ("cursor", &self.cursor)]
-        {
-            let usual = key == "since" && value == Since::default().as_str();
-            if !value.is_empty() && !usual {
-                out.push(lead);
-                out.push_str(key);
-                out.push('=');
-                out.push_str(&encoded(value));
-                lead = '&';
-            }
-        }
-        out
+        self.behind(&path::section(tenant, "runs"), &self.cursor)
+    }
+
+    /// The address of everything that the filter lets through, as a file.
+    fn export(&self, tenant: &str, format: &str) -> String {
+        self.behind(&path::runs_export(tenant, format), "")
+    }
+
+    fn behind(&self, path: &str, cursor: &str) -> String {
+        let since = if self.since == Since::default().as_str() { "" } else { &self.since };
+        query::address(path, &[("status", &self.status), ("flow", &self.flow), ("since", since), ("cursor", cursor)])
     }
 
     /// What the words ask for; an unknown word counts as absent.
@@ -61,18 +58,6 @@ impl Words {
     }
 }
 
-/// Percent-encodes what a query value may not hold.
-fn encoded(value: &str) -> String {
-    value.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
-}
-
 #[component]
 pub(crate) fn List() -> impl IntoView {
     let here = here();
@@ -84,10 +69,34 @@ pub(crate) fn List() -> impl IntoView {
     let runs = ask(|data| async move { data.runs(&tenant, &filter).await });
     // Older pages stand still; only the newest follows along.
     let live = words.cursor.is_empty().then(|| view! { <Live address=path::runs_live(&here.tenant) polite=true/> });
+    let actions = view! { {live}{export(&here, &words)} };
     view! {
-        {Head::new("Runs").actions(live).view()}
+        {Head::new("Runs").actions(actions).view()}
         {loaded(runs, move |answer| list(&here, &words, &answer))}
     }
+}
+
+/// What the filter lets through, as files: all of it, not this page.
+fn export(here: &Here, words: &Words) -> AnyView {
+    let format = |label: &'static str, about: &'static str, format: &str| {
+        let href = words.export(&here.tenant, format);
+        view! {
+            <a class="menu-item" href=href rel="external" download="">
+                {Icon::Download.view()}<span>{label}" "<span class="quiet">{about}</span></span>
+            </a>
+        }
+    };
+    view! {
+        <details class="menu right">
+            <summary class="button">{Icon::Download.view()}"Export"</summary>
+            <div class="menu-sheet">
+                <p class="menu-title">"All runs under this filter"</p>
+                {format("CSV", "for spreadsheets", "csv")}
+                {format("JSON", "for programs", "json")}
+            </div>
+        </details>
+    }
+    .into_any()
 }
 
 fn list(here: &Here, words: &Words, answer: &At<RunsView>) -> AnyView {
@@ -199,5 +208,9 @@ mod tests {
         let words = Words { status: "failed".into(), flow: "a b&c".into(), since: "7d".into(), cursor: String::new() };
         assert_eq!(words.address("acme"), "/t/acme/runs?status=failed&flow=a%20b%26c");
         assert_eq!(Words::default().address("acme"), "/t/acme/runs");
+        assert_eq!(
+            Words { cursor: "c".into(), ..words }.export("acme", "csv"),
+            "/t/acme/runs.csv?status=failed&flow=a%20b%26c"
+        );
     }
 }

@@ -5,6 +5,7 @@ use domain::wire::RunSummary;
 use leptos::prelude::*;
 
 use crate::components::figure::money_or_dash;
+use crate::components::prose::prose;
 use crate::components::status::run_status;
 use crate::components::time::{ago, between_ms, duration_or};
 use crate::forms::path;
@@ -13,6 +14,17 @@ use crate::forms::path;
 pub(crate) fn short_id(id: &str) -> String {
     let start = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
     id[start..].to_owned()
+}
+
+/// Where a run was started from.
+pub(crate) fn trigger_words(trigger: &str) -> String {
+    match trigger {
+        "api" => "by API".to_owned(),
+        "console" => "in the console".to_owned(),
+        "cli" => "on the command line".to_owned(),
+        "flow" => "by a flow".to_owned(),
+        other => format!("by {}", other.replace('_', " ")),
+    }
 }
 
 pub(crate) fn runs(tenant: &str, now: DateTime<Utc>, runs: &[RunSummary], with_flow: bool) -> AnyView {
@@ -51,10 +63,10 @@ fn row(tenant: &str, now: DateTime<Utc>, run: &RunSummary, with_flow: bool) -> A
                 </a>
                 {with_flow.then(|| view! { " "<span class="quiet mono small">{short_id(&id)}</span> })}
                 {run.test.then(|| view! { " "<span class="tag-pill water">"test"</span> })}
-                {error.map(|text| view! { <p class="cut error-line">{text}</p> })}
+                {error.map(|text| view! { <p class="cut error-line">{prose(&text)}</p> })}
             </td>
             <td class="beside">{run_status(run.status)}</td>
-            <td class="whole" data-label="Started by"><span class="cut">{run.started_by.clone()}" "<span class="quiet">"by "{run.trigger.clone()}</span></span></td>
+            <td class="whole" data-label="Started by"><span class="cut">{run.started_by.clone()}" "<span class="quiet">{trigger_words(&run.trigger)}</span></span></td>
             <td class="number" data-label="Duration">{duration_or(elapsed, "–")}</td>
             <td class="number" data-label="Cost">{money_or_dash(run.cost_nano_usd)}</td>
             <td class="number" data-label="When">{ago(now, run.created_at)}</td>
