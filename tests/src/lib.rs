@@ -36,7 +36,7 @@ pub use model_server::ModelServer;
 pub use program::{CommandAnswer, Program};
 pub use receiver::{Call, Receiver};
 pub use store::{Database, Store};
-pub use stream::{Event, events};
+pub use stream::{Event, Watch, events};
 pub use world::{Tenant, World};
 
 /// Makes two tests out of each function: one on SQLite, one on PostgreSQL, each with a started program of its own.
