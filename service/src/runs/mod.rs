@@ -31,6 +31,7 @@ mod record;
 mod slots;
 mod start;
 mod steps;
+mod unbegun;
 mod wait;
 mod why;
 pub mod worker;
