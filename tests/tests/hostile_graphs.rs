@@ -2,7 +2,7 @@
 //! or fails as the docs say, within its limits, and the program lives on.
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
-use tests::{Answer, ApiKey, World, on_both_stores};
+use tests::{Answer, ApiKey, Store, World, on_both_stores};
 
 /// What a check may take, in the dev build and beside other suites.
 const QUICK: Duration = Duration::from_secs(5);
@@ -245,133 +245,186 @@ on_both_stores! {
                 assert_eq!(answer.expect_status(422).json()["problems"][0]["code"], "F061");
             }
         }
-        // Names that only the run knows go round until they are too deep, in a run that could go wide as well.
+        // Names that only the run knows go round until they are too deep.
         let yaml = "inputs: {next: {type: array}}\nsteps:\n  - {name: a, executor: flow_executor, for_each: inputs.next, max_parallel: 8, config: {flow_name: \"{{ item }}\", inputs: \"{{ inputs }}\"}}\n";
         scene.key.put_flow("wide", yaml).await.expect_success();
-        let answer = within(LIMITED, "a tree of itself", scene.key.run("wide", &json!({"next": ["wide", "wide"]}))).await;
+        let answer = within(LIMITED, "a tree of itself", scene.key.run("wide", &json!({"next": ["wide"]}))).await;
         let problem = answer.problem();
         assert!(problem.status == 500 && problem.code != "internal", "{answer}");
         scene.lives("a tree of itself").await;
     }
+}
 
-    async fn expressions_that_nest_without_an_end_are_refused_or_fail_as_faults_of_the_flow(world: World) {
-        let scene = Scene::of(&world).await;
-        for (what, expression) in expressions() {
-            for (place, yaml) in [("data", one(&format!("{{{{ {expression} }}}}"))), ("condition", conditional(&expression))] {
-                let what = format!("{what} in a {place}");
-                let saved = scene.put(&what, &yaml).await;
-                if saved.status() < 300 {
-                    scene.run(&what, &json!({})).await;
-                } else {
-                    assert!((400..500).contains(&saved.status()), "{what}: {saved}");
-                    saved.problem();
-                }
+// What follows never comes near the store: on one of them is enough.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expressions_that_nest_without_an_end_are_refused_or_fail_as_faults_of_the_flow() {
+    let world = World::start(Store::Sqlite).await;
+    let scene = Scene::of(&world).await;
+    for (what, expression) in expressions() {
+        for (place, yaml) in
+            [("data", one(&format!("{{{{ {expression} }}}}"))), ("condition", conditional(&expression))]
+        {
+            let what = format!("{what} in a {place}");
+            let saved = scene.put(&what, &yaml).await;
+            if saved.status() < 300 {
+                scene.run(&what, &json!({})).await;
+            } else {
+                assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+                saved.problem();
             }
         }
-        for (what, yaml) in [
-            ("1,000 levels of YAML", format!("steps:\n  - {{name: a, executor: log, config: {{message: {}x{}}}}}\n", "[".repeat(1000), "]".repeat(1000))),
-            ("1,000 levels of blocks", format!("steps:\n  - name: a\n    executor: log\n    config:\n{}", (0..1000).map(|level| format!("{}m:\n", " ".repeat(6 + level))).collect::<String>())),
-            ("1,000 ifs", one(&format!("{}x{}", "{% if true %}".repeat(1000), "{% endif %}".repeat(1000)))),
-            ("1,000 macros", one(&format!("{}x{}", "{% macro m() %}".repeat(1000), "{% endmacro %}".repeat(1000)))),
-            ("1,000 calls", one(&format!("{}x{}", "{% call m() %}".repeat(1000), "{% endcall %}".repeat(1000)))),
-        ] {
-            let saved = scene.put(what, &yaml).await;
+    }
+    for (what, yaml) in [
+        (
+            "1,000 levels of YAML",
+            format!(
+                "steps:\n  - {{name: a, executor: log, config: {{message: {}x{}}}}}\n",
+                "[".repeat(1000),
+                "]".repeat(1000)
+            ),
+        ),
+        (
+            "1,000 levels of blocks",
+            format!(
+                "steps:\n  - name: a\n    executor: log\n    config:\n{}",
+                (0..1000).map(|level| format!("{}m:\n", " ".repeat(6 + level))).collect::<String>()
+            ),
+        ),
+        ("1,000 ifs", one(&format!("{}x{}", "{% if true %}".repeat(1000), "{% endif %}".repeat(1000)))),
+        ("1,000 macros", one(&format!("{}x{}", "{% macro m() %}".repeat(1000), "{% endmacro %}".repeat(1000)))),
+        ("1,000 calls", one(&format!("{}x{}", "{% call m() %}".repeat(1000), "{% endcall %}".repeat(1000)))),
+    ] {
+        let saved = scene.put(what, &yaml).await;
+        assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patterns_that_explode_are_refused_or_found_not_to_match_in_time() {
+    let world = World::start(Store::Sqlite).await;
+    let scene = Scene::of(&world).await;
+    let texts =
+        [format!("{}!", "a".repeat(100_000)), "a".repeat(60) + "b", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned()];
+    for pattern in PATTERNS {
+        let quoted = json!(pattern);
+        let find = one(&format!("{{{{ inputs.text | regex_find({quoted}) }}}}"));
+        let replace = one(&format!("{{{{ inputs.text | regex_replace({quoted}, 'bb') | length }}}}"));
+        let declared = format!(
+            "inputs: {{text: {{type: string, pattern: {quoted}}}}}\nsteps:\n  - {{name: a, executor: log, config: {{message: x}}}}\n"
+        );
+        let raw = format!(
+            "inputs: {{text: {{schema: {{type: string, pattern: {quoted}}}}}}}\nsteps:\n  - {{name: a, executor: log, config: {{message: x}}}}\n"
+        );
+        for (place, yaml) in [("regex_find", find), ("regex_replace", replace), ("pattern", declared), ("schema", raw)]
+        {
+            let what = format!("{pattern} in {place}");
+            let saved = scene.put(&what, &yaml).await;
+            if saved.status() >= 300 {
+                assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+                continue;
+            }
+            for text in &texts {
+                scene.run(&what, &json!({"text": text})).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemas_that_go_round_or_reach_out_are_refused_or_refuse() {
+    let world = World::start(Store::Sqlite).await;
+    let scene = Scene::of(&world).await;
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let deep: Value = serde_json::from_str(&deep).expect("the suite writes JSON");
+    for (what, text) in schemas() {
+        let saved = scene.put(what, &schema(&text)).await;
+        if saved.status() >= 300 {
             assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+            continue;
+        }
+        for value in [json!("x"), json!(7), deep.clone(), json!({"items": [1, {"a": []}]})] {
+            scene.run(what, &json!({"value": value})).await;
         }
     }
+}
 
-    async fn patterns_that_explode_are_refused_or_found_not_to_match_in_time(world: World) {
-        let scene = Scene::of(&world).await;
-        let texts = [format!("{}!", "a".repeat(100_000)), "a".repeat(60) + "b", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned()];
-        for pattern in PATTERNS {
-            let quoted = json!(pattern);
-            let find = one(&format!("{{{{ inputs.text | regex_find({quoted}) }}}}"));
-            let replace = one(&format!("{{{{ inputs.text | regex_replace({quoted}, 'bb') | length }}}}"));
-            let declared = format!("inputs: {{text: {{type: string, pattern: {quoted}}}}}\nsteps:\n  - {{name: a, executor: log, config: {{message: x}}}}\n");
-            let raw = format!("inputs: {{text: {{schema: {{type: string, pattern: {quoted}}}}}}}\nsteps:\n  - {{name: a, executor: log, config: {{message: x}}}}\n");
-            for (place, yaml) in [("regex_find", find), ("regex_replace", replace), ("pattern", declared), ("schema", raw)] {
-                let what = format!("{pattern} in {place}");
-                let saved = scene.put(&what, &yaml).await;
-                if saved.status() >= 300 {
-                    assert!((400..500).contains(&saved.status()), "{what}: {saved}");
-                    continue;
-                }
-                for text in &texts {
-                    scene.run(&what, &json!({"text": text})).await;
-                }
-            }
-        }
-    }
-
-    async fn schemas_that_go_round_or_reach_out_are_refused_or_refuse(world: World) {
-        let scene = Scene::of(&world).await;
-        let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
-        let deep: Value = serde_json::from_str(&deep).expect("the suite writes JSON");
-        for (what, text) in schemas() {
-            let saved = scene.put(what, &schema(&text)).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_that_loops_allocates_recurses_or_reaches_out_ends_in_its_limits() {
+    let world = World::start(Store::Sqlite).await;
+    let scene = Scene::of(&world).await;
+    for (name, (expects, code)) in python() {
+        let step =
+            format!("steps:\n  - name: a\n    executor: python\n    config:\n      code: |\n{}", indented(&code, 8));
+        let function = format!(
+            "functions:\n  f:\n    implementation: |\n      def f():\n{}steps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ f() }}}}\"}}}}\n",
+            indented(&code, 10)
+        );
+        for (place, yaml) in [("step", step), ("function", function)] {
+            let what = format!("{name} in a {place}");
+            let saved = scene.put(&what, &yaml).await;
             if saved.status() >= 300 {
-                assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+                assert_eq!((saved.status(), expects == "limit"), (422, false), "{what}: {saved}");
                 continue;
             }
-            for value in [json!("x"), json!(7), deep.clone(), json!({"items": [1, {"a": []}]})] {
-                scene.run(what, &json!({"value": value})).await;
-            }
-        }
-    }
-
-    async fn python_that_loops_allocates_recurses_or_reaches_out_ends_in_its_limits(world: World) {
-        let scene = Scene::of(&world).await;
-        for (name, (expects, code)) in python() {
-            let step = format!("steps:\n  - name: a\n    executor: python\n    config:\n      code: |\n{}", indented(&code, 8));
-            let function = format!("functions:\n  f:\n    implementation: |\n      def f():\n{}steps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ f() }}}}\"}}}}\n", indented(&code, 10));
-            for (place, yaml) in [("step", step), ("function", function)] {
-                let what = format!("{name} in a {place}");
-                let saved = scene.put(&what, &yaml).await;
-                if saved.status() >= 300 {
-                    assert_eq!((saved.status(), expects == "limit"), (422, false), "{what}: {saved}");
-                    continue;
-                }
-                let answer = scene.run(&what, &json!({})).await;
-                if expects == "any" && answer.status() == 200 {
-                    continue;
-                }
-                let problem = answer.expect_status(500).problem();
-                match (expects.as_str(), problem.code.as_str()) {
-                    ("limit", "python_limit" | "template_limit" | "output_too_large") | ("fault", "flow_fault") | ("any", _) => {}
-                    _ => panic!("{what} was to end in a {expects}: {problem:?}"),
-                }
-            }
-        }
-        let fine = "steps:\n  - name: a\n    executor: python\n    config: {code: 'return 1 + 1'}\n";
-        scene.put("what is fine", fine).await.expect_success();
-        assert_eq!(scene.run("what is fine", &json!({})).await.expect_status(200).json()["outputs"], 2);
-    }
-
-    async fn queries_over_data_that_grow_end_in_their_limits(world: World) {
-        let scene = Scene::of(&world).await;
-        let step = |config: &str| format!("inputs: {{rows: {{type: array, default: []}}}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ inputs.rows }}}}\", {config}}}}}\n");
-        let rows: Vec<Value> = (0..2000).map(|n| json!({"n": n, "a": [1, 2, 3]})).collect();
-        let nested = |open: &str, inner: &str, close: &str| json!(format!("{}{inner}{}", open.repeat(2000), close.repeat(2000))).to_string();
-        for (what, config) in [
-            ("nested projections", format!("jmespath: {}", nested("[", "a", "]"))),
-            ("nested calls", format!("jmespath: {}", nested("length(", "a", ")"))),
-            ("a long pipe", format!("jmespath: {}", nested("@", "", " | @"))),
-            ("products of itself", "jmespath: \"[].[a, a, a, a][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @]\"".to_owned()),
-            ("a loop for every item", "map: \"{{ range(100000) | sum }}\"".to_owned()),
-            ("a filter that loops", "filter: \"(range(100000) | list | length) > item.n\"".to_owned()),
-            ("a sort that loops", "sort: \"range(100000) | sum\"".to_owned()),
-            ("a group for every row", "group_by: \"item.n ~ ('x' * 10000)\"".to_owned()),
-            ("a text that grows", "map: \"{{ 'x' * 1000000 }}\"".to_owned()),
-        ] {
-            let saved = scene.put(what, &step(&config)).await;
-            if saved.status() >= 300 {
-                assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+            let answer = scene.run(&what, &json!({})).await;
+            if expects == "any" && answer.status() == 200 {
                 continue;
             }
-            scene.run(what, &json!({"rows": rows})).await;
+            assert_eq!(answer.status(), 500, "{what}: {answer}");
+            let problem = answer.problem();
+            match (expects.as_str(), problem.code.as_str()) {
+                ("limit", "python_limit" | "template_limit" | "output_too_large")
+                | ("fault", "flow_fault")
+                | ("any", _) => {}
+                _ => panic!("{what} was to end in a {expects}: {problem:?}"),
+            }
         }
-        let many = "inputs: {n: integer}\nsteps:\n  - {name: a, executor: log, for_each: \"{{ range(inputs.n) | list }}\", config: {message: x}}\n";
-        scene.put("too many items", many).await.expect_success();
-        assert_eq!(scene.run("too many items", &json!({"n": 10_001})).await.expect_status(500).problem().code, "too_many_items");
     }
+    let fine = "steps:\n  - name: a\n    executor: python\n    config: {code: 'return 1 + 1'}\n";
+    scene.put("what is fine", fine).await.expect_success();
+    assert_eq!(scene.run("what is fine", &json!({})).await.expect_status(200).json()["outputs"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_over_data_that_grow_end_in_their_limits() {
+    let world = World::start(Store::Sqlite).await;
+    let scene = Scene::of(&world).await;
+    let step = |config: &str| {
+        format!(
+            "inputs: {{rows: {{type: array, default: []}}}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ inputs.rows }}}}\", {config}}}}}\n"
+        )
+    };
+    let rows: Vec<Value> = (0..300).map(|n| json!({"n": n, "a": [1, 2, 3]})).collect();
+    let nested = |open: &str, inner: &str, close: &str| {
+        json!(format!("{}{inner}{}", open.repeat(2000), close.repeat(2000))).to_string()
+    };
+    for (what, config) in [
+        ("nested projections", format!("jmespath: {}", nested("[", "a", "]"))),
+        ("nested calls", format!("jmespath: {}", nested("length(", "a", ")"))),
+        ("a long pipe", format!("jmespath: {}", nested("@", "", " | @"))),
+        (
+            "products of itself",
+            "jmespath: \"[].[a, a, a, a][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @][].[@, @, @, @]\""
+                .to_owned(),
+        ),
+        ("a loop for every item", "map: \"{{ range(100000) | sum }}\"".to_owned()),
+        ("a filter that loops", "filter: \"(range(100000) | list | length) > item.n\"".to_owned()),
+        ("a sort that loops", "sort: \"range(100000) | sum\"".to_owned()),
+        ("a group for every row", "group_by: \"item.n ~ ('x' * 10000)\"".to_owned()),
+        ("a text that grows", "map: \"{{ 'x' * 1000000 }}\"".to_owned()),
+    ] {
+        let saved = scene.put(what, &step(&config)).await;
+        if saved.status() >= 300 {
+            assert!((400..500).contains(&saved.status()), "{what}: {saved}");
+            continue;
+        }
+        scene.run(what, &json!({"rows": rows})).await;
+    }
+    let many = "inputs: {n: integer}\nsteps:\n  - {name: a, executor: log, for_each: \"{{ range(inputs.n) | list }}\", config: {message: x}}\n";
+    scene.put("too many items", many).await.expect_success();
+    assert_eq!(
+        scene.run("too many items", &json!({"n": 10_001})).await.expect_status(500).problem().code,
+        "too_many_items"
+    );
 }
