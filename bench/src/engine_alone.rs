@@ -79,6 +79,7 @@ impl Ready {
             watcher: Arc::new(Nobody),
             inbox: None,
             cache: None,
+            slots: None,
             money: None,
             sandbox: None,
         };

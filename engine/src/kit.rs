@@ -117,6 +117,7 @@ impl Executor for Nest {
             narrow: true,
             parent: call.run,
             parent_step: call.step.clone(),
+            detached: false,
             key: format!("{}#{}", call.key, call.attempt),
         };
         let child = call.children.start(request).await?;

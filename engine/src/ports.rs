@@ -135,6 +135,8 @@ pub struct ChildRequest {
     pub narrow: bool,
     pub parent: RunId,
     pub parent_step: String,
+    /// Nobody waits for it: it goes its own way, whatever becomes of its parent.
+    pub detached: bool,
     pub key: String,
 }
 

@@ -48,6 +48,7 @@ impl Callee {
             narrow: true,
             parent: call.run,
             parent_step: call.step.clone(),
+            detached: false,
             // A retry is a new child; a resumed attempt finds its own again.
             key: format!("{}#{}{part}", call.key, call.attempt),
         })
@@ -56,7 +57,8 @@ impl Callee {
     /// Starts the run and waits for its outputs.
     pub(crate) async fn outputs(&self, call: &Call, part: &str) -> Result<Value, Failure> {
         let request = self.request(call, part)?;
-        let child = config::unless_cancelled(call, call.children.start(request)).await?;
+        // Not given up in the middle: a child that nobody knows of could not be cancelled with its parent.
+        let child = call.children.start(request).await?;
         outputs(&self.flow_name, settled(call, child).await?)
     }
 }
@@ -66,7 +68,10 @@ async fn settled(call: &Call, child: RunId) -> Result<Settled, Failure> {
         biased;
         settled = call.children.wait(child) => settled.map_err(|error| config::storage_fault(&error)),
         () = call.cancel.cancelled() => {
-            if let Err(error) = call.children.cancel(child, "the step that runs it was cancelled").await {
+            let cancelled = call.children.cancel(child, "the step that runs it was cancelled").await;
+            // What it used until its end counts with its parent, as far as the step's own grace allows to wait for that.
+            let ended = if cancelled.is_ok() { call.children.wait(child).await.map(|_| ()) } else { cancelled };
+            if let Err(error) = ended {
                 tracing::warn!(%error, run = %child, "a child run could not be cancelled with its parent");
             }
             Err(Failure::new(FailureKind::Cancelled, "cancelled", "The step was cancelled."))

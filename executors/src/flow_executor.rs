@@ -3,6 +3,7 @@
 //! Invariant: one attempt starts at most one child; a detached one goes on whatever becomes of the step.
 
 use async_trait::async_trait;
+use engine::ports::ChildRequest;
 use engine::{Call, Done, Executor, Failed};
 use language::{CostKind, EffectRule, ExecutorSpec};
 use schemars::JsonSchema;
@@ -58,8 +59,8 @@ impl Executor for FlowExecutor {
         if !detached {
             return Ok(Done::free(callee.outputs(call, "").await?));
         }
-        let request = callee.request(call, "")?;
-        let child = config::unless_cancelled(call, call.children.start(request)).await?;
+        let request = ChildRequest { detached, ..callee.request(call, "")? };
+        let child = call.children.start(request).await?;
         Ok(Done::free(json!({"run_id": child})))
     }
 }

@@ -1,11 +1,14 @@
 //! JSON Schema: compiling tenants' schemas and saying in words what does not fit.
 //!
-//! Invariant: nothing is fetched (references stay inside the document) and patterns cannot backtrack.
+//! Invariant: nothing is fetched (references stay inside the document), patterns cannot backtrack, and references cannot
+//! multiply what is looked at.
 
 use std::sync::OnceLock;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
+
+use crate::schema_work;
 
 /// What one pattern may take when it is compiled.
 const PATTERN_BYTES: usize = 512 * 1024;
@@ -23,8 +26,19 @@ pub(crate) fn patterns(schema: &Value) -> usize {
     }
 }
 
-/// Compiles a schema of draft 2020-12.
-pub(crate) fn compile(schema: &Value) -> Result<Validator, String> {
+/// Compiles a schema of draft 2020-12 that others wrote.
+///
+/// # Errors
+/// Why it is none, or why it asks for too much.
+pub fn compile(schema: &Value) -> Result<Validator, String> {
+    if let Some(reason) = schema_work::objection(schema) {
+        return Err(reason);
+    }
+    trusted(schema)
+}
+
+/// Compiles a schema of our own, whose references are known.
+pub(crate) fn trusted(schema: &Value) -> Result<Validator, String> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))

@@ -34,6 +34,8 @@ pub const ELIF_BRANCHES: usize = 100;
 pub const TEMPLATE_WORDS: usize = 100_000;
 /// Regular expressions in all JSON Schemas of a flow.
 pub const PATTERNS: usize = 200;
+/// What a JSON Schema with references may try on one place of a value.
+pub const SCHEMA_LOOKS: usize = 500;
 /// Problems that are reported for one folder.
 pub const PROBLEMS: usize = 200;
 /// Tries of one step.
@@ -95,6 +97,7 @@ pub const TABLE: &[Limit] = &[
     row("`{% elif %}` branches in one template", ELIF_BRANCHES, "branches"),
     row("names, filters and functions in all templates", TEMPLATE_WORDS, "uses"),
     row("regular expressions in a flow's JSON Schemas", PATTERNS, "patterns"),
+    row("subschemas that a JSON Schema with references tries on one place of a value", SCHEMA_LOOKS, "subschemas"),
     row("problems reported at once", PROBLEMS, "problems"),
     row("attempts of one step", ATTEMPTS as usize, "attempts"),
     row("fallbacks of one step", FALLBACKS, "fallbacks"),

@@ -1,7 +1,7 @@
 //! Server-sent events of one run.
 //!
 //! Invariant: events carry their journal position as id, text pieces carry none; a stream ends by itself behind the
-//! run's last event, and when the server drains.
+//! run's last event, when the server drains, and when the caller's key is not good any more.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,8 +16,13 @@ use service::runs::WatchItem;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::extract::Credentials;
+
 /// A comment this often keeps proxies from closing a quiet stream.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How often it is asked whether the caller may still read.
+const PULSE: Duration = Duration::from_secs(4);
 
 type Items = Pin<Box<dyn Stream<Item = Result<WatchItem, ServiceError>> + Send>>;
 
@@ -25,11 +30,14 @@ type Items = Pin<Box<dyn Stream<Item = Result<WatchItem, ServiceError>> + Send>>
 pub(crate) fn response(
     events: impl Stream<Item = Result<WatchItem, ServiceError>> + Send + 'static,
     draining: &CancellationToken,
+    credentials: Credentials,
     started: Option<RunId>,
 ) -> HttpResponse {
     let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let pump = Pump { events: Box::pin(events), heartbeat, draining: draining.clone() };
+    let mut pulse = tokio::time::interval_at(Instant::now() + PULSE, PULSE);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let pump = Pump { events: Box::pin(events), heartbeat, pulse, credentials, draining: draining.clone() };
     let bytes = futures_util::stream::unfold(pump, |mut pump| async move {
         let piece = pump.next().await?;
         Some((Ok::<_, actix_web::Error>(piece), pump))
@@ -50,22 +58,31 @@ pub(crate) fn response(
 struct Pump {
     events: Items,
     heartbeat: Interval,
+    pulse: Interval,
+    credentials: Credentials,
     draining: CancellationToken,
 }
 
 impl Pump {
     async fn next(&mut self) -> Option<Bytes> {
-        tokio::select! {
-            biased;
-            () = self.draining.cancelled() => None,
-            item = self.events.next() => match item? {
-                Ok(item) => Some(text(&item).into()),
-                Err(error) => {
-                    tracing::warn!(%error, "a stream of events broke off");
-                    None
+        loop {
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return None,
+                _ = self.pulse.tick() => {
+                    if !self.credentials.hold().await {
+                        return None;
+                    }
                 }
-            },
-            _ = self.heartbeat.tick() => Some(Bytes::from_static(b": heartbeat\n\n")),
+                item = self.events.next() => return match item? {
+                    Ok(item) => Some(text(&item).into()),
+                    Err(error) => {
+                        tracing::warn!(%error, "a stream of events broke off");
+                        None
+                    }
+                },
+                _ = self.heartbeat.tick() => return Some(Bytes::from_static(b": heartbeat\n\n")),
+            }
         }
     }
 }

@@ -58,6 +58,13 @@ impl Answer {
         problem
     }
 
+    /// The run that the answer is about: of a result, an acknowledgement, or the problem of a failed run.
+    #[track_caller]
+    pub fn run_id(&self) -> String {
+        let body = self.json();
+        body["run_id"].as_str().unwrap_or_else(|| panic!("no run in {self}")).to_owned()
+    }
+
     #[track_caller]
     pub fn expect_success(self) -> Self {
         assert!((200..300).contains(&self.status), "{self}");

@@ -2,10 +2,12 @@
 use crate::{
     answer::Answer,
     limits,
-    stream::{self, Event},
+    stream::{self, Event, Watch},
 };
 use reqwest::{Method, RequestBuilder, multipart};
 use serde_json::Value;
+use std::{collections::BTreeMap, io::Write as _};
+use zip::write::SimpleFileOptions;
 
 /// A client with one key (or none: a stranger). Cheap to clone.
 #[derive(Debug, Clone)]
@@ -87,6 +89,12 @@ impl ApiKey {
         self.send(request.header("content-type", "application/yaml").body(yaml.to_owned())).await
     }
 
+    /// Publishes a flow from its folder: the content of each file by its path.
+    pub async fn put_folder(&self, flow: &str, files: &[(&str, &str)]) -> Answer {
+        let request = self.request(Method::PUT, &format!("/api/v1/flows/{flow}"));
+        self.send(request.header("content-type", "application/zip").body(zipped(files))).await
+    }
+
     /// Runs a flow and waits for its outputs.
     pub async fn run(&self, flow: &str, inputs: &Value) -> Answer {
         self.post(&format!("/api/v1/flows/{flow}/run"), inputs).await
@@ -123,6 +131,12 @@ impl ApiKey {
         stream::events(request.header("accept", "text/event-stream")).await
     }
 
+    /// Watches a run's events while it goes on.
+    pub async fn watch(&self, run: &str) -> Watch {
+        let request = self.request(Method::GET, &format!("/api/v1/runs/{run}/events"));
+        Watch::begin(request.header("accept", "text/event-stream")).await
+    }
+
     /// The run once it has ended.
     pub async fn finished(&self, run: &str) -> Value {
         self.follow(run).await;
@@ -134,6 +148,21 @@ impl ApiKey {
         let answer = self.get(&format!("/api/v1/runs/{run}/steps")).await.expect_success();
         answer.json()["data"].as_array().expect("a list has `data`").clone()
     }
+
+    /// The run's step records by name.
+    pub async fn records(&self, run: &str) -> BTreeMap<String, Value> {
+        let named = |step: Value| (step["name"].as_str().expect("a record has a name").to_owned(), step);
+        self.steps(run).await.into_iter().map(named).collect()
+    }
+}
+
+fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (path, content) in files {
+        writer.start_file(*path, SimpleFileOptions::default()).expect("the suite gives a valid path");
+        writer.write_all(content.as_bytes()).expect("memory takes bytes");
+    }
+    writer.finish().expect("memory takes bytes").into_inner()
 }
 
 pub(crate) fn client() -> reqwest::Client {

@@ -48,7 +48,7 @@ pub use receiver::{Call, Receiver};
 pub use size::Size;
 pub use store::{Database, Store};
 pub use storm::Storm;
-pub use stream::{Event, events};
+pub use stream::{Event, Watch, events};
 pub use world::{Tenant, World};
 
 /// Makes two tests out of each function: one on SQLite, one on PostgreSQL, each with a started program of its own.

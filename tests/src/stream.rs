@@ -1,5 +1,7 @@
 //! Server-sent events, read by the specification's rules and nothing looser.
-use futures_util::StreamExt as _;
+use crate::limits;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
@@ -15,15 +17,70 @@ pub struct Event {
 
 /// Sends the request and reads events until the server closes the stream.
 pub async fn events(request: RequestBuilder) -> Vec<Event> {
-    let response = request.send().await.unwrap_or_else(|error| panic!("the stream was not answered: {error:?}"));
-    let status = response.status();
-    assert!(status.is_success(), "the stream was refused with {status}: {}", response.text().await.unwrap_or_default());
-    let mut text = Vec::new();
-    let mut body = response.bytes_stream();
-    while let Some(chunk) = body.next().await {
-        text.extend_from_slice(&chunk.unwrap_or_else(|error| panic!("the stream broke off: {error:?}")));
+    let mut watch = Watch::begin(request).await;
+    watch.ended().await;
+    watch.seen
+}
+
+/// A stream that is read while it goes on.
+pub struct Watch {
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    /// What came and does not end an event yet.
+    rest: Vec<u8>,
+    /// Every event so far.
+    pub seen: Vec<Event>,
+}
+
+impl Watch {
+    pub async fn begin(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap_or_else(|error| panic!("the stream was not answered: {error:?}"));
+        let status = response.status();
+        if !status.is_success() {
+            panic!("the stream was refused with {status}: {}", response.text().await.unwrap_or_default());
+        }
+        Self { body: response.bytes_stream().boxed(), rest: Vec::new(), seen: Vec::new() }
     }
-    parse(&String::from_utf8_lossy(&text))
+
+    /// Waits for what comes next; false when the server closed the stream.
+    async fn more(&mut self) -> bool {
+        let Some(chunk) = self.body.next().await else { return false };
+        self.rest.extend_from_slice(&chunk.unwrap_or_else(|error| panic!("the stream broke off: {error:?}")));
+        // An event ends at an empty line; a cut-off one is never given out.
+        if let Some(end) = self.rest.windows(2).rposition(|pair| pair == b"\n\n") {
+            let rest = self.rest.split_off(end + 2);
+            let whole = std::mem::replace(&mut self.rest, rest);
+            self.seen.extend(parse(&String::from_utf8_lossy(&whole)));
+        }
+        true
+    }
+
+    /// Reads on until the server closes the stream.
+    pub async fn ended(&mut self) {
+        while self.more().await {}
+    }
+
+    /// Waits until this holds of all events so far.
+    pub async fn until_seen(&mut self, what: &str, holds: impl Fn(&[Event]) -> bool) {
+        let wait = async {
+            while !holds(&self.seen) {
+                assert!(self.more().await, "the stream ended without {what}: {:#?}", self.seen);
+            }
+        };
+        limits::within(limits::REQUEST, what, wait).await;
+    }
+
+    /// Waits until an event came for which this holds, and gives the first.
+    pub async fn until(&mut self, what: &str, holds: impl Fn(&Event) -> bool) -> Event {
+        self.until_seen(what, |seen| seen.iter().any(&holds)).await;
+        let found = self.seen.iter().find(|event| holds(event));
+        found.unwrap_or_else(|| panic!("{what} was seen")).clone()
+    }
+
+    /// The text that came in pieces so far.
+    pub fn told(&self) -> String {
+        let pieces = self.seen.iter().filter(|event| event.name == "delta");
+        pieces.filter_map(|event| event.data["text"].as_str()).collect()
+    }
 }
 
 fn parse(text: &str) -> Vec<Event> {

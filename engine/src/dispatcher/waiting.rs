@@ -62,7 +62,11 @@ impl Turn<'_> {
             unit.config.as_ref().and_then(|config| config.get(key)).and_then(Value::as_str).map(str::to_owned)
         };
         if waiting.approval.is_some() {
-            let on_expiry = on_time("on_expiry");
+            // A rejection by the clock is a rejection: where the flow goes on after one, it goes on here too.
+            let on_expiry = match (on_time("on_expiry"), on_time("on_reject").as_deref()) {
+                (Some(what), Some("continue")) if what == "reject" => Some("continue".to_owned()),
+                (what, _) => what,
+            };
             self.expired(place, on_expiry.as_deref());
         } else if let Some(name) = waiting.signal {
             if on_time("on_timeout").as_deref() == Some("continue") {

@@ -45,6 +45,7 @@ pub struct Model {
     pub usage: Option<JsonText>,
     pub cost_nano_usd: Option<i64>,
     pub parent_run_id: Option<Uuid>,
+    /// The step that waits for it; none for a run that goes its own way.
     pub parent_step: Option<String>,
     /// Names the start of a child run, so that a parent that starts again finds the same child.
     pub start_key: Option<String>,

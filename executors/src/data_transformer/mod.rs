@@ -303,7 +303,7 @@ fn reshaped(
 }
 
 fn check(schema: &Value, result: &Value) -> Result<(), Failure> {
-    let validator = jsonschema::draft202012::new(schema)
+    let validator = language::json_schema::compile(schema)
         .map_err(|error| flow_fault("schema_invalid", format!("`schema` is no JSON Schema: {error}.")))?;
     let first = validator.iter_errors(result).next();
     first.map_or(Ok(()), |error| {

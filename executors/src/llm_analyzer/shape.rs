@@ -21,7 +21,7 @@ impl Shape {
         if !schema.is_object() {
             return Err(invalid("it must be an object".to_owned()));
         }
-        let validator = jsonschema::draft202012::new(schema).map_err(|error| invalid(error.to_string()))?;
+        let validator = language::json_schema::compile(schema).map_err(invalid)?;
         Ok(Self { schema: schema.clone(), validator })
     }
 

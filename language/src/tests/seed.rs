@@ -73,7 +73,7 @@ fn members_of_a_group_start_together_and_are_combined_by_name() {
 
 #[test]
 fn the_fourth_example_checks_as_it_is_written_and_without_a_word_once_its_body_is_there() {
-    let yaml = include_str!("seed/5.4.yaml");
+    let yaml = include_str!("../../../tests/fixtures/seed/5.4.yaml");
     assert_snapshot!(problems(yaml), @r"
         F064 warning 6:7-6:52 the function `extract_key_phrases` returns `phrases`, which nothing in it sets
              It will fail until its body is written.

@@ -12,7 +12,7 @@ use service::runs::{self, Answer, SettledRun, StartRun, Waited};
 use service::{Actor, Weir};
 use utoipa::IntoParams;
 
-use crate::extract::{Caller, Known, Params, RunBody};
+use crate::extract::{Caller, Credentials, Known, Params, RunBody};
 use crate::problem::{FailedRun, Fault};
 use crate::sse;
 use crate::state::Shared;
@@ -73,7 +73,8 @@ pub(crate) async fn run_flow(
     let (run_id, status, replayed) = (started.run_id, started.status, started.replayed);
     if preference.stream {
         let events = runs::events(&state.weir, &actor, run_id, 0).await?;
-        return Ok(sse::response(events, &state.draining, Some(run_id)));
+        let credentials = Credentials::of(&request, &state);
+        return Ok(sse::response(events, &state.draining, credentials, Some(run_id)));
     }
     if preference.later {
         return Ok(accepted(run_id, status, replayed));

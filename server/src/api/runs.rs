@@ -10,7 +10,7 @@ use service::runs::{self, RunFilter};
 use utoipa::{IntoParams, ToSchema};
 
 use super::whole;
-use crate::extract::{Body, Caller, Known, NoParams, Params};
+use crate::extract::{Body, Caller, Credentials, Known, NoParams, Params};
 use crate::problem::Fault;
 use crate::sse;
 use crate::state::Shared;
@@ -146,7 +146,7 @@ pub(crate) async fn events(
         }
     };
     let events = runs::events(&state.weir, &caller.0, id(&run)?, after).await?;
-    Ok(sse::response(events, &state.draining, None))
+    Ok(sse::response(events, &state.draining, Credentials::of(&request, &state), None))
 }
 
 /// Says what a run waits for

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use service::{Actor, ServiceError};
+use domain::Permission;
+use service::sessions::Client;
+use service::{Actor, ServiceError, Weir};
 
 use super::client_of;
 use crate::middleware::around::RequestIdText;
@@ -51,16 +53,9 @@ impl FromRequest for MaybeCaller {
 /// `None` without credentials; an error for bad ones.
 async fn authenticated(request: &HttpRequest) -> Result<Option<Actor>, Fault> {
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| ServiceError::internal("no state"))?;
-    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let Some(token) = token(request) else { return Ok(None) };
     let client = client_of(request, state);
-    let request_id = request.extensions().get::<RequestIdText>().map(|id| id.0.clone()).unwrap_or_default();
-    let bearer = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = bearer.map(|(_, token)| token.trim()).unwrap_or_default();
-    let actor = match service::keys::authenticate(&state.weir, token, &client, &request_id).await {
+    let actor = match service::keys::authenticate(&state.weir, &token, &client, &id_of(request)).await {
         Ok(actor) => actor,
         Err(error @ ServiceError::Unauthenticated(_)) => {
             // Guessing is slowed by address; good keys are not touched by it.
@@ -73,6 +68,52 @@ async fn authenticated(request: &HttpRequest) -> Result<Option<Actor>, Fault> {
     admit(state.key_rates.admit(&subject))?;
     context::note_actor(subject);
     Ok(Some(actor))
+}
+
+/// The bearer's token; empty for credentials of another kind, `None` without any.
+fn token(request: &HttpRequest) -> Option<String> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    let bearer = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Some(bearer.map(|(_, token)| token.trim().to_owned()).unwrap_or_default())
+}
+
+fn id_of(request: &HttpRequest) -> String {
+    request.extensions().get::<RequestIdText>().map(|id| id.0.clone()).unwrap_or_default()
+}
+
+/// The credentials of a caller whose answer goes on for a while, to be looked at again and again.
+pub(crate) struct Credentials {
+    weir: Weir,
+    token: String,
+    client: Client,
+    request_id: String,
+}
+
+impl Credentials {
+    pub(crate) fn of(request: &HttpRequest, state: &State) -> Self {
+        Self {
+            weir: state.weir.clone(),
+            token: token(request).unwrap_or_default(),
+            client: client_of(request, state),
+            request_id: id_of(request),
+        }
+    }
+
+    /// Whether they are still good for reading runs. A store that does not answer takes nothing from anybody.
+    pub(crate) async fn hold(&self) -> bool {
+        match service::keys::authenticate(&self.weir, &self.token, &self.client, &self.request_id).await {
+            Ok(actor) => service::authz::check_somewhere(&actor, Permission::RunsRead).is_ok(),
+            Err(ServiceError::Unauthenticated(_) | ServiceError::Forbidden(_)) => false,
+            Err(error) => {
+                tracing::debug!(%error, "the credentials of a stream could not be looked at");
+                true
+            }
+        }
+    }
 }
 
 fn admit(standing: Result<Option<crate::middleware::rate::Standing>, std::time::Duration>) -> Result<(), Fault> {

@@ -12,7 +12,7 @@ mod plain;
 mod run_body;
 
 pub(crate) use body::Body;
-pub(crate) use caller::{Caller, MaybeCaller};
+pub(crate) use caller::{Caller, Credentials, MaybeCaller};
 pub(crate) use client::client_of;
 pub(crate) use flow_body::{FlowBody, if_match};
 pub(crate) use params::{Known, NoParams, Params};

@@ -22,7 +22,9 @@ pub(super) async fn with_neighbours(weir: &Weir, actor: &Actor, mut folder: Fold
     folder.files = folder.own_files();
     let mut tried = BTreeSet::new();
     while tried.len() < language::limits::NEIGHBOURS {
-        let missing: Vec<String> = folder.missing_neighbours().difference(&tried).cloned().collect();
+        // However many a file names, no more are looked up than a flow may have.
+        let left = language::limits::NEIGHBOURS - tried.len();
+        let missing: Vec<String> = folder.missing_neighbours().difference(&tried).take(left).cloned().collect();
         if missing.is_empty() {
             break;
         }

@@ -7,8 +7,9 @@ use entities::{StoreError, Unit, run};
 use language::plan::ConcurrencyPlan;
 use serde_json::Value;
 
-use super::execute::{self, Job};
+use super::execute::Job;
 use super::slots::{self, Admission};
+use super::unbegun;
 use crate::flows::Resolved;
 use crate::{ServiceError, Weir};
 
@@ -83,8 +84,8 @@ pub(super) async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
     match admission {
         Admission::Queued | Admission::Refused => weir.runs().wake(),
         Admission::Skipped => {
-            let end = (RunStatus::Cancelled, slots::skipped());
-            execute::settle_unbegun(weir, &job.row, &job.plan, end, None).await;
+            let end = unbegun::End::new(RunStatus::Cancelled, slots::skipped());
+            unbegun::settle(weir, &job.row, &job.plan, end).await;
         }
         Admission::Parked { replace: None } => {}
         Admission::Parked { replace: Some(oldest) } => {

@@ -156,7 +156,7 @@ fn check_form(schema: Option<&JsonText>, form: &Value) -> Result<(), ServiceErro
     let empty = json!({});
     let form = if form.is_null() { &empty } else { form };
     // A schema that is none was refused when the flow was checked; whatever it is, nobody can fill it in.
-    let validator = jsonschema::validator_for(schema)
+    let validator = language::json_schema::compile(schema)
         .map_err(|error| ServiceError::Conflict(format!("The question's form is no JSON Schema: {error}.")))?;
     let fields: Vec<domain::FieldProblem> = validator
         .iter_errors(form)

@@ -23,8 +23,8 @@ const SWEEP_AT: usize = 1_024;
 pub enum Live {
     /// Entries that are durable.
     Events(Arc<Happened>),
-    /// A piece of text as it arrives from a model. Never journaled.
-    Delta { step: Arc<str>, attempt: u32, text: Arc<str> },
+    /// A piece of text as it arrives from a model, behind `from` bytes of the attempt's. Never journaled.
+    Delta { step: Arc<str>, attempt: u32, from: usize, text: Arc<str> },
     /// How far along an attempt is. Never journaled.
     Progress { step: Arc<str>, attempt: u32, done: u64, total: Option<u64>, unit: Arc<str> },
     /// Something changed that this process did not do: read the rows.

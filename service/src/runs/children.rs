@@ -54,7 +54,8 @@ impl Children for RunChildren {
         let mut row = start::new_row(&self.weir, tenant, &resolved);
         let parent = &self.parent;
         row.parent_run_id = Some(parent.id);
-        row.parent_step = Some(request.parent_step.clone());
+        // A step that waits for it; by this a kill of the parent finds what it has to end.
+        row.parent_step = (!request.detached).then(|| request.parent_step.clone());
         row.start_key = Some(request.key.clone());
         row.root_run_id = parent.root_run_id;
         row.depth = parent.depth + 1;

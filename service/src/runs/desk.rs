@@ -74,11 +74,21 @@ pub(super) struct LocalRun {
     lane: Mutex<Option<OwnedSemaphorePermit>>,
     /// Who asked for its end, for the journal.
     cancelled_by: Mutex<Option<String>>,
-    texts: Mutex<BTreeMap<Arc<str>, (u32, String)>>,
+    texts: Mutex<BTreeMap<Arc<str>, Told>>,
     /// What came for the run from outside.
     pub(super) letters: Letters,
     /// Slots may be free that one of its steps waits for.
     pub(super) offers: Notify,
+}
+
+/// What an attempt said so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) attempt: u32,
+    /// Up to [`TEXT_BYTES`], from the beginning.
+    pub(super) text: String,
+    /// Bytes that were said in all.
+    pub(super) bytes: usize,
 }
 
 impl LocalRun {
@@ -118,16 +128,20 @@ impl LocalRun {
         self.cancelled_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a piece of a running step's text. A new attempt begins anew.
-    pub(super) fn add_text(&self, step: &Arc<str>, attempt: u32, text: &str) {
+    /// Keeps a piece of a running step's text; gives the bytes that came before it. A new attempt begins anew.
+    pub(super) fn add_text(&self, step: &Arc<str>, attempt: u32, text: &str) -> usize {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = texts.entry(Arc::clone(step)).or_default();
-        if entry.0 != attempt {
-            *entry = (attempt, String::new());
+        let told = texts.entry(Arc::clone(step)).or_default();
+        if told.attempt != attempt {
+            *told = Told { attempt, ..Told::default() };
         }
-        if entry.1.len() + text.len() <= TEXT_BYTES {
-            entry.1.push_str(text);
+        let before = told.bytes;
+        // Once a piece was left out, later ones would stand in the wrong place.
+        if told.text.len() == before && before + text.len() <= TEXT_BYTES {
+            told.text.push_str(text);
         }
+        told.bytes += text.len();
+        before
     }
 
     pub(super) fn forget_text(&self, step: &str) {
@@ -135,9 +149,9 @@ impl LocalRun {
     }
 
     /// The running steps' texts so far.
-    pub(super) fn texts(&self) -> Vec<(Arc<str>, u32, Arc<str>)> {
+    pub(super) fn texts(&self) -> Vec<(Arc<str>, Told)> {
         let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.iter().map(|(step, (attempt, text))| (Arc::clone(step), *attempt, text.as_str().into())).collect()
+        texts.iter().map(|(step, told)| (Arc::clone(step), told.clone())).collect()
     }
 }
 

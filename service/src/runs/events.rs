@@ -1,9 +1,9 @@
 //! A run's events: the journal after a position, then what happens.
 //!
 //! Invariant: every journal event comes exactly once and in order, whatever was missed live; text comes beside it,
-//! without a position, and may be lost.
+//! without a position, and may be lost, but never comes twice, nor before the event that its attempt started.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Live;
+use super::desk::Told;
 use super::journal;
 use crate::{Actor, ServiceError, Weir, authz};
 
@@ -44,8 +45,8 @@ pub enum WatchItem {
     },
 }
 
-/// Watches a run: the events after `after`, then live ones, until the run is settled. After a resume the running steps'
-/// text so far comes first.
+/// Watches a run: the events after `after`, then live ones, until the run is settled. The text so far of running attempts
+/// comes first if they had started by then, else right behind their start.
 ///
 /// # Errors
 /// [`ServiceError::NotFound`], [`ServiceError::Forbidden`]; in the stream, faults of the store.
@@ -64,8 +65,10 @@ pub async fn events(
         (None, _) => return Err(ServiceError::not_found("run", id)),
     };
     authz::check_flow(actor, Permission::RunsRead, &flow)?;
+    // Heard from before the texts are looked at, so that nothing is missed in between.
     let live = weir.runs().bus().of_run(id);
-    let mut watch = Watch {
+    let texts = weir.runs().find(id).map(|local| local.texts()).unwrap_or_default();
+    let watch = Watch {
         weir: weir.clone(),
         tenant: actor.tenant,
         run: id,
@@ -74,11 +77,9 @@ pub async fn events(
         ready: VecDeque::new(),
         over: false,
         look: true,
+        known: texts.iter().map(|(step, told)| ((Arc::clone(step), told.attempt), told.bytes)).collect(),
+        texts,
     };
-    if let Some(local) = weir.runs().find(id) {
-        let texts = local.texts().into_iter();
-        watch.ready.extend(texts.map(|(step, attempt, text)| WatchItem::Delta { step, attempt, text }));
-    }
     Ok(futures_util::stream::unfold(watch, |mut watch| async move {
         let item = watch.next().await?;
         Some((item, watch))
@@ -132,6 +133,19 @@ struct Watch {
     over: bool,
     /// The journal must be read before anything live is given out.
     look: bool,
+    /// Texts from before the watcher came that were not given out yet.
+    texts: Vec<(Arc<str>, Told)>,
+    /// The bytes of those texts, by step and attempt: pieces of them that are still to be heard are known.
+    known: HashMap<(Arc<str>, u32), usize>,
+}
+
+fn so_far((step, told): (Arc<str>, Told)) -> WatchItem {
+    WatchItem::Delta { step, attempt: told.attempt, text: told.text.into() }
+}
+
+/// Whether this is the event that the text's attempt started.
+fn starts(view: &EventView, (step, told): &(Arc<str>, Told)) -> bool {
+    view.event == "attempt_started" && view.step.as_deref() == Some(&**step) && view.data["attempt"] == told.attempt
 }
 
 impl Watch {
@@ -167,9 +181,17 @@ impl Watch {
             let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
             self.over |= status.is_some_and(domain::RunStatus::is_terminal);
         }
-        for row in rows {
-            let entry = journal::entry_of(&row).map_err(ServiceError::internal)?;
-            self.take(journal::view_of(&entry));
+        let read = |row| journal::entry_of(row).map(|entry| journal::view_of(&entry)).map_err(ServiceError::internal);
+        let views: Vec<EventView> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        if !self.look {
+            // Behind the last page nothing is left whose start could still come.
+            let to_come = |text: &(Arc<str>, Told)| views.iter().any(|view| starts(view, text));
+            let (to_come, running) = self.texts.drain(..).partition(to_come);
+            self.texts = to_come;
+            self.ready.extend(Vec::into_iter(running).map(so_far));
+        }
+        for view in views {
+            self.take(view);
         }
         Ok(())
     }
@@ -177,7 +199,9 @@ impl Watch {
     fn take(&mut self, view: EventView) {
         self.last = view.position;
         self.over = view.event == "run_settled";
+        let begun = self.texts.iter().position(|text| starts(&view, text)).map(|index| self.texts.swap_remove(index));
         self.ready.push_back(WatchItem::Event(view));
+        self.ready.extend(begun.map(so_far));
     }
 
     async fn hear(&mut self) {
@@ -191,8 +215,11 @@ impl Watch {
                     }
                 }
             }
-            Ok(Ok(Live::Delta { step, attempt, text })) => {
-                self.ready.push_back(WatchItem::Delta { step, attempt, text });
+            Ok(Ok(Live::Delta { step, attempt, from, text })) => {
+                let key = (step, attempt);
+                if self.known.get(&key).is_none_or(|known| from >= *known) {
+                    self.ready.push_back(WatchItem::Delta { step: key.0, attempt, text });
+                }
             }
             Ok(Ok(Live::Progress { step, attempt, done, total, unit })) => {
                 self.ready.push_back(WatchItem::Progress { step, attempt, done, total, unit });

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
-use engine::ports::{Delivery, PortError};
-use engine::{DriveError, Entry, Event, Outcome, Run, Settled, Surroundings};
+use engine::ports::PortError;
+use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
 use entities::{JsonText, Scope, StoreError, event, run};
 use futures_util::FutureExt;
 use language::Plan;
@@ -26,6 +26,7 @@ use super::journal::{self, RunJournal};
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
 use super::step_slots::{self, RunSlots};
+use super::unbegun;
 use super::wait::SettledRun;
 use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
 use crate::{ServiceError, Weir};
@@ -125,7 +126,8 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         // Killed in the queue: nothing of it has begun, so nothing begins.
         weir.runs().leave(run_id);
         let failure = Failure::new(FailureKind::Cancelled, "killed", format!("{} killed the run.", letter.by));
-        settle_unbegun(&weir, &row, &job.plan, (RunStatus::Killed, failure), Some(letter)).await;
+        let end = unbegun::End { heard: Some(letter), ..unbegun::End::new(RunStatus::Killed, failure) };
+        unbegun::settle(&weir, &row, &job.plan, end).await;
         return;
     }
     let history = match history(&weir, tenant, &row, written && row.event_position > 0).await {
@@ -146,37 +148,28 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     }
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
     let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
+    if row.event_position == 0
+        && let Some(end) = missing_callee(&weir, &row, &job.plan).await
+    {
+        weir.runs().leave(run_id);
+        unbegun::settle_by(&weir, &row, &journal, end).await;
+        return;
+    }
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
     weir.runs().leave(run_id);
-    let end = match driven {
+    let driven = match driven {
         Ok(Ok(Outcome::Settled(settled))) => {
             announce(&weir, &row, &journal, *settled).await;
             return;
         }
-        Ok(Ok(Outcome::Suspended { status, wake_at })) => End::Suspend(status, wake_at),
-        Ok(Ok(Outcome::Stopped)) => End::GiveBack,
         Ok(Err(DriveError::Port(PortError::LeaseLost))) => {
             tracing::warn!(run = %run_id, "another worker has this run now");
             weir.runs().bus().tell(run_id, Live::Changed);
             return;
         }
-        Ok(Err(DriveError::Port(error))) => {
-            tracing::error!(%error, run = %run_id, "a run was interrupted by a fault of ours");
-            End::Rest
-        }
-        Ok(Err(DriveError::History(fault))) => {
-            tracing::error!(fault, run = %run_id, "a journal does not fit its plan");
-            End::Park(Failure::new(
-                FailureKind::Internal,
-                "journal_misfit",
-                "The run's journal does not fit its version.",
-            ))
-        }
-        Err(_panic) => {
-            tracing::error!(run = %run_id, "a run made its worker panic");
-            End::Rest
-        }
+        unsettled => unsettled,
     };
+    let end = unsettled(run_id, driven);
     if matches!(end, End::Suspend(..)) && journal.ensure_written().await.is_err() {
         tracing::error!(run = %run_id, "a run that waits could not be saved");
     }
@@ -198,6 +191,36 @@ async fn forget_attempts(weir: &Weir, row: &run::Model) -> Result<(), StoreError
     weir.store().write(tenant, move |unit| async move { slots::forget_attempts(&unit, run, now).await }).await
 }
 
+/// What becomes of a run that was driven and did not settle.
+fn unsettled(run: RunId, driven: std::thread::Result<Result<Outcome, DriveError>>) -> End {
+    match driven {
+        Ok(Ok(Outcome::Suspended { status, wake_at })) => End::Suspend(status, wake_at),
+        Ok(Ok(Outcome::Stopped | Outcome::Settled(_))) => End::GiveBack,
+        Ok(Err(DriveError::Port(error))) => {
+            tracing::error!(%error, %run, "a run was interrupted by a fault of ours");
+            End::Rest
+        }
+        Ok(Err(DriveError::History(fault))) => {
+            tracing::error!(fault, %run, "a journal does not fit its plan");
+            let message = "The run's journal does not fit its version.";
+            End::Park(Failure::new(FailureKind::Internal, "journal_misfit", message))
+        }
+        Err(_panic) => {
+            tracing::error!(%run, "a run made its worker panic");
+            End::Rest
+        }
+    }
+}
+
+/// Looked at once, before the first step. If the store does not answer, the step itself finds out.
+async fn missing_callee(weir: &Weir, row: &run::Model, plan: &Plan) -> Option<unbegun::End> {
+    let missing = unbegun::missing_callee(weir, row, plan).await;
+    missing.unwrap_or_else(|error| {
+        tracing::warn!(%error, run = %RunId::from_uuid(row.id), "the flows that a run calls could not be looked up");
+        None
+    })
+}
+
 /// Whether a claimed run has its place under the flow's limit. Otherwise it was parked, or settled without having begun.
 async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
     let (tenant, now, claimed) = (TenantId::from_uuid(row.tenant_id), weir.now(), row.clone());
@@ -213,7 +236,7 @@ async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
         }
         Ok(slots::Entry::Lost) => {}
         Ok(slots::Entry::Overdue) => {
-            settle_unbegun(weir, row, plan, (RunStatus::TimedOut, slots::overdue()), None).await;
+            unbegun::settle(weir, row, plan, unbegun::End::new(RunStatus::TimedOut, slots::overdue())).await;
         }
         Err(error) => {
             let error: StoreError = error;
@@ -222,46 +245,6 @@ async fn admitted(weir: &Weir, row: &run::Model, plan: &Arc<Plan>) -> bool {
         }
     }
     false
-}
-
-/// Settles a run of which nothing was begun. `heard`: what came from outside and made it so.
-pub(super) async fn settle_unbegun(
-    weir: &Weir,
-    row: &run::Model,
-    plan: &Arc<Plan>,
-    (status, failure): (RunStatus, Failure),
-    heard: Option<Delivery>,
-) {
-    let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
-    let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &tokio_util::sync::CancellationToken::new()));
-    let journal = RunJournal::new(weir.clone(), local, row.clone(), plan, &[]);
-    let heard = heard.map(|letter| Event::OutsideReceived { delivery: letter.id, by: letter.by, what: letter.what });
-    let end = Event::RunSettled {
-        status,
-        outputs: None,
-        error: Some(failure.clone()),
-        failed_step: None,
-        handler_errors: Vec::new(),
-    };
-    let first = u64::try_from(row.event_position).unwrap_or_default() + 1;
-    let at = weir.now();
-    let entries: Vec<Entry> =
-        heard.into_iter().chain([end]).zip(first..).map(|(event, position)| Entry { position, at, event }).collect();
-    if let Err(error) = engine::ports::Journal::append(&journal, &entries).await {
-        tracing::error!(%error, run = %run_id, "a run that was not begun could not be settled");
-        return;
-    }
-    let settled = Settled {
-        status,
-        outputs: Value::Null,
-        error: Some(failure),
-        failed_step: None,
-        failed_attempt: None,
-        handler_errors: Vec::new(),
-        usage: domain::wire::UsageTotals::default(),
-        cost: Some(domain::NanoUsd::ZERO),
-    };
-    announce(weir, row, &journal, settled).await;
 }
 
 /// Waits for the lane. What goes down while it only waits there is not counted against it.
@@ -372,7 +355,7 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
 }
 
 /// Tells whoever waits that the run is over.
-async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settled: Settled) {
+pub(super) async fn announce(weir: &Weir, row: &run::Model, journal: &RunJournal, mut settled: Settled) {
     if let (Some(step), None) = (&settled.failed_step, settled.failed_attempt) {
         settled.failed_attempt = journal.attempts_of(step).await;
     }

@@ -32,6 +32,7 @@ mod slots;
 mod start;
 mod step_slots;
 mod steps;
+mod unbegun;
 mod wait;
 mod why;
 pub mod worker;

@@ -103,8 +103,9 @@ struct StepProgress {
 
 impl Progress for StepProgress {
     fn delta(&self, text: &str) {
-        self.local.add_text(&self.step, self.attempt, text);
-        self.bus.tell(self.run, Live::Delta { step: Arc::clone(&self.step), attempt: self.attempt, text: text.into() });
+        let from = self.local.add_text(&self.step, self.attempt, text);
+        let (step, attempt) = (Arc::clone(&self.step), self.attempt);
+        self.bus.tell(self.run, Live::Delta { step, attempt, from, text: text.into() });
     }
 
     fn advanced(&self, done: u64, total: Option<u64>, unit: &str) {

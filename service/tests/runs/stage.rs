@@ -166,6 +166,7 @@ impl Executor for CallFlow {
             narrow: false,
             parent: call.run,
             parent_step: call.step.clone(),
+            detached: false,
             key: call.key.clone(),
         };
         let run = call.children.start(request).await?;

@@ -28,16 +28,29 @@ async fn a_watcher_from_the_start_and_one_who_comes_back_see_the_same() {
         let early = positions(&stage, id, 0);
         let late = async {
             stage.probe().reached(1).await;
-            let mut stream = Box::pin(runs::events(&stage.weir, &stage.actor, id, 2).await.unwrap());
-            let first = stream.next().await.unwrap().unwrap();
+            // One who had not seen the attempt start, then one who had.
+            let mut before = Box::pin(runs::events(&stage.weir, &stage.actor, id, 2).await.unwrap());
+            let mut seen = Vec::new();
+            let told = loop {
+                match before.next().await.unwrap().unwrap() {
+                    WatchItem::Event(view) => seen.push(view),
+                    other => break other,
+                }
+            };
+            let last = seen.pop().unwrap();
+            let mut behind = Box::pin(runs::events(&stage.weir, &stage.actor, id, last.position).await.unwrap());
+            let first = behind.next().await.unwrap().unwrap();
             stage.probe().gate.add_permits(1);
-            (first, stream.count().await)
+            drop(behind);
+            (last, told, first, before.count().await)
         };
-        let (_, early, (first, _)) = tokio::join!(stage.step(), early, late);
+        let (_, early, (last, told, first, _)) = tokio::join!(stage.step(), early, late);
         let all: Vec<u64> = (1..=early.len() as u64).collect();
         assert_eq!(early, all, "each event once and in order");
         assert!(early.len() >= 6);
-        assert_eq!(first, WatchItem::Delta { step: "second".into(), attempt: 1, text: "so far".into() });
+        let so_far = WatchItem::Delta { step: "second".into(), attempt: 1, text: "so far".into() };
+        assert_eq!((told, first), (so_far.clone(), so_far));
+        assert_eq!((last.event.as_str(), last.step.as_deref()), ("attempt_started", Some("second")));
         assert_eq!(positions(&stage, id, 3).await, all[3..]);
         assert!(positions(&stage, id, early.len() as u64).await.is_empty(), "nothing more comes, and the stream ends");
     })

@@ -103,6 +103,8 @@ async fn an_approval_that_nobody_gives_expires_as_the_flow_says() {
     for (on_expiry, status_wanted, approved) in [
         ("fail", RunStatus::Failed, None),
         ("reject", RunStatus::Failed, None),
+        ("reject, on_reject: continue", RunStatus::Succeeded, Some(false)),
+        ("fail, on_reject: continue", RunStatus::Failed, None),
         ("approve", RunStatus::Succeeded, Some(true)),
         ("continue", RunStatus::Succeeded, Some(false)),
     ] {
