@@ -35,9 +35,8 @@ pub(crate) async fn table(wanted: &Wanted, ground: Ground) -> Result<(), String>
     multiply(weir.end().await?, wanted.queued).await?;
     weir.again(false).await?;
     rounds(&weir).await?;
-    let (times, left) = read(weir.end().await?).await?;
-    let (idle, beside) = times.split_at(times.len() / 2);
-    let (idle, beside) = (Figures::new(idle.to_vec(), wanted.time), Figures::new(beside.to_vec(), wanted.time));
+    let (idle, beside, left) = read(weir.end().await?).await?;
+    let (idle, beside) = (Figures::new(idle, wanted.time), Figures::new(beside, wanted.time));
     println!(
         "ten runs begin, on {ground}; bare request alone {}; bare commit alone {}",
         shown(&handler),
@@ -97,23 +96,28 @@ async fn multiply(site: &Site, queued: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// How long each ten took, in the order they came; and how many runs of the large tenant were not begun yet.
-async fn read(site: &Site) -> Result<(Vec<Duration>, u64), String> {
+/// How long each ten took, first on the idle system and then beside the others; and how many runs of the large tenant were
+/// not begun yet. The last ten may have been cut off by the end of the server.
+async fn read(site: &Site) -> Result<(Vec<Duration>, Vec<Duration>, u64), String> {
     let store = site.store().await?;
     let failed = |error: StoreError| error.to_string();
     let reader = store.read(tenant(&store, TENANT).await?).await.map_err(failed)?;
     let rows = reader.find::<run::Entity>().order_by_asc(run::Column::Id).all().await.map_err(failed)?;
     drop(reader);
-    let ten = |rows: &[run::Model]| {
-        let first = rows.iter().take(FEW).map(|row| row.created_at).min()?;
-        let last = rows.iter().take(FEW).map(|row| row.started_at).try_fold(first, |last, at| Some(last.max(at?)))?;
-        (last - first).to_std().ok()
-    };
     // The eleventh of each round is the one that came through behind them.
-    let times: Option<Vec<Duration>> = rows.chunks(FEW + 1).map(ten).collect();
+    let (idle, beside) = rows.split_at((ROUNDS * (FEW + 1)).min(rows.len()));
+    let times = |rows: &[run::Model]| rows.chunks(FEW + 1).filter_map(ten).collect();
     let reader = store.read(tenant(&store, LARGE).await?).await.map_err(failed)?;
     let left = reader.find::<run::Entity>().filter(run::Column::StartedAt.is_null()).count().await.map_err(failed)?;
-    Ok((times.ok_or("a run of the small tenant never began")?, left))
+    Ok((times(idle), times(beside), left))
+}
+
+/// From the moment the first of them was made to the moment the last began.
+fn ten(rows: &[run::Model]) -> Option<Duration> {
+    let few = rows.get(..FEW)?;
+    let first = few.iter().map(|row| row.created_at).min()?;
+    let last = few.iter().map(|row| row.started_at).try_fold(first, |last, at| Some(last.max(at?)))?;
+    (last - first).to_std().ok()
 }
 
 async fn tenant(store: &Store, name: &str) -> Result<TenantId, String> {
