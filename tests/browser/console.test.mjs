@@ -186,6 +186,20 @@ test('a connection is tried and the runs are taken along, without scripts', asyn
   await context.close()
 })
 
+test('a cap is raised on the page of the run that stopped at it', async () => {
+  const { context, page } = await browser.person({ scripts: false, cookies })
+  await page.goto(at(`/runs/${busy.capped}`))
+  await page.getByLabel('New cap').fill('1.00')
+  await page.getByRole('button', { name: 'Do it again' }).click()
+  // Without scripts a person reloads until it is over.
+  for (let tries = 0; tries < 60 && !(await words(page)).includes('Succeeded'); tries += 1) {
+    await new Promise(resume => setTimeout(resume, 500))
+    await page.reload()
+  }
+  assert.ok((await words(page)).includes('Succeeded'), await words(page))
+  await context.close()
+})
+
 test('a question is answered on a phone by keyboard', async () => {
   const { context, page } = await browser.person({ width: 320, height: 640, cookies })
   await page.goto(at(`/approvals/${question}`))

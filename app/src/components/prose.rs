@@ -24,9 +24,14 @@ pub(crate) fn prose(text: &str) -> AnyView {
 mod tests {
     use super::*;
 
+    /// Without the marks that lists of views leave for the browser.
+    fn html(text: &str) -> String {
+        prose(text).to_html().replace("<!>", "")
+    }
+
     #[test]
     fn names_between_backticks_become_code_and_a_lone_backtick_stays() {
-        assert_eq!(prose("The step `a<b` waits.").to_html(), "The step <code>a&lt;b</code> waits.");
-        assert_eq!(prose("5 o`clock").to_html(), "5 o`clock");
+        assert_eq!(html("The step `a<b` waits."), "The step <code>a&lt;b</code> waits.");
+        assert_eq!(html("5 o`clock"), "5 o`clock");
     }
 }

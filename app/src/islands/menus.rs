@@ -90,14 +90,17 @@ mod browser {
         true
     }
 
-    /// Brings the present section's link into the bar of a narrow screen.
+    /// Brings the links of the present section and tab into the bars of a narrow screen.
     fn show_present() {
-        let Ok(Some(link)) = document().query_selector(".rail-nav [aria-current]") else { return };
-        let Some(bar) = link.closest(".rail-nav").ok().flatten() else { return };
-        let Ok(link) = link.dyn_into::<HtmlElement>() else { return };
-        let beyond = link.offset_left() + link.offset_width() - bar.client_width();
-        if beyond > 0 {
-            bar.set_scroll_left(beyond + MARGIN);
+        for bar in [".rail-nav", ".tabs"] {
+            let Ok(Some(bar)) = document().query_selector(bar) else { continue };
+            let Ok(Some(link)) = bar.query_selector("[aria-current]") else { continue };
+            let (Ok(bar), Ok(link)) = (bar.dyn_into::<HtmlElement>(), link.dyn_into::<HtmlElement>()) else { continue };
+            let end = link.offset_left() - bar.offset_left() + link.offset_width();
+            let beyond = end - bar.client_width();
+            if beyond > 0 {
+                bar.set_scroll_left(beyond + MARGIN);
+            }
         }
     }
 

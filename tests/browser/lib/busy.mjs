@@ -25,6 +25,12 @@ const FLOWS = {
     on_error: attention
     config: {message: "Nobody knows whether the card was charged.", code: unknown_charge}
 `,
+  capped: `max_cost: {amount: 0.000001, on_exceeded: approve}
+steps:
+  - name: ask
+    executor: llm_analyzer
+    config: {text: The grinder is loud., instruction: What does the customer think?}
+`,
   failing: `steps:
   - name: reserve
     executor: log
@@ -38,7 +44,7 @@ finally: [{name: clean, executor: log, config: {message: clean}}]
 `,
 }
 
-// The runs by what they are (`asking`, `each`, `parked`, `failing`), and the id of the question that one asks.
+// The runs by what they are (`asking`, `each`, `parked`, `capped`, `failing`), and the id of the question that one asks.
 export async function makeBusy(program) {
   const ask = async (method, path, type, body) => {
     const headers = { authorization: `Bearer ${program.greeting.api_key}`, 'content-type': type, prefer: 'respond-async' }

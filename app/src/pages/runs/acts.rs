@@ -145,10 +145,21 @@ fn reason(here: &Here, why: &WhyView) -> AnyView {
 fn resolve(here: &Here, value: &RunView, step: &StepView) -> AnyView {
     let action = path::step_resolve(&here.tenant, &value.run.summary.id.to_string(), &step.name);
     let said = step.error.as_ref().map(|error| error.message.clone());
+    // `max_cost`, a group's, the handlers': what a person may raise.
+    let capped = step.error.as_ref().is_some_and(|error| error.code.ends_with("max_cost"));
+    let cap = capped.then(|| {
+        Field::new("max_cost", "New cap")
+            .tag("US dollars, optional")
+            .hint("With “Do it again”: above the present cap. The run goes on under it.")
+            .with("inputmode", "decimal")
+            .autocomplete("off")
+            .line("text")
+    });
     let body = view! {
         <form class="body form" method="post" action=action>
             {csrf()}
             <p>"The step "<strong>{step.name.clone()}</strong>" needs a person. "{said.map(|text| prose(&text))}</p>
+            {cap}
             {Field::new("output", "Output").tag("JSON, optional").hint("What the step gives, if it was done.").mono().with("spellcheck", "false").area()}
             <div class="form-foot">
                 <button class="button primary" name="action" value="complete">{Icon::Check.view()}"It was done"</button>
