@@ -191,7 +191,12 @@ impl Children for Flows {
             started[usize::try_from(run.uuid().as_u128()).unwrap() - 1].clone()
         };
         let (status, outputs, error) = match request.flow.as_str() {
-            "endless" => std::future::pending().await,
+            "endless" => {
+                while !self.cancelled.lock().unwrap().contains(&run) {
+                    tokio::task::yield_now().await;
+                }
+                (domain::RunStatus::Cancelled, Value::Null, None)
+            }
             "broken" => {
                 let error = Failure::new(FailureKind::Document, "no_text_layer", "There is no text.");
                 (domain::RunStatus::Failed, Value::Null, Some(error))
