@@ -23,6 +23,11 @@ pub(super) const PAGES: &[Written] = &[
     },
     Written { slug: "runs", title: "Acting on runs", text: include_str!("../../../docs/runs.md") },
     Written { slug: "queue", title: "The queue", text: include_str!("../../../docs/queue.md") },
+    Written {
+        slug: "guarantees",
+        title: "What holds when something breaks",
+        text: include_str!("../../../docs/guarantees.md"),
+    },
     Written { slug: "language/flow", title: "The file", text: include_str!("../../../docs/language/flow.md") },
     Written {
         slug: "language/steps",
