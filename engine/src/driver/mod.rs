@@ -146,12 +146,13 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = control.stop.cancelled() => return Ok(Outcome::Stopped),
+                // Before a cancel: whoever kills a run cancels what it called, and a kill is the stronger word.
+                delivery = next_delivery(inbox.as_deref()) => self.delivered(delivery?).await?,
                 () = control.cancel.cancelled(), if !cancelling => {
                     cancelling = true;
                     self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
                     self.flush().await?;
                 }
-                delivery = next_delivery(inbox.as_deref()) => self.delivered(delivery?).await?,
                 () = offered(slots.as_deref()), if !self.slots_of.is_empty() => self.feed(Signal::SlotsOffered).await?,
                 Some(note) = self.children_inbox.recv() => self.child_started(note).await?,
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {

@@ -51,14 +51,49 @@ pub async fn kill(weir: &Weir, actor: &Actor, id: RunId, reason: &str) -> Result
     }
     let entry = entry(&row, "run.killed", json!({ "reason": reason }));
     let entry = audit::row(weir, actor, entry);
-    let what = Outside::Kill { reason: reason.clone() };
-    let status = deliver(weir, actor, id, what, Some(entry)).await?;
-    for child in below(weir, actor.tenant, id).await? {
-        let what = Outside::Kill { reason: format!("its parent {id} was killed: {reason}") };
-        match deliver(weir, actor, child, what, None).await {
+    let of_child = Outside::Kill { reason: format!("its parent {id} was killed: {reason}") };
+    let known = below(weir, actor.tenant, id).await?;
+    let status = kill_all(weir, actor, id, (&Outside::Kill { reason }, &of_child), &known, entry).await?;
+    // What a step was just starting.
+    for child in below(weir, actor.tenant, id).await?.into_iter().filter(|child| !known.contains(child)) {
+        match deliver(weir, actor, child, of_child.clone(), None).await {
             Ok(_) | Err(ServiceError::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(status)
+}
+
+/// A run and those below it, in one unit and the lowest first: a run that hears of its end cancels its children, and they
+/// must know by then that they are killed.
+async fn kill_all(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    (what, of_child): (&Outside, &Outside),
+    children: &[RunId],
+    audit: entities::audit::Model,
+) -> Result<RunStatus, ServiceError> {
+    let below = children.iter().rev().map(|child| (*child, of_child));
+    let letters = below.chain([(id, what)]).map(|(run, what)| (run, what.clone(), inbox::row(weir, actor, run, what)));
+    let letters: Vec<(RunId, Outside, entities::inbox::Model)> = letters.collect();
+    let (rows, now) = (letters.clone(), weir.now());
+    let kept = weir.store().write(actor.tenant, move |unit| async move {
+        let mut status = RunStatus::Running;
+        for (run, what, letter) in rows {
+            match put(&unit, run, letter, &what, now).await {
+                Ok(found) => status = found,
+                Err(Refused::Over(_)) if run != id => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        unit.insert(audit).await?;
+        // The last one is the run itself.
+        Ok(status)
+    });
+    let status = kept.await.map_err(|refused: Refused| refused.of(id))?;
+    for (run, _, letter) in &letters {
+        hand_over(weir, actor.tenant, *run, letter);
     }
     Ok(status)
 }

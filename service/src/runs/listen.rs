@@ -81,6 +81,10 @@ fn take(weir: &Weir, notice: &str) {
             let weir = weir.clone();
             // Who asked stands in the row.
             tokio::spawn(async move {
+                // A kill that came before is heard before.
+                if let Err(error) = super::inbox::fetch(&weir, tenant, run, &local).await {
+                    tracing::warn!(%error, %run, "a run's inbox could not be read");
+                }
                 let row = super::find_row(&weir, tenant, run).await.ok().flatten();
                 local.cancel(row.and_then(|row| row.cancel_reason));
             });
