@@ -22,6 +22,9 @@ pub enum PortError {
     LeaseLost,
     #[error("not found: {0}")]
     NotFound(String),
+    /// It should be there, and is gone or damaged: trying again does not help.
+    #[error("lost: {0}")]
+    Lost(String),
     /// Storage or network trouble of ours; the run is left for recovery.
     #[error("the surroundings failed: {0}")]
     Unavailable(String),

@@ -37,6 +37,11 @@ pub(crate) fn input_fault(code: &str, message: impl Into<String>) -> Failure {
 pub(crate) fn storage_fault(error: &PortError) -> Failure {
     match error {
         PortError::NotFound(what) => input_fault("file_not_found", format!("There is no such file: {what}.")),
+        PortError::Lost(what) => {
+            tracing::error!(what, "the content of a file is lost or damaged");
+            let message = "The content of a file is not in the store any more, or is damaged. Upload it again.";
+            Failure::new(FailureKind::Internal, "file_lost", message)
+        }
         PortError::LeaseLost | PortError::Unavailable(_) => {
             tracing::warn!(%error, "an executor could not reach its surroundings");
             Failure::new(FailureKind::Internal, engine::STORAGE, "Storage cannot be reached at the moment.")

@@ -236,15 +236,16 @@ on_both_stores! {
         let form = form.part("file", reqwest::multipart::Part::bytes(document("report.pdf")).file_name("report.pdf"));
         let upload = key.request(reqwest::Method::POST, "/api/v1/files").multipart(form);
         let file = json!({"document": {"file_id": key.send(upload).await.expect_success().json()["file_id"]}});
-        // The store of files goes away before anything is read ...
-        let (blobs, away) = (world.folder().join("data/blobs"), world.folder().join("away"));
+        // The tenant's files are lost before anything is read (a store that is away as a whole is waited for) ...
+        let tenants = fs::read_dir(world.folder().join("data/blobs")).unwrap().map(|entry| entry.unwrap().path());
+        let (blobs, away) = (tenants.filter(|path| path.is_dir()).max().unwrap(), world.folder().join("away"));
         fs::rename(&blobs, &away).unwrap();
         let run = key.start("routing", &file).await;
         let mut watch = key.watch(&run).await;
         let failed = watch.until("the fallback's first failure", |event| {
             event.name == "attempt_failed" && event.data["step"] == "fallback_processing"
         }).await;
-        assert_eq!(failed.data["data"]["failure"]["code"], "storage", "{failed:#?}");
+        assert_eq!(failed.data["data"]["failure"]["code"], "file_lost", "{failed:#?}");
         // ... and is back for one of the fallback's further attempts.
         fs::rename(&away, &blobs).unwrap();
         let finished = key.finished(&run).await;
@@ -257,14 +258,14 @@ on_both_stores! {
             ("process_image", "skipped (upstream_failed)"),
             ("process_pdf", "skipped (upstream_failed)"),
         ]);
-        assert_eq!(attempts(&records["check_file_type"]), tried(&[("failed", "storage")]), "it has no `retry`");
+        assert_eq!(attempts(&records["check_file_type"]), tried(&[("failed", "file_lost")]), "it has no `retry`");
         // Gone for good, all three attempts are made, and the failure is what the run says.
         fs::rename(&blobs, &away).unwrap();
         let answer = key.run("routing", &file).await.expect_status(500);
         assert_eq!(answer.problem().code, "internal");
         let records = key.records(&answer.run_id()).await;
-        let storage = ("failed", "storage");
-        assert_eq!(attempts(&records["fallback_processing"]), tried(&[storage, storage, storage]));
+        let lost = ("failed", "file_lost");
+        assert_eq!(attempts(&records["fallback_processing"]), tried(&[lost, lost, lost]));
     }
 
     async fn parallel_analysis_asks_the_model_for_each_member_and_waits_out_its_refusals(world: World) {

@@ -29,6 +29,16 @@ pub enum BlobError {
     Sealed(#[from] CipherError),
     #[error("a blob is cut off or has no valid name")]
     Damaged,
+    /// The store is there, and the blob is not: no waiting brings it back.
+    #[error("a blob is not in the store any more")]
+    Lost,
+}
+
+impl BlobError {
+    /// Whether the blob itself is gone or spoilt, and not only out of reach for now.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self, Self::Sealed(_) | Self::Damaged | Self::Lost)
+    }
 }
 
 /// Blobs in a folder. Cheap to clone.
@@ -95,11 +105,19 @@ impl BlobStore {
     /// Reads what was kept under a key.
     ///
     /// # Errors
-    /// [`BlobError::Disk`] when it is not there, [`BlobError::Sealed`] when it is not this tenant's or was changed.
+    /// [`BlobError::Lost`] when it is not there, [`BlobError::Sealed`] when it is not this tenant's or was changed.
     pub async fn read(&self, key: &TenantKey, storage_key: &str) -> Result<Bytes, BlobError> {
         let path = self.path(storage_key)?;
-        let key = key.clone();
-        blocking(move || read_sealed(&key, &path)).await
+        let (key, root) = (key.clone(), Arc::clone(&self.root));
+        blocking(move || {
+            read_sealed(&key, &path).map_err(|error| match error {
+                BlobError::Disk(error) if error.kind() == std::io::ErrorKind::NotFound && root.exists() => {
+                    BlobError::Lost
+                }
+                other => other,
+            })
+        })
+        .await
     }
 
     fn path(&self, storage_key: &str) -> Result<PathBuf, BlobError> {

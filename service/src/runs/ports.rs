@@ -59,8 +59,20 @@ impl Blobs for RunBlobs {
 pub(super) fn port_error(error: ServiceError) -> PortError {
     match error {
         ServiceError::NotFound { what, name } => PortError::NotFound(format!("{what} {name}")),
+        other if is_lost(&other) => PortError::Lost(with_sources(&other)),
         other => PortError::Unavailable(with_sources(&other)),
     }
+}
+
+fn is_lost(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<blobs::BlobError>().is_some_and(blobs::BlobError::is_final) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {
