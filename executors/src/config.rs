@@ -40,7 +40,8 @@ pub(crate) fn storage_fault(error: &PortError) -> Failure {
         PortError::Lost(what) => {
             tracing::error!(what, "the content of a file is lost or damaged");
             let message = "The content of a file is not in the store any more, or is damaged. Upload it again.";
-            Failure::new(FailureKind::Internal, "file_lost", message)
+            // A disk or a bucket may be put right between two attempts.
+            Failure::new(FailureKind::Internal, "file_lost", message).retryable(true)
         }
         PortError::LeaseLost | PortError::Unavailable(_) => {
             tracing::warn!(%error, "an executor could not reach its surroundings");

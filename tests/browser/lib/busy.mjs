@@ -29,7 +29,7 @@ const FLOWS = {
 steps:
   - name: ask
     executor: llm_analyzer
-    config: {text: The grinder is loud., instruction: What does the customer think?}
+    config: {text: The grinder is loud., model: priced/gpt-4.1-mini}
 `,
   failing: `steps:
   - name: reserve
@@ -54,6 +54,8 @@ export async function makeBusy(program) {
   }
   const json = 'application/json'
   await ask('PUT', '/connections/models', json, JSON.stringify({ kind: 'openai', base_url: 'http://127.0.0.1:9/v1', api_key: 'sk-of-nobody' }))
+  // A provider whose prices are known, and which is never called: what it may cost is over every cap here.
+  await ask('PUT', '/connections/priced', json, JSON.stringify({ kind: 'openai', base_url: 'https://api.openai.com/v1', api_key: 'sk-of-nobody' }))
   const busy = {}
   for (const [name, yaml] of Object.entries(FLOWS)) {
     await ask('PUT', `/flows/${name}`, 'application/yaml', yaml)
