@@ -31,12 +31,15 @@ struct Child {
     settled: watch::Receiver<Option<Settled>>,
 }
 
+/// A run's account, and the plan that says which of its steps pays how.
+type Paying = (Arc<dyn Money>, Arc<Plan>);
+
 #[derive(Default)]
 pub(super) struct Runs {
     children: Mutex<HashMap<RunId, Child>>,
     by_key: Mutex<HashMap<String, RunId>>,
     depths: Mutex<HashMap<RunId, u32>>,
-    accounts: Mutex<HashMap<RunId, (Arc<dyn Money>, Arc<Plan>)>>,
+    accounts: Mutex<HashMap<RunId, Paying>>,
 }
 
 impl Runs {
