@@ -227,6 +227,8 @@ impl World {
         } else {
             SlotAnswer::Taken
         };
+        // A driver hears one answer before it asks again, so an older one is not left behind.
+        self.due.retain(|signal| !matches!(signal, Signal::SlotsAnswered { place: other, .. } if *other == place));
         self.due.push(Signal::SlotsAnswered { place, answer });
     }
 
