@@ -109,6 +109,8 @@ impl MemoryPools {
             }
         }
         lines.waiting.retain(|(other, _)| other != asker);
+        // Whoever stood behind it may have room beside it.
+        self.freed.send_modify(|times| *times += 1);
         for limit in request.limits {
             let held = lines.held.entry((limit.kind, limit.key)).or_default();
             held.retain(|(other, _)| other != asker);

@@ -57,7 +57,11 @@ impl Slots for RunSlots {
             let answer = take(&unit, run, &asker, wanted, now, until).await?;
             Ok::<_, StoreError>(answer)
         });
-        taken.await.map_err(|error| PortError::Unavailable(error.to_string()))
+        let (answer, moved) = taken.await.map_err(|error| PortError::Unavailable(error.to_string()))?;
+        if moved {
+            self.weir.runs().offer_slots();
+        }
+        Ok(answer)
     }
 
     async fn give_back(&self, step: &str, item: Option<u32>) -> Result<(), PortError> {
@@ -100,6 +104,7 @@ fn stored(limit: &SlotLimit) -> Wanted {
     }
 }
 
+/// The answer, and whether the asker left a line: others may have moved up then.
 async fn take(
     unit: &Unit,
     run: uuid::Uuid,
@@ -107,12 +112,12 @@ async fn take(
     wanted: Vec<Wanted>,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<SlotAnswer, StoreError> {
+) -> Result<(SlotAnswer, bool), StoreError> {
     let own = unit.find::<slot::Entity>().filter(slot::Column::RunId.eq(run)).filter(slot::Column::Step.eq(asker));
-    let own = own.all().await?;
+    let own = own.order_by_asc(slot::Column::SlotKey).all().await?;
     let is_mine = |limit: &Wanted| own.iter().any(|row| row.slot_key == limit.key && !row.waiting && row.until > now);
     if wanted.iter().all(is_mine) {
-        return Ok(SlotAnswer::Taken);
+        return Ok((SlotAnswer::Taken, false));
     }
     let mut full = None;
     for limit in &wanted {
@@ -121,7 +126,7 @@ async fn take(
             Some(most) => most,
             None => match units_of(unit, limit).await? {
                 Ok(most) => most,
-                Err(failure) => return Ok(SlotAnswer::Refused(failure)),
+                Err(failure) => return Ok((SlotAnswer::Refused(failure), false)),
             },
         };
         let line = line(unit, &limit.key).await?;
@@ -151,19 +156,27 @@ async fn take(
             (vec![row(limit, since, far_future(), true)], SlotAnswer::Full(limit.kind))
         }
     };
-    for gone in own.iter().filter(|old| !rows.iter().any(|new: &slot::Model| new.slot_key == old.slot_key)) {
-        remove(unit, gone).await?;
+    let stays = |old: &slot::Model| rows.iter().any(|new: &slot::Model| new.slot_key == old.slot_key);
+    // Whoever stood behind it in a line that it leaves may have room now. These keys are locked, or come after those that are.
+    let mut moved = false;
+    for gone in own.iter().filter(|old| !stays(old)) {
+        give_back(unit, gone, now).await?;
+        moved = true;
     }
+    let served = answer == SlotAnswer::Taken && own.iter().any(|row| row.waiting);
     use slot::Column as C;
     let changing = [C::Units, C::TakenAt, C::Until, C::Waiting];
     unit.upsert_all(rows, &[C::TenantId, C::SlotKey, C::RunId, C::Step], &changing).await?;
-    Ok(answer)
+    for limit in wanted.iter().filter(|_| served) {
+        wake_line(unit, &limit.key, now).await?;
+    }
+    Ok((answer, moved || served))
 }
 
 /// The size of a pool by the tenant's settings.
 async fn units_of(unit: &Unit, limit: &Wanted) -> Result<Result<i32, Failure>, StoreError> {
     let fault = |code: &str, message: String| Ok(Err(Failure::new(FailureKind::Flow, code, message)));
-    let pool = limit.key.trim_start_matches("pool:");
+    let pool = limit.key.strip_prefix("pool:").unwrap_or(&limit.key);
     let Some(most) = pool_size(unit, pool).await? else {
         let message = format!(
             "There is no pool `{pool}`. Give it units in the tenant's settings: `PATCH /api/v1/tenant` with \
@@ -196,7 +209,12 @@ async fn line(scope: &impl entities::Scope, key: &str) -> Result<Vec<slot::Model
 pub(super) async fn give_back(unit: &Unit, place: &slot::Model, now: DateTime<Utc>) -> Result<(), StoreError> {
     unit.lock(&place.slot_key).await?;
     remove(unit, place).await?;
-    let next = line(unit, &place.slot_key).await?;
+    wake_line(unit, &place.slot_key, now).await
+}
+
+/// Lets those ask again who stand first in a line. Who calls this holds the limit's lock.
+async fn wake_line(unit: &Unit, key: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let next = line(unit, key).await?;
     let mut runs: Vec<uuid::Uuid> = next.iter().map(|row| row.run_id).take(WOKEN).collect();
     runs.dedup();
     if runs.is_empty() {

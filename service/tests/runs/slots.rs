@@ -78,6 +78,39 @@ async fn runs_take_units_of_a_pool_in_the_order_of_asking_and_wait_without_a_wor
 }
 
 #[tokio::test]
+async fn who_moves_to_another_line_holds_nobody_up_in_the_first() {
+    everywhere(|stage| async move {
+        with_pool(&stage, 2).await;
+        let hold = |units: u32, more: &str| {
+            format!("steps:\n  - {{name: hold, executor: act, config: {{mode: block}}, resources: {{pool: gpu, units: {units}}}{more}}}\n")
+        };
+        stage.put("both", &hold(2, ", concurrency: {limit: 1}")).await;
+        stage.put("pool", &hold(2, "")).await;
+        stage.put("small", &hold(1, "")).await;
+        let shutdown = CancellationToken::new();
+        let worker = runs::worker::spawn(stage.weir.clone(), runs::WorkerOptions::default(), shutdown.clone());
+        let first = stage.start("pool", Answer::Later).await.unwrap();
+        stage.probe().reached(1).await;
+        // Two wait for the pool; one of them will find its own limit full when the pool has room.
+        let one = stage.start("both", Answer::Later).await.unwrap();
+        in_line(&stage, one.run_id).await;
+        let two = stage.start("both", Answer::Later).await.unwrap();
+        in_line(&stage, two.run_id).await;
+        let small = stage.start("small", Answer::Later).await.unwrap();
+        in_line(&stage, small.run_id).await;
+        stage.probe().gate.add_permits(4);
+        for run in [first, one, two, small] {
+            let done = settled(runs::wait(&stage.weir, run, Duration::from_secs(20)).await.unwrap());
+            assert_eq!(done.settled.status, RunStatus::Succeeded);
+        }
+        shutdown.cancel();
+        worker.await.unwrap();
+        assert_eq!(slots_left(&stage).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_pool_that_nobody_set_up_fails_the_step_and_says_where_it_is_set() {
     everywhere(|stage| async move {
         stage.put("lost", "steps:\n  - {name: one, executor: act, resources: {pool: gpu}}\n").await;
