@@ -168,6 +168,9 @@ pub struct RunFilter {
     pub status: Option<RunStatus>,
     #[serde(default)]
     pub flow: Option<String>,
+    /// Words of the fields that flows are searched by.
+    #[serde(default)]
+    pub search: Option<String>,
     #[serde(default)]
     pub since: Since,
     #[serde(default)]

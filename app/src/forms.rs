@@ -98,6 +98,12 @@ pub struct Connection {
     pub kind: String,
     #[serde(default)]
     pub base_url: String,
+    /// Further addresses of a model provider, with blanks or line ends between them.
+    #[serde(default)]
+    pub more_base_urls: String,
+    /// A whole number; empty is no limit.
+    #[serde(default)]
+    pub max_concurrency: String,
     /// Write-only; empty keeps the stored one.
     #[serde(default)]
     pub api_key: String,

@@ -136,7 +136,7 @@ impl Children for Nobody {
 }
 
 impl Watcher for Nobody {
-    fn progress(&self, _step: &str, _attempt: u32) -> Arc<dyn Progress> {
+    fn progress(&self, _step: &str, _item: Option<u32>, _attempt: u32) -> Arc<dyn Progress> {
         Arc::new(Unwatched)
     }
 }

@@ -101,6 +101,12 @@ impl Request {
         Ok(self)
     }
 
+    /// Where it goes, by name or address.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.url.host_str().unwrap_or_default().to_owned()
+    }
+
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());

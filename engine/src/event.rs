@@ -334,6 +334,8 @@ pub enum LimitKind {
     Pool,
     /// The step's own `concurrency`.
     Step,
+    /// Calls through one connection at the same time.
+    Connection,
     /// Somebody else is making the same output for the step cache.
     Cache,
 }

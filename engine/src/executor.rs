@@ -81,6 +81,8 @@ pub struct Call {
     pub item: Option<u32>,
     pub instruction: String,
     pub attempt: u32,
+    /// Whether the policy allows another attempt after this one.
+    pub may_be_retried: bool,
     /// The same for every attempt of this entry; goes out as `Idempotency-Key`.
     pub key: String,
     /// When the attempt is over, whatever it is doing.

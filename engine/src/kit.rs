@@ -215,7 +215,7 @@ impl Children for NoChildren {
 struct Unwatching;
 
 impl Watcher for Unwatching {
-    fn progress(&self, _step: &str, _attempt: u32) -> Arc<dyn Progress> {
+    fn progress(&self, _step: &str, _item: Option<u32>, _attempt: u32) -> Arc<dyn Progress> {
         Arc::new(Unwatched)
     }
 }

@@ -62,8 +62,8 @@ pub struct ModelEndpoint {
     /// The connection's name.
     pub connection: String,
     pub kind: ModelKind,
-    /// Up to and including `/v1`; empty for `Simulated`.
-    pub base_url: String,
+    /// Each up to and including `/v1`; calls are spread over them. Empty for `Simulated`.
+    pub base_urls: Vec<String>,
     pub api_key: Option<String>,
     /// The model's name at the provider.
     pub model: String,
@@ -107,6 +107,13 @@ pub trait Models: Send + Sync {
 
     /// The service behind a connection's name. The error is said as for a model.
     async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure>;
+
+    /// How many attempts may go through a connection at the same time, over all runs; `None`: as many as there are, or
+    /// there is no such connection, which the attempt itself finds out.
+    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, Failure> {
+        let _ = connection;
+        Ok(None)
+    }
 }
 
 /// Small values that the tenant's flows keep between their runs, by names of their own.
@@ -172,10 +179,18 @@ pub struct CacheEntry {
     pub tags: Vec<String>,
 }
 
+/// An output that was kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CachedOutput {
+    pub value: Value,
+    /// What making it had cost; `None` if nobody knows.
+    pub cost: Option<NanoUsd>,
+}
+
 /// Outputs of steps, within the run's tenant.
 #[async_trait]
 pub trait StepCache: Send + Sync {
-    async fn get(&self, key: &str) -> Result<Option<Value>, PortError>;
+    async fn get(&self, key: &str) -> Result<Option<CachedOutput>, PortError>;
     async fn put(&self, entry: CacheEntry) -> Result<(), PortError>;
 }
 

@@ -73,9 +73,9 @@ impl fmt::Debug for Surroundings {
     }
 }
 
-/// Who watches a run live: hands out the progress sink of one step's attempt.
+/// Who watches a run live: hands out the progress sink of an attempt, of a step or of one of its items.
 pub trait Watcher: Send + Sync {
-    fn progress(&self, step: &str, attempt: u32) -> Arc<dyn Progress>;
+    fn progress(&self, step: &str, item: Option<u32>, attempt: u32) -> Arc<dyn Progress>;
 }
 
 /// How a run is told to end from outside.

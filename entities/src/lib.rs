@@ -57,7 +57,9 @@
 //!
 //! [`Store::system`] and [`Store::write_system`] give what [`system`] lists: sign-in, keys, the run queue, sweepers.
 
+mod bulk;
 mod error;
+mod groups;
 mod id;
 mod json;
 mod link;
@@ -67,6 +69,7 @@ mod rows;
 mod scope;
 mod store;
 pub mod system;
+mod whole_run;
 mod writer;
 
 pub use error::StoreError;
@@ -76,3 +79,4 @@ pub use notice::Listener;
 pub use rows::*;
 pub use scope::{Change, Find, Reader, Removal, Scope, Tenanted, Unit};
 pub use store::{Durability, Store, StoreKind, StoreOptions, WriteCounts};
+pub use whole_run::WholeRun;

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use crate::error::StoreError;
 use crate::scope::{Linked, Unit};
 
-const CHANNEL: &str = "weir";
+pub(crate) const CHANNEL: &str = "weir";
 
 impl Unit {
     /// Announces a change to every process on this store, once the unit is kept. At most 8,000 bytes.

@@ -10,6 +10,7 @@ use sea_orm::{
     ModelTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select, TryGetableMany, UpdateMany, Value,
 };
 
+use crate::bulk;
 use crate::error::StoreError;
 use crate::link::Connection;
 
@@ -123,13 +124,11 @@ impl Unit {
     /// [`StoreError::Duplicate`] when its key is taken, [`StoreError::Unscoped`] when it names another tenant.
     pub async fn insert<M>(&self, row: M) -> Result<(), StoreError>
     where
-        M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+        M: ModelTrait + Sync,
         M::Entity: Tenanted<Model = M>,
-        <M::Entity as EntityTrait>::ActiveModel: Send,
     {
         self.own(&row)?;
-        Insert::one(row.into_active_model().reset_all()).exec_without_returning(&self.connection).await?;
-        Ok(())
+        Ok(bulk::insert(&self.connection, &[row]).await?)
     }
 
     /// Inserts many rows in as few statements as the databases' limits on parameters allow.
@@ -138,22 +137,13 @@ impl Unit {
     /// As [`Self::insert`].
     pub async fn insert_all<M>(&self, rows: Vec<M>) -> Result<(), StoreError>
     where
-        M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+        M: ModelTrait + Sync,
         M::Entity: Tenanted<Model = M>,
-        <M::Entity as EntityTrait>::ActiveModel: Send,
     {
-        let mut waiting = Vec::with_capacity(rows.len().min(ROWS_A_STATEMENT));
-        for row in rows {
-            self.own(&row)?;
-            waiting.push(row.into_active_model().reset_all());
-            if waiting.len() == ROWS_A_STATEMENT {
-                InsertMany::many(std::mem::take(&mut waiting)).exec_without_returning(&self.connection).await?;
-            }
+        for row in &rows {
+            self.own(row)?;
         }
-        if !waiting.is_empty() {
-            InsertMany::many(waiting).exec_without_returning(&self.connection).await?;
-        }
-        Ok(())
+        Ok(bulk::insert(&self.connection, &rows).await?)
     }
 
     /// Inserts a row unless its key is taken; says whether it did.
@@ -170,6 +160,30 @@ impl Unit {
         let insert =
             Insert::one(row.into_active_model().reset_all()).on_conflict(OnConflict::new().do_nothing().to_owned());
         Ok(insert.exec_without_returning(&self.connection).await? > 0)
+    }
+
+    /// Inserts those rows whose keys are not taken yet.
+    ///
+    /// # Errors
+    /// As [`Self::insert`], without [`StoreError::Duplicate`].
+    pub async fn insert_absent<M>(&self, rows: Vec<M>) -> Result<(), StoreError>
+    where
+        M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+        M::Entity: Tenanted<Model = M>,
+        <M::Entity as EntityTrait>::ActiveModel: Send,
+    {
+        let mut active = Vec::with_capacity(rows.len());
+        for row in rows {
+            self.own(&row)?;
+            active.push(row.into_active_model().reset_all());
+        }
+        while !active.is_empty() {
+            let rest = active.split_off(active.len().min(ROWS_A_STATEMENT));
+            let nothing = OnConflict::new().do_nothing().to_owned();
+            InsertMany::many(active).on_conflict(nothing).exec_without_returning(&self.connection).await?;
+            active = rest;
+        }
+        Ok(())
     }
 
     /// Inserts rows, or updates `columns` of the rows that have the same `key`.

@@ -19,11 +19,13 @@ use sea_orm::{
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
+use crate::groups::Groups;
 use crate::link::{Connection, Gate, Link};
 use crate::notice::Listener;
 use crate::scope::{Reader, Unit};
 use crate::system::{System, SystemUnit};
-use crate::writer::{self, Outcome, UNIT_LIMIT, Writer};
+use crate::whole_run::{Waiting, WholeRun};
+use crate::writer::{self, Job, Outcome, UNIT_LIMIT, Writer};
 
 /// What an acknowledged write survives, on SQLite. PostgreSQL has its own setting, `synchronous_commit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,7 +94,7 @@ struct Inner {
 #[derive(Debug)]
 enum Backend {
     Sqlite { readers: DatabaseConnection, writer: Writer },
-    Postgres { pool: DatabaseConnection },
+    Postgres { pool: DatabaseConnection, groups: Groups },
 }
 
 impl Store {
@@ -105,11 +107,12 @@ impl Store {
         let backend = if url.starts_with("postgres") {
             let pool = Database::connect(postgres_options(url, options)).await?;
             refuse_mighty_role(&pool).await?;
-            Backend::Postgres { pool }
+            let groups = Groups::start(&pool, options.tap);
+            Backend::Postgres { pool, groups }
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
             let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
-            Backend::Sqlite { readers, writer: Writer::start(writer) }
+            Backend::Sqlite { readers, writer: Writer::start(writer, options.tap) }
         };
         Ok(Self { inner: Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap }) })
     }
@@ -185,6 +188,22 @@ impl Store {
         self.unit(Some(tenant), move |connection| unit(Unit::new(connection, tenant))).await
     }
 
+    /// Keeps a run that is not in the store yet, whole, and answers when it is durable. Runs of many callers share
+    /// statements and commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the run is there already, [`StoreError::Unscoped`] when a row is not its own.
+    pub async fn insert_run(&self, tenant: TenantId, run: WholeRun) -> Result<(), StoreError> {
+        run.check(tenant)?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { tenant, run: Box::new(run), answer };
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => writer.submit(Job::Run(waiting)).await?,
+            Backend::Postgres { groups, .. } => groups.submit(waiting).await?,
+        }
+        answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
+    }
+
     /// Runs a unit of work across tenants, for the closed list of writes in [`crate::system`].
     ///
     /// # Errors
@@ -206,7 +225,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match &self.inner.backend {
             Backend::Sqlite { readers, .. } => readers.ping().await?,
-            Backend::Postgres { pool } => pool.ping().await?,
+            Backend::Postgres { pool, .. } => pool.ping().await?,
         }
         self.write_system(|_| async { Ok(()) }).await
     }
@@ -216,7 +235,7 @@ impl Store {
             Backend::Sqlite { readers, .. } => {
                 Connection::new(DbBackend::Sqlite, Link::Pool(readers.clone()), tenant, self.inner.tap)
             }
-            Backend::Postgres { pool } => {
+            Backend::Postgres { pool, .. } => {
                 let transaction = begin(pool, tenant).await?;
                 Connection::new(DbBackend::Postgres, Link::Read(Box::new(transaction)), tenant, self.inner.tap)
             }
@@ -234,7 +253,7 @@ impl Store {
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => {
                 let (answer, answered) = oneshot::channel();
-                let job: writer::Job = Box::new(move |transaction: Arc<DatabaseTransaction>| {
+                let job: writer::UnitJob = Box::new(move |transaction: Arc<DatabaseTransaction>| {
                     Box::pin(async move {
                         let result = attempt(DbBackend::Sqlite, &transaction, tenant, tap, unit).await;
                         drop(transaction);
@@ -247,10 +266,10 @@ impl Store {
                         }
                     })
                 });
-                writer.submit(job).await?;
+                writer.submit(Job::Unit(job)).await?;
                 answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
-            Backend::Postgres { pool } => {
+            Backend::Postgres { pool, .. } => {
                 let transaction = Arc::new(begin(pool, tenant).await?);
                 let result = attempt(DbBackend::Postgres, &transaction, tenant, tap, unit).await;
                 let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
@@ -297,16 +316,17 @@ where
     }
 }
 
+/// Whose rows a transaction on PostgreSQL may see, until it ends or this is said again.
+pub(crate) fn set_tenant(tenant: TenantId) -> Statement {
+    let sql = "SELECT set_config('weir.tenant', $1, true)";
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.uuid().to_string().into()])
+}
+
 async fn begin(pool: &DatabaseConnection, tenant: Option<TenantId>) -> Result<DatabaseTransaction, StoreError> {
     let transaction = pool.begin().await?;
     match tenant {
         Some(tenant) => {
-            let set = Statement::from_sql_and_values(
-                DbBackend::Postgres,
-                "SELECT set_config('weir.tenant', $1, true)",
-                [tenant.uuid().to_string().into()],
-            );
-            transaction.query_one_raw(set).await?;
+            transaction.query_one_raw(set_tenant(tenant)).await?;
         }
         None => {
             transaction.execute_unprepared("SET LOCAL ROLE weir_system").await?;

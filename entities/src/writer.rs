@@ -1,20 +1,24 @@
-//! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint, commits once, then answers all.
+//! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint, inserts the whole runs together, commits
+//! once, then answers all.
 //!
-//! Invariant: no unit is answered with success before the commit that holds it; a unit that fails, panics or takes too
-//! long leaves its neighbours as they are.
+//! Invariant: nobody is answered with success before the commit that holds what they asked for; a unit that fails, panics or
+//! takes too long leaves its neighbours as they are, and so does a run that cannot be kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domain::TenantId;
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
+use crate::link::{Connection, Link};
+use crate::whole_run::{self, Waiting, WholeRun};
 
 /// Units that one commit may hold. Bounds how long the first of them waits for the last.
 const UNITS_A_COMMIT: usize = 256;
@@ -33,7 +37,13 @@ pub(crate) struct Outcome {
 }
 
 /// A unit on its way to the writer.
-pub(crate) type Job = Box<dyn FnOnce(Arc<DatabaseTransaction>) -> BoxFuture<'static, Outcome> + Send>;
+pub(crate) type UnitJob = Box<dyn FnOnce(Arc<DatabaseTransaction>) -> BoxFuture<'static, Outcome> + Send>;
+
+/// What the writer does.
+pub(crate) enum Job {
+    Unit(UnitJob),
+    Run(Waiting),
+}
 
 /// How much the writer has done since the start.
 #[derive(Debug, Default)]
@@ -49,10 +59,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: DatabaseConnection) -> Self {
+    pub(crate) fn start(connection: DatabaseConnection, tap: bool) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
-        tokio::spawn(work(connection, waiting, Arc::clone(&counters)));
+        tokio::spawn(work(Desk { connection, tap, counters: Arc::clone(&counters) }, waiting));
         Self { jobs, counters }
     }
 
@@ -66,14 +76,21 @@ impl Writer {
     }
 }
 
-async fn work(connection: DatabaseConnection, mut waiting: mpsc::Receiver<Job>, counters: Arc<Counters>) {
+/// What the writer works with.
+struct Desk {
+    connection: DatabaseConnection,
+    tap: bool,
+    counters: Arc<Counters>,
+}
+
+async fn work(desk: Desk, mut waiting: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(UNITS_A_COMMIT);
     while waiting.recv_many(&mut batch, UNITS_A_COMMIT).await > 0 {
-        counters.units.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        desk.counters.units.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let mut answers = Vec::with_capacity(batch.len());
-        let result = commit(&connection, &mut batch, &mut answers).await;
+        let result = commit(&desk, &mut batch, &mut answers).await;
         if result.is_ok() {
-            counters.commits.fetch_add(1, Ordering::Relaxed);
+            desk.counters.commits.fetch_add(1, Ordering::Relaxed);
         } else if let Err(error) = &result {
             tracing::error!(%error, units = answers.len(), "a group of units was not committed");
         }
@@ -83,27 +100,33 @@ async fn work(connection: DatabaseConnection, mut waiting: mpsc::Receiver<Job>, 
             answer(result.as_ref().copied().map_err(|error| StoreError::Unavailable(error.to_string())));
         }
     }
-    if let Err(error) = connection.close().await {
+    if let Err(error) = desk.connection.close().await {
         tracing::warn!(%error, "the writer's connection did not close cleanly");
     }
 }
 
-async fn commit(connection: &DatabaseConnection, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
+async fn commit(desk: &Desk, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
     let options =
         TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
-    let transaction = Arc::new(connection.begin_with_options(options).await?);
-    let alone = batch.len() == 1;
+    let transaction = Arc::new(desk.connection.begin_with_options(options).await?);
+    let (mut units, mut runs) = (Vec::new(), Vec::new());
     for job in batch.drain(..) {
-        if !alone {
+        match job {
+            Job::Unit(unit) => units.push(unit),
+            Job::Run(run) => runs.push(run),
+        }
+    }
+    if let (1, true) = (units.len(), runs.is_empty())
+        && let Some(unit) = units.pop()
+    {
+        return alone(unit, transaction, answers).await;
+    }
+    let last = units.len();
+    for (index, unit) in units.into_iter().enumerate() {
+        if index == 0 {
             transaction.execute_unprepared("SAVEPOINT unit").await?;
         }
-        let outcome = job(Arc::clone(&transaction)).await;
-        if alone && !outcome.keep {
-            // The only unit of its commit needs no savepoint: what it did goes with the transaction.
-            let result = unshare(transaction).await?.rollback().await;
-            (outcome.answer)(Ok(()));
-            return result;
-        }
+        let outcome = unit(Arc::clone(&transaction)).await;
         if outcome.keep {
             answers.push(outcome.answer);
         } else {
@@ -111,12 +134,84 @@ async fn commit(connection: &DatabaseConnection, batch: &mut Vec<Job>, answers: 
             (outcome.answer)(Ok(()));
             transaction.execute_unprepared("ROLLBACK TO unit").await?;
         }
-        if !alone {
-            // Fails when the database gave the whole transaction up (disk full): then nobody may be told "kept".
-            transaction.execute_unprepared("RELEASE unit").await?;
-        }
+        // Fails when the database gave the whole transaction up (disk full): then nobody may be told "kept". One call for
+        // both, because each is a trip to the database's thread.
+        let next = if index + 1 == last { "RELEASE unit" } else { "RELEASE unit; SAVEPOINT unit" };
+        transaction.execute_unprepared(next).await?;
+    }
+    if !runs.is_empty() {
+        keep_runs(desk, &transaction, runs, answers).await?;
     }
     unshare(transaction).await?.commit().await
+}
+
+/// The only unit of its commit needs no savepoint: what it did goes with the transaction.
+async fn alone(unit: UnitJob, transaction: Arc<DatabaseTransaction>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
+    let outcome = unit(Arc::clone(&transaction)).await;
+    if outcome.keep {
+        answers.push(outcome.answer);
+        return unshare(transaction).await?.commit().await;
+    }
+    let result = unshare(transaction).await?.rollback().await;
+    (outcome.answer)(Ok(()));
+    result
+}
+
+/// All of them together; one by one if that fails, so that each is kept or refused for its own sake.
+async fn keep_runs(
+    desk: &Desk,
+    transaction: &Arc<DatabaseTransaction>,
+    runs: Vec<Waiting>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), DbErr> {
+    transaction.execute_unprepared("SAVEPOINT runs").await?;
+    let all: Vec<&Waiting> = runs.iter().collect();
+    let kept = insert_runs(desk, transaction, &all).await;
+    if kept.is_err() {
+        transaction.execute_unprepared("ROLLBACK TO runs").await?;
+    }
+    let together = kept.is_ok();
+    for waiting in runs {
+        let result = if together {
+            Ok(())
+        } else {
+            transaction.execute_unprepared("SAVEPOINT one").await?;
+            let result = insert_runs(desk, transaction, &[&waiting]).await;
+            if result.is_err() {
+                transaction.execute_unprepared("ROLLBACK TO one").await?;
+            }
+            transaction.execute_unprepared("RELEASE one").await?;
+            result
+        };
+        match result {
+            Ok(()) => answers.push(Box::new(move |kept| {
+                // Whoever asked may be gone; the run stands all the same.
+                let _ = waiting.answer.send(kept);
+            })),
+            Err(error) => {
+                let _ = waiting.answer.send(Err(error));
+            }
+        }
+    }
+    transaction.execute_unprepared("RELEASE runs").await?;
+    Ok(())
+}
+
+async fn insert_runs(desk: &Desk, transaction: &Arc<DatabaseTransaction>, runs: &[&Waiting]) -> Result<(), StoreError> {
+    let mut tenants: Vec<TenantId> = runs.iter().map(|waiting| waiting.tenant).collect();
+    tenants.dedup();
+    // The tap, where it is on, wants each statement to carry the one tenant that it is for.
+    if desk.tap && tenants.len() > 1 {
+        for waiting in runs {
+            Box::pin(insert_runs(desk, transaction, &[waiting])).await?;
+        }
+        return Ok(());
+    }
+    let bound = tenants.first().copied();
+    let link = Link::Write(Arc::downgrade(transaction));
+    let connection = Connection::new(DbBackend::Sqlite, link, bound, desk.tap);
+    let rows: Vec<&WholeRun> = runs.iter().map(|waiting| &*waiting.run).collect();
+    whole_run::insert(&connection, &rows).await
 }
 
 /// Takes the transaction back. Units hold it weakly, so only a statement in flight of an abandoned one can delay this.

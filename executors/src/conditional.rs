@@ -26,8 +26,8 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// A template that gives true or false: `"{{ inputs.amount > 100 }}"`.
-    #[schemars(schema_with = "spec::any_value")]
+    /// True or false, with or without braces: `inputs.amount > 100`.
+    #[schemars(schema_with = "spec::condition")]
     condition: Value,
     #[schemars(schema_with = "spec::any_value")]
     value: Value,

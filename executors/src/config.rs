@@ -64,7 +64,7 @@ pub(crate) fn share(sandbox: &sandbox::Pool, call: &Call) -> sandbox::Share {
 pub(crate) fn holds(condition: &Value, place: impl Fn() -> String) -> Result<bool, Failure> {
     condition.as_bool().ok_or_else(|| {
         let message = format!(
-            "The condition of {} is neither true nor false. Write a comparison in braces: \"{{{{ inputs.amount > 100 }}}}\".",
+            "The condition of {} is neither true nor false. Compare something, as in `inputs.amount > 100`.",
             place()
         );
         flow_fault("condition_type", message)

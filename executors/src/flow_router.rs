@@ -30,8 +30,8 @@ struct Config {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Route {
-    /// A template that gives true or false: `"{{ steps.check.file_type == 'pdf' }}"`.
-    #[schemars(schema_with = "spec::any_value")]
+    /// True or false, with or without braces: `steps.check.file_type == 'pdf'`.
+    #[schemars(schema_with = "spec::condition")]
     condition: Value,
     /// The flow to run.
     flow_name: String,

@@ -9,6 +9,7 @@ use engine::{Executor, Registry};
 mod config;
 mod outgoing;
 mod probe;
+mod retry_budget;
 mod spec;
 
 mod api_request;
@@ -53,10 +54,11 @@ pub struct Tools {
 /// Every executor of this program, built with its tools.
 #[must_use]
 pub fn registry(tools: &Tools) -> Registry {
+    let retries = retry_budget::RetryBudget::default();
     let ocr = Arc::new(ocr_processor::Ocr::new(Arc::clone(&tools.sandbox)));
     let reader = Arc::new(document_reader::Reader::new(Arc::clone(&tools.sandbox), Arc::clone(&ocr)));
     let all: Vec<Arc<dyn Executor>> = vec![
-        Arc::new(api_request::ApiRequest::new(tools.egress.clone())),
+        Arc::new(api_request::ApiRequest::new(tools.egress.clone(), retries.clone())),
         Arc::new(cache::Cache::new()),
         Arc::new(conditional::Conditional::new()),
         Arc::new(data_combiner::DataCombiner::new()),
@@ -70,14 +72,14 @@ pub fn registry(tools: &Tools) -> Registry {
         Arc::new(flow_pipeline::FlowPipeline::new(Arc::clone(&tools.sandbox))),
         Arc::new(flow_router::FlowRouter::new()),
         Arc::new(generic_processor::GenericProcessor::new(reader)),
-        Arc::new(llm_analyzer::LlmAnalyzer::new(tools.egress.clone())),
+        Arc::new(llm_analyzer::LlmAnalyzer::new(tools.egress.clone(), retries.clone())),
         Arc::new(log::Log::new()),
         Arc::new(ocr_processor::OcrProcessor::new(ocr)),
         Arc::new(python::Python::new(Arc::clone(&tools.sandbox))),
         Arc::new(text_analyzer::TextAnalyzer::new()),
         Arc::new(waiting::Waiting::wait()),
         Arc::new(waiting::Waiting::approval()),
-        Arc::new(webhook::Webhook::new(tools.egress.clone())),
+        Arc::new(webhook::Webhook::new(tools.egress.clone(), retries)),
     ];
     Registry::new(all)
 }

@@ -83,6 +83,11 @@ pub(crate) fn any_value(_: &mut SchemaGenerator) -> Schema {
     json_schema!({})
 }
 
+/// True or false; in a flow an expression with or without braces, as in a step's own `condition`.
+pub(crate) fn condition(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-weir-type": "condition"})
+}
+
 /// The output of an executor that gives back whatever it was given.
 pub(crate) struct Anything;
 

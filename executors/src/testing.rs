@@ -106,6 +106,7 @@ pub(crate) fn call(model: Option<ModelEndpoint>) -> (Call, Arc<Heard>) {
         instruction: "Analyze sentiment".into(),
         item: None,
         attempt: 1,
+        may_be_retried: false,
         key: "run_2/analyze_sentiment/main".into(),
         deadline: None,
         cancel: CancellationToken::new(),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::catalogue::{Effect, ExecutorSpec};
 use crate::check::{
-    Analysis, StepFacts, Subject, Way, effects, input_schema, input_value_schema, is_required, output_schema,
+    Analysis, StepFacts, Subject, Way, effects, in_braces, input_schema, input_value_schema, is_required, output_schema,
 };
 use crate::compose;
 use crate::flow::{
@@ -157,7 +157,7 @@ fn step(flow: &Flow, step: &Step, facts: StepFacts<'_>) -> StepPlan {
         line: step.span.start.line,
         description: step.description.clone(),
         executor: step.executor.value.clone(),
-        config: config(step.config.as_ref()),
+        config: config(step.config.as_ref(), facts.own.spec),
         config_lines: config_lines(step.config.as_ref()),
         cache: cache(flow, step, &facts, effect),
         main_input: facts.own.main_input,
@@ -193,8 +193,12 @@ fn step(flow: &Flow, step: &Step, facts: StepFacts<'_>) -> StepPlan {
     }
 }
 
-fn config(config: Option<&Node>) -> Map<String, Value> {
-    config.map(|config| object(config.entries())).unwrap_or_default()
+fn config(config: Option<&Node>, spec: Option<&ExecutorSpec>) -> Map<String, Value> {
+    let mut config = config.map(|config| object(config.entries())).unwrap_or_default();
+    if let Some(spec) = spec {
+        in_braces(&mut config, spec);
+    }
+    config
 }
 
 fn config_lines(config: Option<&Node>) -> BTreeMap<String, u32> {
@@ -210,7 +214,7 @@ fn fallback(flow: &Flow, written: &Fallback, way: Way<'_>) -> FallbackPlan {
     FallbackPlan {
         line: written.span.start.line,
         executor: written.executor.value.clone(),
-        config: config(written.config.as_ref()),
+        config: config(written.config.as_ref(), way.spec),
         config_lines: config_lines(written.config.as_ref()),
         class: written.class,
         retry: retry(way.spec, flow.defaults.retry.as_ref(), written.retry.as_ref()),

@@ -196,7 +196,8 @@ pub struct ForEachPlan {
     /// output}` of each item that succeeded.
     pub list: Value,
     pub line: u32,
-    /// `as: page` puts `page.value` and `page.index` into scope; `None`: `item` is the value itself.
+    /// What templates call the item, with `as`; `item` unless said. `page.value` is the element, `page.index` its place
+    /// from 0, and `page` by itself its element.
     pub name: Option<String>,
     pub max_parallel: Option<u32>,
     pub max_items: u32,

@@ -12,6 +12,8 @@ mod m0005_cache_money;
 mod m0006_kept_values;
 mod m0007_waiting_slots;
 mod m0008_accounts;
+mod m0009_run_words;
+mod m0010_appends;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -33,6 +35,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_kept_values::Migration),
             Box::new(m0007_waiting_slots::Migration),
             Box::new(m0008_accounts::Migration),
+            Box::new(m0009_run_words::Migration),
+            Box::new(m0010_appends::Migration),
         ]
     }
 }

@@ -93,13 +93,13 @@ fn text(item: &WatchItem) -> String {
             let data = serde_json::to_string(event).unwrap_or_default();
             format!("id: {}\nevent: {}\ndata: {data}\n\n", event.position, event.event)
         }
-        WatchItem::Delta { step, attempt, text } => {
-            let data = serde_json::json!({ "step": &**step, "attempt": attempt, "text": &**text });
+        WatchItem::Delta { of, attempt, text } => {
+            let data = serde_json::json!({"step": &*of.step, "item": of.item, "attempt": attempt, "text": &**text});
             format!("event: delta\ndata: {data}\n\n")
         }
-        WatchItem::Progress { step, attempt, done, total, unit } => {
+        WatchItem::Progress { of, attempt, done, total, unit } => {
             let data = serde_json::json!({
-                "step": &**step, "attempt": attempt, "done": done, "total": total, "unit": &**unit,
+                "step": &*of.step, "item": of.item, "attempt": attempt, "done": done, "total": total, "unit": &**unit,
             });
             format!("event: progress\ndata: {data}\n\n")
         }

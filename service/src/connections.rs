@@ -5,8 +5,9 @@
 use domain::wire::{ConnectionInput, ConnectionView};
 use domain::{Permission, TenantId};
 use engine::ports::{ModelKind, ServiceEndpoint};
-use entities::{Scope as _, connection};
+use entities::{JsonText, Scope as _, connection};
 use sea_orm::ColumnTrait;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Entry};
@@ -17,6 +18,31 @@ const OPENAI: &str = "openai";
 pub(crate) const SIMULATED: &str = "simulated";
 const HTTP: &str = "http";
 const POSTGRES: &str = "postgres";
+/// Addresses that a connection may have besides its first.
+const MORE_ADDRESSES: usize = 15;
+
+/// What a connection is, besides its name and its key.
+#[derive(Debug, Clone, PartialEq)]
+struct Shape {
+    kind: &'static str,
+    base_url: Option<String>,
+    settings: Settings,
+}
+
+/// What not every connection has, as its row keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Settings {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more_base_urls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_concurrency: Option<u32>,
+}
+
+impl Settings {
+    fn of(row: &connection::Model) -> Self {
+        row.settings.as_ref().and_then(|settings| settings.read().ok()).unwrap_or_default()
+    }
+}
 
 /// # Errors
 /// [`ServiceError::Forbidden`].
@@ -58,12 +84,44 @@ pub async fn put(
             return Err(ServiceError::field("/kind", message));
         }
     };
-    save(weir, actor, name, kind, Some(base_url), input.api_key.map(Zeroizing::new)).await
+    let settings = settings(kind, &base_url, input.more_base_urls, input.max_concurrency)?;
+    let shape = Shape { kind, base_url: Some(base_url), settings };
+    save(weir, actor, name, shape, input.api_key.map(Zeroizing::new)).await
+}
+
+fn settings(
+    kind: &str,
+    first: &str,
+    more: Vec<String>,
+    max_concurrency: Option<u32>,
+) -> Result<Settings, ServiceError> {
+    let fault = |message: &str| ServiceError::field("/more_base_urls", message);
+    if !more.is_empty() && kind != OPENAI {
+        return Err(fault("Only a connection to models has several addresses."));
+    }
+    if more.len() > MORE_ADDRESSES {
+        return Err(fault(&format!("A connection has at most {MORE_ADDRESSES} addresses besides its first.")));
+    }
+    if max_concurrency == Some(0) {
+        let message = "At least one call must be possible. Leave the limit out for as many as there are.";
+        return Err(ServiceError::field("/max_concurrency", message));
+    }
+    let mut more_base_urls: Vec<String> = Vec::with_capacity(more.len());
+    for address in &more {
+        let address = base_url(Some(address), "up to and including `/v1`").map_err(|_| {
+            fault("Each is an address like https://api.openai.com/v1, without user, query and fragment.")
+        })?;
+        if address == first || more_base_urls.contains(&address) {
+            return Err(fault("The same address stands there twice."));
+        }
+        more_base_urls.push(address);
+    }
+    Ok(Settings { more_base_urls, max_concurrency })
 }
 
 /// Makes the demo's built-in connection. Only the demo's seed calls this.
 pub(crate) async fn put_simulated(weir: &Weir, actor: &Actor, name: &str) -> Result<ConnectionView, ServiceError> {
-    save(weir, actor, name, SIMULATED, None, None).await
+    save(weir, actor, name, Shape { kind: SIMULATED, base_url: None, settings: Settings::default() }, None).await
 }
 
 /// # Errors
@@ -91,7 +149,8 @@ pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), Servic
 pub(crate) struct Opened {
     pub(crate) name: String,
     pub(crate) kind: ModelKind,
-    pub(crate) base_url: String,
+    /// The first of them is the one that says whose prices hold.
+    pub(crate) base_urls: Vec<String>,
     pub(crate) api_key: Option<String>,
 }
 
@@ -104,7 +163,14 @@ pub(crate) async fn open(weir: &Weir, tenant: TenantId, name: &str) -> Result<Op
         // A service is no model.
         _ => return Ok(None),
     };
-    Ok(Some(Opened { kind, base_url: row.base_url.unwrap_or_default(), api_key, name: row.name }))
+    let more = Settings::of(&row).more_base_urls;
+    let base_urls = row.base_url.into_iter().chain(more).collect();
+    Ok(Some(Opened { kind, base_urls, api_key, name: row.name }))
+}
+
+/// How many attempts may go through a connection at the same time; `None` also where there is no such connection.
+pub(crate) async fn most_at_once(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<u32>, ServiceError> {
+    Ok(row(weir, tenant, name).await?.and_then(|row| Settings::of(&row).max_concurrency))
 }
 
 /// A connection to a service that is no model.
@@ -147,14 +213,15 @@ async fn save(
     weir: &Weir,
     actor: &Actor,
     name: &str,
-    kind: &'static str,
-    base_url: Option<String>,
+    shape: Shape,
     api_key: Option<Zeroizing<String>>,
 ) -> Result<ConnectionView, ServiceError> {
+    let Shape { kind, base_url, settings } = shape;
     let key = weir.tenant_key(actor.tenant).await?;
     let fresh = weir.ids().connection().uuid();
     let (now, tenant) = (weir.now(), actor.tenant);
     let audit_row = entry(weir, actor, "connection.set", base_url.as_deref(), name);
+    let settings = (settings != Settings::default()).then(|| JsonText::of(&settings));
     let name = name.to_owned();
     weir.store()
         .write(actor.tenant, move |unit| async move {
@@ -177,7 +244,14 @@ async fn save(
                 created_at: now,
                 updated_at: now,
             });
-            if host(row.base_url.as_deref()) != host(base_url.as_deref()) {
+            let before = Settings::of(&row).more_base_urls;
+            row.settings = settings;
+            let hosts = |first: Option<&str>, more: &[String]| {
+                first.into_iter().chain(more.iter().map(String::as_str)).map(|url| host(Some(url))).collect::<Vec<_>>()
+            };
+            let known = hosts(row.base_url.as_deref(), &before);
+            let asked = hosts(base_url.as_deref(), &Settings::of(&row).more_base_urls);
+            if !asked.iter().all(|host| known.contains(host)) {
                 row.credentials = None;
             }
             row.base_url = base_url;
@@ -191,6 +265,7 @@ async fn save(
             } else {
                 unit.update::<connection::Entity>()
                     .set(connection::Column::BaseUrl, row.base_url.clone())
+                    .set(connection::Column::Settings, row.settings.clone())
                     .set(connection::Column::Credentials, row.credentials.clone())
                     .set(connection::Column::UpdatedAt, now)
                     .filter(connection::Column::Id.eq(row.id))
@@ -253,7 +328,10 @@ fn object(row: &connection::Model) -> String {
 }
 
 fn view(row: &connection::Model) -> ConnectionView {
+    let Settings { more_base_urls, max_concurrency } = Settings::of(row);
     ConnectionView {
+        more_base_urls,
+        max_concurrency,
         name: row.name.clone(),
         kind: row.kind.clone(),
         base_url: row.base_url.clone(),

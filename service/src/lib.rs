@@ -7,6 +7,7 @@ pub mod actor;
 pub mod audit;
 pub mod authz;
 pub mod blobs;
+pub mod cache;
 pub mod connections;
 pub mod demo;
 pub mod error;

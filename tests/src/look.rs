@@ -122,19 +122,24 @@ impl Look {
 
     /// Every run's journal, in order.
     pub async fn journals(&self) -> Vec<Line> {
-        let sql = "SELECT run_id, position, kind, step, data FROM events ORDER BY run_id, position";
+        let sql = "SELECT run_id, position, entries FROM appends ORDER BY run_id, position";
         let rows = self.rows(sql, Vec::new()).await.expect("the journals can be read");
-        let read = |row: &QueryResult| {
-            let data: String = row.try_get("", "data")?;
-            Ok(Line {
-                run: row.try_get("", "run_id")?,
-                position: row.try_get("", "position")?,
-                kind: row.try_get("", "kind")?,
-                step: row.try_get::<Option<String>>("", "step")?.unwrap_or_default(),
-                data: serde_json::from_str(&data).unwrap_or(Value::Null),
-            })
-        };
-        rows.iter().map(read).collect::<Result<_, DbErr>>().expect("a journal's line can be read")
+        let mut lines = Vec::new();
+        for row in &rows {
+            let (run, last): (Uuid, i64) = (column(row, "run_id"), column(row, "position"));
+            let entries: Vec<Value> =
+                serde_json::from_str(&column::<String>(row, "entries")).expect("a list of entries");
+            let positions = entries.iter().map(|entry| entry["position"].as_i64());
+            assert_eq!(positions.last().flatten(), Some(last), "an append is found by its last entry");
+            lines.extend(entries.into_iter().map(|mut entry| Line {
+                run,
+                position: entry["position"].as_i64().unwrap_or_default(),
+                kind: entry["event"]["type"].as_str().unwrap_or_default().to_owned(),
+                step: entry["event"]["step"].as_str().unwrap_or_default().to_owned(),
+                data: entry["event"].take(),
+            }));
+        }
+        lines
     }
 
     /// What SQLite says of its own file: pages, indexes and references. PostgreSQL has no such question.
@@ -153,4 +158,8 @@ impl Look {
     pub fn is_postgres(&self) -> bool {
         self.connection.get_database_backend() == DbBackend::Postgres
     }
+}
+
+fn column<T: sea_orm::TryGetable>(row: &QueryResult, name: &str) -> T {
+    row.try_get("", name).expect("the column is there")
 }

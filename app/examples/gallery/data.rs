@@ -350,6 +350,8 @@ impl ConsoleData for Gallery {
             name: name.into(),
             kind: kind.into(),
             base_url: url.map(str::to_owned),
+            more_base_urls: Vec::new(),
+            max_concurrency: None,
             has_key,
             updated_at: before(86_400),
         };

@@ -85,6 +85,7 @@ pub(crate) fn step(
         duration_ms: (status.is_settled() && status != StepStatus::Skipped).then_some((to - from) as u64),
         cost_nano_usd: llm.then_some(NanoUsd(1_630_000)),
         usage: llm.then(|| Usage {
+            saved_nano_usd: None,
             model: Some("local/llama-3.2-3b".into()),
             units: [("input_tokens".to_owned(), 1_204), ("output_tokens".to_owned(), 310)].into(),
             cost_nano_usd: Some(NanoUsd(1_630_000)),

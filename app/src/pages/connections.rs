@@ -207,6 +207,22 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
                 .autocomplete("off")
                 .state(&state)
                 .line("url")}
+            {Field::new("more_base_urls", "More addresses")
+                .tag("optional")
+                .hint("Further addresses of the same model provider, with blanks between them. Calls go where answers come soonest, and around what is down.")
+                .value(present.map(|connection| connection.more_base_urls.join(" ")).unwrap_or_default())
+                .mono()
+                .autocomplete("off")
+                .state(&state)
+                .line("text")}
+            {Field::new("max_concurrency", "Calls at once")
+                .tag("optional")
+                .hint("How many attempts may use the connection at the same time, over all flows; the others wait in line.")
+                .value(present.and_then(|connection| connection.max_concurrency).map(|most| most.to_string()).unwrap_or_default())
+                .with("min", "1")
+                .autocomplete("off")
+                .state(&state)
+                .line("number")}
             {Field::new("api_key", "Key")
                 .tag(if has_key { "stored" } else { "optional" })
                 .hint(if has_key { "Leave it empty to keep the stored key." } else { "Encrypted at once, never shown again." })

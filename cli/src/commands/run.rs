@@ -193,7 +193,9 @@ fn models(file: &std::path::Path) -> Result<FixedModels, Failure> {
         if kind == ModelKind::OpenAi && base_url.is_empty() {
             return Err(wrong("needs a `base_url` (up to and including /v1)"));
         }
-        connections.insert(name, Connection { kind, base_url, api_key: input.api_key });
+        // One process runs here, so that a limit over all runs has nothing to hold back.
+        let base_urls = std::iter::once(base_url).chain(input.more_base_urls).filter(|url| !url.is_empty()).collect();
+        connections.insert(name, Connection { kind, base_urls, api_key: input.api_key });
     }
     Ok(FixedModels { connections, services, default_model: written.default_model })
 }

@@ -89,3 +89,11 @@ pub struct VersionSummary {
 pub struct CheckReport {
     pub problems: Vec<Value>,
 }
+
+/// What `DELETE /api/v1/cache` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CachePurged {
+    /// Outputs that are not kept any more.
+    pub removed: u64,
+}

@@ -158,6 +158,10 @@ pub struct ConnectionView {
     /// `openai` for any OpenAI-compatible endpoint; `simulated` only in a demo tenant.
     pub kind: String,
     pub base_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_base_urls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
     pub has_key: bool,
     pub updated_at: DateTime<Utc>,
 }
@@ -170,6 +174,14 @@ pub struct ConnectionInput {
     pub kind: String,
     #[serde(default)]
     pub base_url: Option<String>,
+    /// Further addresses of the same provider, for models: calls are spread over all of them, by how soon they answer and
+    /// around what is down. At most 15. The key goes to all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_base_urls: Vec<String>,
+    /// How many attempts may go through the connection at the same time, over all flows; the others wait in line. No
+    /// limit unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
     /// Absent keeps the stored one.
     #[serde(default)]
     pub api_key: Option<String>,

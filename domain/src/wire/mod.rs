@@ -19,7 +19,7 @@ pub use experiment::{
     ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
     Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
 };
-pub use flow::{CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
+pub use flow::{CachePurged, CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
 pub use forecast::{Forecast, ForecastInput, LimitForecast, Outlook, Spread, StepForecast};
 pub use identity::{
     ConnectionInput, ConnectionTest, ConnectionView, CreatedKey, DeviceView, KeyInput, KeyView, MemberPatch,

@@ -27,6 +27,9 @@ pub struct Usage {
     /// Whether the numbers come from the provider (false) or were counted by us (true).
     #[serde(default)]
     pub estimated: bool,
+    /// What an output from the step cache cost when it was made; absent where none came from there, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_nano_usd: Option<NanoUsd>,
 }
 
 /// What a run used in all.

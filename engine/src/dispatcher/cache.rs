@@ -2,27 +2,31 @@
 //!
 //! Invariant: nothing unsafe is ever taken from a cache; a hit settles the unit as `cached` and costs nothing.
 
-use domain::StepStatus;
+use domain::wire::Usage;
+use domain::{NanoUsd, StepStatus};
 use language::Effect;
 use language::plan::CacheMode;
 
 use super::graph::Graph;
+use super::signal::CacheHit;
 use super::state::State;
 use super::turn::Turn;
 use super::unit::Place;
-use crate::event::Stored;
 
 impl Turn<'_> {
     pub(super) fn may_look_up(&self, place: Place) -> bool {
         self.state.may_cache(self.graph, place).is_some_and(|mode| matches!(mode, CacheMode::On | CacheMode::ReadOnly))
     }
 
-    pub(super) fn cache_answered(&mut self, place: Place, hit: Option<Stored>) {
+    pub(super) fn cache_answered(&mut self, place: Place, hit: Option<CacheHit>) {
         if !self.answers(place) {
             return;
         }
         match hit {
-            Some(output) => self.settle_success(place, StepStatus::Cached, output, None),
+            Some(CacheHit { output, saved }) => {
+                let free = Usage { cost_nano_usd: Some(NanoUsd::ZERO), saved_nano_usd: saved, ..Usage::default() };
+                self.settle_success(place, StepStatus::Cached, output, Some(free));
+            }
             None if self.state.unit(place).holds_slots => self.start_attempt(place),
             None => self.start_or_queue(place),
         }

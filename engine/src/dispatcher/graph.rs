@@ -32,6 +32,8 @@ struct Rule {
     effect: EffectRule,
     starts_child: bool,
     control: Option<Control>,
+    /// Every call of it goes through a connection of the tenant, whether the config names one or not.
+    connects: bool,
 }
 
 impl Graph {
@@ -59,6 +61,7 @@ impl Graph {
                 effect: spec.effect.clone(),
                 starts_child: spec.cost == CostKind::Child,
                 control: spec.control,
+                connects: spec.cost == CostKind::Tokens,
             })
         };
         let rules = plan
@@ -101,6 +104,12 @@ impl Graph {
     /// Whether the engine does the step itself, by waiting.
     pub(crate) fn control(&self, step: StepIndex, entry: u32) -> Option<Control> {
         self.rule(step, entry)?.control
+    }
+
+    /// Whether an attempt may go through a connection of the tenant, whose settings may limit how many do at once.
+    pub(crate) fn connects(&self, step: StepIndex, entry: u32, config: Option<&Value>) -> bool {
+        let names_one = config.is_some_and(|config| config.get("connection").is_some());
+        names_one || self.rule(step, entry).is_some_and(|rule| rule.connects)
     }
 
     /// How many steps the flow has without its handlers.

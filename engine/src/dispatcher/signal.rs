@@ -18,6 +18,14 @@ pub struct Input {
     pub signal: Signal,
 }
 
+/// An output from the step cache.
+#[derive(Debug, Clone)]
+pub struct CacheHit {
+    pub output: Stored,
+    /// What making it had cost; `None` if nobody knows.
+    pub saved: Option<NanoUsd>,
+}
+
 /// What happened outside.
 #[derive(Debug, Clone)]
 pub enum Signal {
@@ -45,7 +53,7 @@ pub enum Signal {
     },
     CacheAnswered {
         place: Place,
-        hit: Option<Stored>,
+        hit: Option<CacheHit>,
     },
     SlotsAnswered {
         place: Place,
@@ -127,14 +135,6 @@ pub struct Configured {
 pub struct Listed {
     pub count: u32,
     pub items: Stored,
-}
-
-/// An output that was made before.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CacheHit {
-    pub output: Value,
-    /// What it cost then, which is saved now.
-    pub saved: Option<NanoUsd>,
 }
 
 /// What is waited for by the clock.

@@ -17,7 +17,11 @@ impl Turn<'_> {
     /// Whether attempts of this unit count under a limit beyond the run.
     pub(super) fn is_limited(&self, place: Place) -> bool {
         let plan = self.plan(place.step);
-        plan.resources.is_some() || plan.concurrency.is_some() || self.may_look_up(place)
+        let unit = self.state.unit(place);
+        plan.resources.is_some()
+            || plan.concurrency.is_some()
+            || self.graph.connects(place.step, unit.entry, unit.config.as_ref())
+            || self.may_look_up(place)
     }
 
     pub(super) fn seek_slots(&mut self, place: Place) {

@@ -60,7 +60,7 @@ pub struct Unit {
     /// Child runs of the last attempt.
     pub children: Vec<RunId>,
     /// Attempts before this entry and iteration.
-    pub(super) attempts_before: u32,
+    pub(crate) attempts_before: u32,
     /// When this entry's first attempt began.
     pub(super) entry_at: Option<DateTime<Utc>>,
     /// An iteration ended, and whether it was the last was not answered yet.

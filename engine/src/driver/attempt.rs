@@ -105,6 +105,7 @@ impl Driver {
             item: place.item,
             instruction: instruction(plan),
             attempt,
+            may_be_retried: self.may_be_retried(place),
             key: self.key(place),
             deadline: self.deadline(place),
             cancel: cancel.clone(),
@@ -115,8 +116,14 @@ impl Driver {
             models: self.surroundings.models.clone(),
             values: self.surroundings.values.clone(),
             children,
-            progress: self.surroundings.watcher.progress(&plan.name, attempt),
+            progress: self.surroundings.watcher.progress(&plan.name, place.item, attempt),
         }
+    }
+
+    fn may_be_retried(&self, place: Place) -> bool {
+        let unit = self.state.unit(place);
+        let made = unit.attempts.saturating_sub(unit.attempts_before);
+        made < self.prepared.graph().retry(place.step, unit.entry).max_attempts
     }
 
     /// The same for all attempts of one entry: run, step, item, iteration, entry, and the epoch after a known failure.

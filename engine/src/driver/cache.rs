@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Driver;
 use super::values::store;
-use crate::dispatcher::{Place, Signal};
+use crate::dispatcher::{CacheHit, Place, Signal};
 use crate::executor::Executor;
 use crate::ports::{CacheEntry, PortError};
 use crate::run::DriveError;
@@ -81,7 +81,10 @@ impl Driver {
             }
         };
         let hit = match hit {
-            Some(value) => store(&*self.surroundings.blobs, value).await?,
+            Some(kept) => {
+                let output = store(&*self.surroundings.blobs, kept.value).await?;
+                output.map(|output| CacheHit { output, saved: kept.cost })
+            }
             None => None,
         };
         Ok(Some(Signal::CacheAnswered { place, hit }))

@@ -4,14 +4,14 @@
 
 use domain::{Failure, FailureKind};
 use language::plan::{StepIndex, StepPlan};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Driver;
 use super::attempt::instruction;
 use super::render::Missed;
 use crate::dispatcher::{Configured, Place, Signal};
 use crate::run::DriveError;
-use crate::template::{Prepared, PreparedEntry, Ready, way};
+use crate::template::{ITEM, Prepared, PreparedEntry, Ready, way};
 
 impl Driver {
     pub(super) async fn render_config(&mut self, place: Place) -> Result<Option<Signal>, DriveError> {
@@ -113,8 +113,14 @@ async fn prompts(
         return Ok(texts);
     }
     render.set("instruction", &Value::String(instruction(plan)));
-    for (name, value) in config.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
-        render.set(name, value);
+    let item = plan.for_each.as_ref().map(|each| each.name.as_deref().unwrap_or(ITEM));
+    for (name, value) in config {
+        if RESERVED.contains(&name.as_str()) || item == Some(name) {
+            continue;
+        }
+        // Templates read every `item` as the record of one.
+        let record = (name == ITEM).then(|| json!({ "value": value }));
+        render.set(name, record.as_ref().unwrap_or(value));
     }
     for (field, prompt) in &ready.prompts {
         let place = if written.contains_key(field) { format!("/{field}") } else { format!("/{field}_file") };

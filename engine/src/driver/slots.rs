@@ -17,7 +17,7 @@ impl Driver {
         let Some(slots) = self.surroundings.slots.clone() else {
             return Ok(Some(Signal::SlotsAnswered { place, answer: SlotAnswer::Taken }));
         };
-        let answer = match self.limits_of(place) {
+        let answer = match self.limits_of(place).await {
             Err(failure) => SlotAnswer::Refused(failure),
             Ok(limits) if limits.is_empty() => SlotAnswer::Taken,
             Ok(limits) => {
@@ -30,7 +30,7 @@ impl Driver {
         Ok(Some(Signal::SlotsAnswered { place, answer }))
     }
 
-    fn limits_of(&self, place: Place) -> Result<Vec<SlotLimit>, Failure> {
+    async fn limits_of(&self, place: Place) -> Result<Vec<SlotLimit>, Failure> {
         let plan = &self.prepared.plan().steps[place.step];
         let pool = plan.resources.as_ref().map(|resources| SlotLimit {
             kind: LimitKind::Pool,
@@ -41,7 +41,22 @@ impl Driver {
         let step = plan.concurrency.as_ref().map(|concurrency| self.limit_of_step(place, concurrency)).transpose()?;
         let cache =
             self.single_flight(place).map(|key| SlotLimit { kind: LimitKind::Cache, key, units: 1, most: Some(1) });
-        Ok(pool.into_iter().chain(step).chain(cache).collect())
+        let connection = self.limit_of_connection(place).await?;
+        Ok(pool.into_iter().chain(step).chain(connection).chain(cache).collect())
+    }
+
+    /// What the tenant says of the connection that the attempt goes through.
+    async fn limit_of_connection(&self, place: Place) -> Result<Option<SlotLimit>, Failure> {
+        let unit = self.state.unit(place);
+        if !self.prepared.graph().connects(place.step, unit.entry, unit.config.as_ref()) {
+            return Ok(None);
+        }
+        let text = |field: &str| unit.config.as_ref().and_then(|config| config.get(field)?.as_str());
+        let model = text("model").or(self.run.default_model.as_deref());
+        let named = text("connection").or_else(|| model.and_then(|model| Some(model.split_once('/')?.0)));
+        let Some(key) = named.map(str::to_owned) else { return Ok(None) };
+        let most = self.surroundings.models.most_at_once(&key).await?;
+        Ok(most.map(|most| SlotLimit { kind: LimitKind::Connection, key, units: 1, most: Some(most) }))
     }
 
     fn limit_of_step(&self, place: Place, concurrency: &ConcurrencyPlan) -> Result<SlotLimit, Failure> {

@@ -15,7 +15,7 @@ use crate::dispatcher::{Place, Unit};
 use crate::event::Stored;
 use crate::limits;
 use crate::ports::{Blobs, PortError};
-use crate::template::{GroupParts, Reads, RecordParts, Scope, ScopeParts};
+use crate::template::{GroupParts, ITEM, Reads, RecordParts, Scope, ScopeParts};
 
 #[derive(Debug)]
 pub(super) struct Values {
@@ -81,10 +81,16 @@ impl Driver {
         let each = self.prepared.plan().steps[place.step].for_each.clone();
         if let (Some(each), Some(item)) = (each, place.item) {
             let value = self.list_item(place.step, item).await?;
-            locals.push(match each.name {
-                None => ("item".to_owned(), value),
-                Some(name) => (name, json!({"value": value, "index": item})),
-            });
+            // A compensation's list holds what its items gave, too.
+            let undoes = matches!(self.prepared.plan().steps[place.step].phase, Phase::Compensation { .. });
+            let record = match value {
+                Value::Object(mut done) if undoes => {
+                    done.insert("index".to_owned(), json!(item));
+                    Value::Object(done)
+                }
+                value => json!({"value": value, "index": item}),
+            };
+            locals.push((each.name.unwrap_or_else(|| ITEM.to_owned()), record));
         }
         Ok(locals)
     }

@@ -223,7 +223,7 @@ struct Watch {
 }
 
 impl Watcher for Watch {
-    fn progress(&self, step: &str, _attempt: u32) -> Arc<dyn Progress> {
+    fn progress(&self, step: &str, _item: Option<u32>, _attempt: u32) -> Arc<dyn Progress> {
         self.observer.progress(self.run, self.depth, step)
     }
 }
@@ -243,7 +243,7 @@ impl Secrets for FixedSecrets {
 #[derive(Clone)]
 pub struct Connection {
     pub kind: ModelKind,
-    pub base_url: String,
+    pub base_urls: Vec<String>,
     pub api_key: Option<String>,
 }
 
@@ -279,7 +279,7 @@ impl Models for FixedModels {
         Ok(ModelEndpoint {
             connection: name.to_owned(),
             kind: connection.kind,
-            base_url: connection.base_url.clone(),
+            base_urls: connection.base_urls.clone(),
             api_key: connection.api_key.clone(),
             model: model.to_owned(),
             price: None,

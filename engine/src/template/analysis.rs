@@ -1,4 +1,5 @@
-//! What a template reads, what it may cost, and where a whole step stands for its output.
+//! What a template reads, what it may cost, and where a record stands for what it is a record of: a step for its output,
+//! an item for its element.
 //!
 //! Invariant: an unknown construct counts as costly and a computed name as a read of everything.
 
@@ -51,36 +52,68 @@ impl Reads {
 pub(super) struct Analysis {
     pub(super) reads: Reads,
     pub(super) weight: Weight,
-    /// Byte offsets where `.output` is missing: behind a whole step or group that is used as a value.
-    outputs_at: Vec<usize>,
+    /// Byte offsets where `.output` is missing, behind a whole step or group that is used as a value; and `.value`, behind
+    /// an item.
+    missing: Vec<(usize, &'static str)>,
+    /// For each block around, whether it gives a name of an item a value of its own.
+    bound: Vec<BTreeSet<String>>,
     /// Operations so far that walk over all of their data.
     walks: usize,
 }
 
-/// Whether a name is a group's, and whether that group has a member of this name.
-pub(super) type Groups<'g> = &'g dyn Fn(&str) -> Option<BTreeSet<String>>;
+/// The names that stand for records in a template.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'n> {
+    /// The members of a group, where the name is a group's.
+    pub(super) groups: &'n dyn Fn(&str) -> Option<BTreeSet<String>>,
+    /// Whether `item` is one; where an executor evaluates expressions for each element, it is the element itself.
+    pub(super) items: bool,
+    /// What the step calls its item with `as`.
+    pub(super) item: Option<&'n str>,
+    /// A compensation's item has the `output` of what it undoes besides.
+    pub(super) undoes: bool,
+}
+
+impl<'n> Names<'n> {
+    /// Outside of any step.
+    pub(super) const fn plain(groups: &'n dyn Fn(&str) -> Option<BTreeSet<String>>) -> Self {
+        Self { groups, items: true, item: None, undoes: false }
+    }
+
+    fn is_item(self, name: &str) -> bool {
+        (self.items && name == ITEM) || self.item == Some(name)
+    }
+
+    /// What an item's record has besides the fields of its element.
+    fn is_of_item(self, field: &str) -> bool {
+        matches!(field, "value" | "index") || (self.undoes && field == "output")
+    }
+}
+
+/// The name of an item without `as`.
+pub(crate) const ITEM: &str = "item";
 
 impl Analysis {
-    pub(super) fn of_stmt(stmt: &Stmt<'_>, groups: Groups<'_>) -> Self {
+    pub(super) fn of_stmt(stmt: &Stmt<'_>, names: Names<'_>) -> Self {
         let mut found = Self::default();
-        walk_stmt(stmt, &mut |seen| found.take(seen, groups));
+        walk_stmt(stmt, &mut |seen| found.take(seen, names));
         found
     }
 
-    pub(super) fn of_expr(expr: &Expr<'_>, groups: Groups<'_>) -> Self {
+    pub(super) fn of_expr(expr: &Expr<'_>, names: Names<'_>) -> Self {
         let mut found = Self::default();
-        walk_expr(expr, false, &mut |seen| found.take(seen, groups));
+        walk_expr(expr, false, &mut |seen| found.take(seen, names));
         found.weigh_growth(expr);
         found
     }
 
-    /// The source with every whole step replaced by its output.
+    /// The source with every whole step replaced by its output, and every whole item by its element.
     pub(super) fn rewrite(&self, source: &str) -> String {
-        let mut places = self.outputs_at.clone();
+        let mut places = self.missing.clone();
         places.sort_unstable();
         let mut text = source.to_owned();
-        for place in places.into_iter().rev() {
-            text.insert_str(place, ".output");
+        for (place, field) in places.into_iter().rev() {
+            text.insert_str(place, field);
         }
         text
     }
@@ -100,11 +133,22 @@ impl Analysis {
         }
     }
 
-    fn take(&mut self, seen: &Seen<'_, '_>, groups: Groups<'_>) {
+    fn take(&mut self, seen: &Seen<'_, '_>, names: Names<'_>) {
         match seen {
+            Seen::Enter => self.bound.push(BTreeSet::new()),
+            Seen::Leave => {
+                self.bound.pop();
+            }
+            Seen::Binds(name) if names.is_item(name) => {
+                if self.bound.is_empty() {
+                    self.bound.push(BTreeSet::new());
+                }
+                self.bound.last_mut().map(|block| block.insert((*name).to_owned()));
+            }
+            Seen::Binds(_) => {}
             Seen::Stmt(stmt) => self.take_stmt(stmt),
             Seen::Expr { expr, accessed } => {
-                self.take_expr(expr, *accessed, groups);
+                self.take_expr(expr, *accessed, names);
                 self.walks += usize::from(walks_its_data(expr));
                 if !expr_is_cheap(expr) || self.walks > MOST_WALKS {
                     self.weight = Weight::Costly;
@@ -137,7 +181,7 @@ impl Analysis {
         }
     }
 
-    fn take_expr(&mut self, expr: &Expr<'_>, accessed: bool, groups: Groups<'_>) {
+    fn take_expr(&mut self, expr: &Expr<'_>, accessed: bool, names: Names<'_>) {
         match expr {
             Expr::Var(var) => {
                 self.reads.roots.insert(var.id.to_owned());
@@ -145,30 +189,52 @@ impl Analysis {
                 if var.id == "steps" && !accessed {
                     self.reads.all_steps = true;
                 }
+                if !accessed && self.is_item(expr, names) {
+                    self.is_missing(expr, ".value");
+                }
             }
-            Expr::GetAttr(_) | Expr::GetItem(_) => self.take_access(expr, accessed, groups),
+            Expr::GetAttr(_) | Expr::GetItem(_) => self.take_access(expr, accessed, names),
             _ => {}
         }
     }
 
-    fn take_access(&mut self, expr: &Expr<'_>, accessed: bool, groups: Groups<'_>) {
+    fn take_access(&mut self, expr: &Expr<'_>, accessed: bool, names: Names<'_>) {
         let Some((base, name)) = access(expr) else {
-            if matches!(expr, Expr::GetItem(item) if is_steps(&item.expr)) {
-                self.reads.all_steps = true;
+            if let Expr::GetItem(item) = expr {
+                self.reads.all_steps |= is_steps(&item.expr);
+                if self.is_item(&item.expr, names) {
+                    self.is_missing(&item.expr, ".value");
+                }
             }
             return;
         };
         if is_steps(base) {
             self.reads.steps.insert(name.to_string());
             if !accessed {
-                self.outputs_at.push(expr.span().end_offset as usize);
+                self.is_missing(expr, ".output");
             }
             return;
         }
-        let member_of = access(base).filter(|(root, _)| is_steps(root)).and_then(|(_, group)| groups(&group));
-        if !accessed && member_of.is_some_and(|members| members.contains(&*name)) {
-            self.outputs_at.push(expr.span().end_offset as usize);
+        if self.is_item(base, names) {
+            if !names.is_of_item(&name) {
+                self.is_missing(base, ".value");
+            }
+            return;
         }
+        let member_of = access(base).filter(|(root, _)| is_steps(root)).and_then(|(_, group)| (names.groups)(&group));
+        if !accessed && member_of.is_some_and(|members| members.contains(&*name)) {
+            self.is_missing(expr, ".output");
+        }
+    }
+
+    fn is_missing(&mut self, behind: &Expr<'_>, field: &'static str) {
+        self.missing.push((behind.span().end_offset as usize, field));
+    }
+
+    /// Whether this is the step's item, and no name of the template's own.
+    fn is_item(&self, expr: &Expr<'_>, names: Names<'_>) -> bool {
+        let Expr::Var(var) = expr else { return false };
+        names.is_item(var.id) && !self.bound.iter().any(|block| block.contains(var.id))
     }
 }
 
@@ -343,7 +409,12 @@ mod tests {
 
     fn analysed(source: &str) -> Analysis {
         let groups = |name: &str| (name == "both").then(|| BTreeSet::from(["left".to_owned()]));
-        Analysis::of_expr(&parse_expr(source).unwrap(), &groups)
+        Analysis::of_expr(&parse_expr(source).unwrap(), Names { item: Some("page"), ..Names::plain(&groups) })
+    }
+
+    fn text(source: &str) -> String {
+        let tree = minijinja::machinery::parse(source, "text", minijinja::syntax::SyntaxConfig::default()).unwrap();
+        Analysis::of_stmt(&tree, Names::plain(&|_| None)).rewrite(source)
     }
 
     fn rewritten(source: &str) -> String {
@@ -389,6 +460,31 @@ mod tests {
         assert_eq!(rewritten("steps.both.left.text"), "steps.both.left.text");
         assert_eq!(rewritten("steps.both.success"), "steps.both.success");
         assert_eq!(rewritten("'é' ~ steps.a"), "'é' ~ steps.a.output");
+    }
+
+    #[test]
+    fn a_whole_item_is_its_element_and_a_name_of_the_template_s_own_is_left_alone() {
+        assert_eq!(rewritten("item"), "item.value");
+        assert_eq!(rewritten("item.value ~ item.index"), "item.value ~ item.index");
+        assert_eq!(rewritten("item.name[item.index]"), "item.value.name[item.index]");
+        assert_eq!(
+            rewritten("item['name'] ~ item[0] ~ item[inputs.x]"),
+            "item.value['name'] ~ item.value[0] ~ item.value[inputs.x]"
+        );
+        assert_eq!(rewritten("item.items() and f(item)"), "item.value.items() and f(item.value)");
+        assert_eq!(rewritten("page.value.id ~ page.id ~ page"), "page.value.id ~ page.value.id ~ page.value");
+        assert_eq!(rewritten("inputs.item ~ steps.item"), "inputs.item ~ steps.item.output");
+        let own = "{% for item in inputs.l %}{{ item.x }}{% endfor %}{% set y = 1 %}";
+        assert_eq!(text(&format!("{own}{{{{ item.x }}}}")), format!("{own}{{{{ item.value.x }}}}"));
+        for own in [
+            "{% set item = 1 %}{{ item }}",
+            "{% macro m(item) %}{{ item.x }}{% endmacro %}",
+            "{% with item = 1 %}{{ item }}{% endwith %}",
+            "{% for x, item in inputs.l %}{% if x %}{{ item }}{% endif %}{% endfor %}",
+        ] {
+            assert_eq!(text(own), own);
+        }
+        assert_eq!(text("{% for x in item %}{{ x }}{% endfor %}"), "{% for x in item.value %}{{ x }}{% endfor %}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use minijinja::Environment;
 use serde_json::Value as Json;
 
-use super::analysis::Weight;
+use super::analysis::{Names, Weight};
 use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::scope::Scope;
@@ -27,19 +27,22 @@ pub struct Expressions {
 #[derive(Debug, Clone, Copy)]
 pub struct Handle(usize);
 
+/// No steps and no items: a name is what it is.
+const NO_RECORDS: Names<'static> = Names { items: false, ..Names::plain(&|_| None) };
+
 /// Made once; a copy costs less than adding every filter again.
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(&BTreeMap::new(), &[], Place::Here));
 
 impl Expressions {
     /// An expression without braces, which gives its own value.
     pub fn add_expression(&mut self, source: &str) -> Handle {
-        let template = Template::of_expression(self.next_name(), source, &|_| None);
+        let template = Template::of_expression(self.next_name(), source, NO_RECORDS);
         self.keep(Shape::Template(Box::new(template)))
     }
 
     /// A value whose strings may be templates.
     pub fn add(&mut self, value: &Json) -> Handle {
-        let shape = Shape::new(value, &self.next_name(), &|_| None);
+        let shape = Shape::new(value, &self.next_name(), NO_RECORDS);
         self.keep(shape)
     }
 

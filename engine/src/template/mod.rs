@@ -20,6 +20,7 @@ mod shape;
 mod syntax;
 mod tables;
 
+pub(crate) use analysis::ITEM;
 pub use analysis::{Reads, Weight};
 pub use expressions::{Expressions, Handle};
 pub use fault::Fault;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 use language::Plan;
-use language::plan::{MainInputPlan, OnError, StepIndex, StepPlan};
+use language::plan::{MainInputPlan, OnError, Phase, StepIndex, StepPlan};
 use minijinja::Environment;
 use serde_json::{Map, Value as Json};
 
-use super::analysis::{Analysis, Groups, Reads, Weight};
+use super::analysis::{Analysis, Names, Reads, Weight};
 use super::callables::Callables;
 use super::environment::{Place, environment};
 use super::fault::Fault;
@@ -116,17 +116,18 @@ impl Prepared {
             })
             .collect();
         let groups = |name: &str| members.get(name).cloned();
-        let mut compiler = Compiler::new(&plan, &groups);
+        let names = Names::plain(&groups);
+        let mut compiler = Compiler::new(&plan, names);
         let vars = plan
             .vars
             .iter()
-            .map(|(name, value)| (name.clone(), compiler.ready(Shape::new(value, &format!("vars/{name}"), &groups))));
+            .map(|(name, value)| (name.clone(), compiler.ready(Shape::new(value, &format!("vars/{name}"), names))));
         let vars = vars.collect();
         let outputs = plan
             .outputs
             .as_ref()
-            .map(|outputs| compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", &groups)));
-        let steps = (0..plan.steps.len()).map(|index| compiler.step(&plan, index, registry, &groups)).collect();
+            .map(|outputs| compiler.ready(Shape::new(&Json::Object(outputs.clone()), "outputs", names)));
+        let steps = (0..plan.steps.len()).map(|index| compiler.step(&plan, index, registry, names)).collect();
         let graph = Arc::new(Graph::new(plan, registry));
         let Compiler { environment, sources, callables, .. } = compiler;
         Self { graph, vars, steps, outputs, environment, sources, callables }
@@ -191,9 +192,9 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn new(plan: &Plan, groups: Groups<'_>) -> Self {
+    fn new(plan: &Plan, names: Names<'_>) -> Self {
         let callables = Callables::of(plan);
-        let (sources, file_reads) = compile_files(plan, &callables, groups);
+        let (sources, file_reads) = compile_files(plan, &callables, names);
         let environment = environment(&sources, callables.all_functions(), Place::Here);
         Self { environment, sources, file_reads, callables }
     }
@@ -240,18 +241,23 @@ impl Compiler {
         }
     }
 
-    fn step(&mut self, plan: &Plan, index: StepIndex, registry: &Registry, groups: Groups<'_>) -> PreparedStep {
+    fn step(&mut self, plan: &Plan, index: StepIndex, registry: &Registry, names: Names<'_>) -> PreparedStep {
         let step = &plan.steps[index];
         let name = &step.name;
+        let names = Names {
+            item: step.for_each.as_ref().and_then(|each| each.name.as_deref()),
+            undoes: matches!(step.phase, Phase::Compensation { .. }),
+            ..names
+        };
         let expression = |what: &str, source: &str| {
-            let template = Template::of_expression(format!("steps/{name}/{what}"), source, groups);
+            let template = Template::of_expression(format!("steps/{name}/{what}"), source, names);
             Shape::Template(Box::new(template))
         };
         let condition = step.condition.as_ref().map(|condition| expression("condition", &condition.source));
         let until = step.repeat.as_ref().map(|repeat| expression("until", &repeat.until.source));
-        let list = step.for_each.as_ref().map(|each| Shape::new(&each.list, &format!("steps/{name}/for_each"), groups));
+        let list = step.for_each.as_ref().map(|each| Shape::new(&each.list, &format!("steps/{name}/for_each"), names));
         let fallback = match &step.on_error {
-            OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), groups)),
+            OnError::Value(value) => Some(Shape::new(value, &format!("steps/{name}/on_error"), names)),
             OnError::Fail | OnError::Continue | OnError::Attention => None,
         };
         let entries = 0..=u32::try_from(step.fallbacks.len()).unwrap_or_default();
@@ -260,7 +266,7 @@ impl Compiler {
             list: list.map(|shape| self.ready(shape)),
             until: until.map(|shape| self.ready(shape)),
             fallback: fallback.map(|shape| self.ready(shape)),
-            entries: entries.map(|entry| self.entry(take_apart(plan, index, entry, registry, groups))).collect(),
+            entries: entries.map(|entry| self.entry(take_apart(plan, index, entry, registry, names))).collect(),
         }
     }
 
@@ -297,7 +303,7 @@ struct Parts {
 fn compile_files(
     plan: &Plan,
     callables: &Callables,
-    groups: Groups<'_>,
+    names: Names<'_>,
 ) -> (BTreeMap<String, String>, BTreeMap<String, Reads>) {
     let mut sources = BTreeMap::new();
     let mut reads = BTreeMap::new();
@@ -309,7 +315,7 @@ fn compile_files(
         // A file that does not parse is given as it is: using it says why.
         match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
             Ok(stmt) => {
-                let mut analysis = Analysis::of_stmt(&stmt, groups);
+                let mut analysis = Analysis::of_stmt(&stmt, names);
                 let preamble = callables.preamble(name, &analysis.reads.roots);
                 sources.insert(name.clone(), preamble.text + &analysis.rewrite(text));
                 analysis.reads.files.extend(preamble.files);
@@ -326,7 +332,7 @@ fn compile_files(
 /// Where an executor takes variables, these texts see them.
 const PROMPT_FIELDS: &[&str] = &["system", "prompt"];
 
-fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, groups: Groups<'_>) -> Parts {
+fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, names: Names<'_>) -> Parts {
     let way = way(&plan.steps[index], entry);
     let name = match entry {
         0 => plan.steps[index].name.clone(),
@@ -345,7 +351,7 @@ fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, gr
     if spec.is_some_and(|spec| spec.open_config) {
         for field in PROMPT_FIELDS {
             let Some(text) = config.get(*field).filter(|value| value.is_string()) else { continue };
-            let shape = Shape::new(text, &format!("steps/{name}/{field}"), groups);
+            let shape = Shape::new(text, &format!("steps/{name}/{field}"), names);
             if !matches!(shape, Shape::Literal(_)) {
                 config.shift_remove(*field);
                 prompts.push(((*field).to_owned(), shape));
@@ -356,14 +362,14 @@ fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, gr
         let Some(file) = config.get(field).and_then(Json::as_str).map(str::to_owned) else { continue };
         config.shift_remove(field);
         let target = field.strip_suffix("_file").unwrap_or(field).to_owned();
-        prompts.push((target, file_template(plan, &file, groups)));
+        prompts.push((target, file_template(plan, &file, names)));
     }
     let listed_steps = spec
         .and_then(|spec| spec.main_input.as_ref())
         .filter(|main| main.list)
         .and_then(|main| listed_steps(config.get(&main.field)?));
     Parts {
-        config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), groups),
+        config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), names),
         raw,
         prompts,
         listed_steps,
@@ -372,22 +378,22 @@ fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, gr
 }
 
 /// A file of the folder as a template; one that includes it, so that its own includes and errors carry its name.
-fn file_template(plan: &Plan, name: &str, groups: Groups<'_>) -> Shape {
-    let mut template = Template::of_text(format!("file/{name}"), &format!("{{% include {name:?} %}}"), groups);
+fn file_template(plan: &Plan, name: &str, names: Names<'_>) -> Shape {
+    let mut template = Template::of_text(format!("file/{name}"), &format!("{{% include {name:?} %}}"), names);
     if !plan.files.contains_key(name) {
         template.broken = Some(Fault::new("missing_file", format!("The flow's folder has no file `{name}`.")));
     }
-    template.weight = file_weight(plan, name, groups);
+    template.weight = file_weight(plan, name, names);
     Shape::Template(Box::new(template))
 }
 
-fn file_weight(plan: &Plan, name: &str, groups: Groups<'_>) -> Weight {
+fn file_weight(plan: &Plan, name: &str, names: Names<'_>) -> Weight {
     let text = plan.files.get(name).map_or("", String::as_str);
     if language::too_complex(text).is_some() {
         return Weight::Cheap;
     }
     minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default())
-        .map_or(Weight::Cheap, |stmt| Analysis::of_stmt(&stmt, groups).weight)
+        .map_or(Weight::Cheap, |stmt| Analysis::of_stmt(&stmt, names).weight)
 }
 
 /// The names in a list whose elements are each exactly one whole step.

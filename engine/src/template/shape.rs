@@ -10,7 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::analysis::{Analysis, Groups, Reads, Weight};
+use super::analysis::{Analysis, Names, Reads, Weight};
 use super::callables::Callables;
 use super::environment::{native_source, render};
 use super::fault::Fault;
@@ -38,9 +38,9 @@ pub struct Template {
 
 impl Template {
     /// A string of a config: text with templates in it, or one expression.
-    pub(super) fn of_text(name: String, source: &str, groups: Groups<'_>) -> Self {
+    pub(super) fn of_text(name: String, source: &str, names: Names<'_>) -> Self {
         if let Some(expression) = single_expression(source) {
-            return Self::of_expression(name, expression, groups);
+            return Self::of_expression(name, expression, names);
         }
         if let Some(why) = language::too_complex(source) {
             return Self::broken(
@@ -50,13 +50,13 @@ impl Template {
             );
         }
         match machinery::parse(source, "template", SyntaxConfig::default()) {
-            Ok(stmt) => Self::made(name, source, Analysis::of_stmt(&stmt, groups), false),
+            Ok(stmt) => Self::made(name, source, Analysis::of_stmt(&stmt, names), false),
             Err(error) => Self::broken(name, source, Fault::of(&error, source)),
         }
     }
 
     /// An expression without its braces.
-    pub(super) fn of_expression(name: String, source: &str, groups: Groups<'_>) -> Self {
+    pub(super) fn of_expression(name: String, source: &str, names: Names<'_>) -> Self {
         if let Some(why) = language::too_complex(&format!("{{{{ {source} }}}}")) {
             return Self::broken(
                 name,
@@ -65,7 +65,7 @@ impl Template {
             );
         }
         match machinery::parse_expr(source) {
-            Ok(expr) => Self::made(name, source, Analysis::of_expr(&expr, groups), true),
+            Ok(expr) => Self::made(name, source, Analysis::of_expr(&expr, names), true),
             Err(error) => Self::broken(name, source, Fault::of(&error, source)),
         }
     }
@@ -159,23 +159,23 @@ pub enum Shape {
 
 impl Shape {
     /// `name` makes the names of its templates; strings without a brace stay as they are.
-    pub(super) fn new(value: &Json, name: &str, groups: Groups<'_>) -> Self {
+    pub(super) fn new(value: &Json, name: &str, names: Names<'_>) -> Self {
         match value {
             Json::String(text) if text.contains("{{") || text.contains("{%") || text.contains("{#") => {
-                Self::Template(Box::new(Template::of_text(name.to_owned(), text, groups)))
+                Self::Template(Box::new(Template::of_text(name.to_owned(), text, names)))
             }
             Json::Array(items) => {
                 let shapes: Vec<Self> = items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| Self::new(item, &format!("{name}/{index}"), groups))
+                    .map(|(index, item)| Self::new(item, &format!("{name}/{index}"), names))
                     .collect();
                 if shapes.iter().all(Self::is_literal) { Self::Literal(value.clone()) } else { Self::List(shapes) }
             }
             Json::Object(map) => {
                 let shapes: Vec<(String, Self)> = map
                     .iter()
-                    .map(|(key, item)| (key.clone(), Self::new(item, &format!("{name}/{key}"), groups)))
+                    .map(|(key, item)| (key.clone(), Self::new(item, &format!("{name}/{key}"), names)))
                     .collect();
                 if shapes.iter().all(|(_, shape)| shape.is_literal()) {
                     Self::Literal(value.clone())

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every statement and every expression is visited exactly once, parents before children.
 
-use minijinja::machinery::ast::{CallArg, Expr, Stmt};
+use minijinja::machinery::ast::{CallArg, Expr, Macro, Stmt};
 
 /// What a visitor is shown.
 pub(super) enum Seen<'n, 's> {
@@ -12,6 +12,11 @@ pub(super) enum Seen<'n, 's> {
         expr: &'n Expr<'s>,
         accessed: bool,
     },
+    /// The template gives this name a value of its own, until the block around it ends.
+    Binds(&'n str),
+    /// A block of names begins.
+    Enter,
+    Leave,
 }
 
 type Visit<'v> = &'v mut dyn FnMut(&Seen<'_, '_>);
@@ -30,9 +35,12 @@ pub(super) fn walk_stmt(stmt: &Stmt<'_>, visit: Visit<'_>) {
         Stmt::EmitRaw(_) | Stmt::Continue(_) | Stmt::Break(_) => {}
         Stmt::ForLoop(node) => {
             walk_expr(&node.iter, false, visit);
+            visit(&Seen::Enter);
+            bind(&node.target, visit);
             walk_some(node.filter_expr.as_ref(), visit);
             walk_stmts(&node.body, visit);
-            walk_stmts(&node.else_body, visit);
+            visit(&Seen::Leave);
+            scoped(&node.else_body, visit);
         }
         Stmt::IfCond(node) => {
             walk_expr(&node.expr, false, visit);
@@ -40,15 +48,22 @@ pub(super) fn walk_stmt(stmt: &Stmt<'_>, visit: Visit<'_>) {
             walk_stmts(&node.false_body, visit);
         }
         Stmt::WithBlock(node) => {
-            for (_, value) in &node.assignments {
+            visit(&Seen::Enter);
+            for (target, value) in &node.assignments {
                 walk_expr(value, false, visit);
+                bind(target, visit);
             }
             walk_stmts(&node.body, visit);
+            visit(&Seen::Leave);
         }
-        Stmt::Set(node) => walk_expr(&node.expr, false, visit),
+        Stmt::Set(node) => {
+            walk_expr(&node.expr, false, visit);
+            bind(&node.target, visit);
+        }
         Stmt::SetBlock(node) => {
             walk_some(node.filter.as_ref(), visit);
-            walk_stmts(&node.body, visit);
+            scoped(&node.body, visit);
+            bind(&node.target, visit);
         }
         Stmt::AutoEscape(node) => {
             walk_expr(&node.enabled, false, visit);
@@ -56,23 +71,56 @@ pub(super) fn walk_stmt(stmt: &Stmt<'_>, visit: Visit<'_>) {
         }
         Stmt::FilterBlock(node) => {
             walk_expr(&node.filter, false, visit);
-            walk_stmts(&node.body, visit);
+            scoped(&node.body, visit);
         }
-        Stmt::Block(node) => walk_stmts(&node.body, visit),
-        Stmt::Import(node) => walk_expr(&node.expr, false, visit),
-        Stmt::FromImport(node) => walk_expr(&node.expr, false, visit),
+        Stmt::Block(node) => scoped(&node.body, visit),
+        Stmt::Import(node) => {
+            walk_expr(&node.expr, false, visit);
+            bind(&node.name, visit);
+        }
+        Stmt::FromImport(node) => {
+            walk_expr(&node.expr, false, visit);
+            for (name, alias) in &node.names {
+                bind(alias.as_ref().unwrap_or(name), visit);
+            }
+        }
         Stmt::Extends(node) => walk_expr(&node.name, false, visit),
         Stmt::Include(node) => walk_expr(&node.name, false, visit),
         Stmt::Macro(node) => {
-            walk_exprs(&node.defaults, visit);
-            walk_stmts(&node.body, visit);
+            visit(&Seen::Binds(node.name));
+            walk_macro(node, visit);
         }
         Stmt::CallBlock(node) => {
             walk_call(&node.call.expr, &node.call.args, visit);
-            walk_exprs(&node.macro_decl.defaults, visit);
-            walk_stmts(&node.macro_decl.body, visit);
+            walk_macro(&node.macro_decl, visit);
         }
         Stmt::Do(node) => walk_call(&node.call.expr, &node.call.args, visit),
+    }
+}
+
+fn walk_macro(node: &Macro<'_>, visit: Visit<'_>) {
+    visit(&Seen::Enter);
+    walk_exprs(&node.defaults, visit);
+    for argument in &node.args {
+        bind(argument, visit);
+    }
+    walk_stmts(&node.body, visit);
+    visit(&Seen::Leave);
+}
+
+fn scoped(stmts: &[Stmt<'_>], visit: Visit<'_>) {
+    visit(&Seen::Enter);
+    walk_stmts(stmts, visit);
+    visit(&Seen::Leave);
+}
+
+fn bind(target: &Expr<'_>, visit: Visit<'_>) {
+    match target {
+        Expr::Var(var) => visit(&Seen::Binds(var.id)),
+        Expr::List(list) => list.items.iter().for_each(|item| bind(item, visit)),
+        Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| bind(item, visit)),
+        // `{% set ns.x = ... %}` changes something that is bound already.
+        _ => {}
     }
 }
 

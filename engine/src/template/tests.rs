@@ -11,7 +11,7 @@ use super::shape::Shape;
 
 fn render(template: &str, inputs: &Value) -> Result<Value, Fault> {
     let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
-    let mut shape = Shape::new(&Value::String(template.to_owned()), "t", &|_| None);
+    let mut shape = Shape::new(&Value::String(template.to_owned()), "t", super::analysis::Names::plain(&|_| None));
     shape.add_to(&mut environment);
     let mut scope = Scope::default();
     scope.set_json("inputs", inputs);
@@ -115,7 +115,7 @@ fn filters_refuse_what_makes_no_sense() {
 #[test]
 fn a_fault_points_into_the_shape() {
     let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
-    let mut shape = Shape::new(&json!({"a": ["ok", "{{ nothing }}"]}), "t", &|_| None);
+    let mut shape = Shape::new(&json!({"a": ["ok", "{{ nothing }}"]}), "t", super::analysis::Names::plain(&|_| None));
     shape.add_to(&mut environment);
     let fault = shape.render(&environment, &Scope::default()).expect_err("nothing is not defined");
     assert_eq!(fault.pointer, "/a/1");

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod api_key;
+pub mod append;
 pub mod approval;
 pub mod attempt;
 pub mod audit;
@@ -9,7 +10,6 @@ pub mod blob;
 pub mod cached_output;
 pub mod channel;
 pub mod connection;
-pub mod event;
 pub mod experiment;
 pub mod feedback;
 pub mod file;
@@ -23,6 +23,7 @@ pub mod membership;
 pub mod one_time_link;
 pub mod price;
 pub mod run;
+pub mod run_word;
 pub mod secret;
 pub mod session;
 pub mod sign_in_failure;

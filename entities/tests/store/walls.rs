@@ -46,7 +46,7 @@ async fn row_level_security_holds_below_the_finders() {
     let transaction = raw.begin().await.unwrap();
     transaction.execute_unprepared(&app).await.unwrap();
     transaction.execute_unprepared(&bind(one)).await.unwrap();
-    let refused = transaction.execute_unprepared("UPDATE events SET kind = 'x'").await.unwrap_err().to_string();
+    let refused = transaction.execute_unprepared("UPDATE appends SET entries = 'x'").await.unwrap_err().to_string();
     assert!(refused.contains("permission denied"), "{refused}");
 }
 
@@ -84,7 +84,7 @@ async fn the_schema_is_current_after_migrating_and_a_newer_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_killed_writer_loses_no_acknowledged_event_of_the_journal() {
+async fn a_killed_writer_loses_no_acknowledged_append_of_the_journal() {
     // The file is copied with its write-ahead log while the store is open, as a crash would leave it.
     let bench = bench_at(None).await;
     let (one, _) = two_tenants(&bench.store).await;
@@ -92,19 +92,16 @@ async fn a_killed_writer_loses_no_acknowledged_event_of_the_journal() {
         .store
         .write(one, move |unit| async move {
             unit.insert(a_run(one, 81, 11, 12)).await?;
-            let events = (1..=1_000)
-                .map(|position| event::Model {
+            let appends = (1..=1_000)
+                .map(|position| append::Model {
                     tenant_id: one.uuid(),
                     run_id: id(81),
                     position,
-                    at: at(position),
-                    kind: "step_settled".to_owned(),
-                    step: Some("a".to_owned()),
-                    data: JsonText(json!({"n": position})),
-                    data_blob: None,
+                    first: position,
+                    entries: json!([{ "position": position }]).to_string(),
                 })
                 .collect();
-            unit.insert_all(events).await
+            unit.insert_all(appends).await
         })
         .await
         .map_err(|error: E| error)
@@ -115,5 +112,5 @@ async fn a_killed_writer_loses_no_acknowledged_event_of_the_journal() {
     std::fs::copy(format!("{path}-wal"), format!("{copy}-wal")).unwrap();
     let store = Store::connect(&format!("sqlite://{copy}"), &StoreOptions::default()).await.unwrap();
     let reader = store.read(one).await.unwrap();
-    assert_eq!(reader.find::<event::Entity>().count().await.unwrap(), 1_000);
+    assert_eq!(reader.find::<append::Entity>().count().await.unwrap(), 1_000);
 }

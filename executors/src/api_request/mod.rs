@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::config::{self, flow_fault, input_fault};
+use crate::retry_budget::RetryBudget;
 use crate::{outgoing, spec};
 
 const LARGEST_ANSWER: u64 = 100 * 1024 * 1024;
@@ -185,10 +186,11 @@ impl Expected {
 pub(crate) struct ApiRequest {
     spec: ExecutorSpec,
     egress: egress::Client,
+    retries: RetryBudget,
 }
 
 impl ApiRequest {
-    pub(crate) fn new(egress: egress::Client) -> Self {
+    pub(crate) fn new(egress: egress::Client, retries: RetryBudget) -> Self {
         let spec = ExecutorSpec {
             effect: EffectRule::ByMethod { field: "method".into() },
             cost: CostKind::Free,
@@ -198,7 +200,7 @@ impl ApiRequest {
             ],
             ..spec::plain::<Config, answer::Output>("api_request", "Sends an HTTP request and gives the answer.")
         };
-        Self { spec, egress }
+        Self { spec, egress, retries }
     }
 
     async fn exchange(&self, call: &Call, mut config: Config) -> Result<Value, Failure> {
@@ -230,7 +232,10 @@ impl ApiRequest {
 
     /// One request and its answer.
     async fn one(&self, call: &Call, config: &Config, request: Request) -> Result<Value, Failure> {
-        let response = self.egress.send(request).await.map_err(|error| outgoing::failure(&error))?;
+        let host = request.host();
+        self.retries.called(call, &host);
+        let failed = |failure| self.retries.failed(call, &host, failure);
+        let response = self.egress.send(request).await.map_err(|error| failed(outgoing::failure(&error)))?;
         let status = response.status().as_u16();
         let expected = if config.expect.is_empty() {
             response.status().is_success()
@@ -238,9 +243,9 @@ impl ApiRequest {
             config.expect.iter().any(|expected| expected.fits(status))
         };
         if !expected {
-            return Err(answer::refusal(response).await);
+            return Err(failed(answer::refusal(response).await));
         }
-        answer::read(call, response, config.answer).await
+        answer::read(call, response, config.answer).await.map_err(failed)
     }
 }
 

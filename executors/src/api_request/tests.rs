@@ -11,7 +11,10 @@ use super::ApiRequest;
 use crate::testing;
 
 fn executor() -> ApiRequest {
-    ApiRequest::new(egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap())
+    ApiRequest::new(
+        egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap(),
+        crate::retry_budget::RetryBudget::default(),
+    )
 }
 
 async fn run(config: Value) -> Result<Value, Failed> {
@@ -119,7 +122,8 @@ async fn a_run_by_a_test_key_sends_nothing_that_is_not_safe_to_repeat() {
 
 #[tokio::test]
 async fn inside_addresses_and_foreign_schemes_are_the_callers_fault_and_nothing_is_sent() {
-    let closed = ApiRequest::new(egress::Client::new(Policy::default()).unwrap());
+    let closed =
+        ApiRequest::new(egress::Client::new(Policy::default()).unwrap(), crate::retry_budget::RetryBudget::default());
     let (call, _) = testing::call(None);
     for url in [
         "http://127.0.0.1:9/",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::wire::Usage;
 use domain::{Failure, FailureKind};
 use egress::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use egress::{Client, HeaderName, HeaderValue, Limits, Method, Request, Response, Url};
+use egress::{HeaderName, HeaderValue, Limits, Method, Request, Response, Url};
 use engine::ports::ModelEndpoint;
 use engine::{Call, Failed};
 use serde::Deserialize;
@@ -16,10 +16,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::Ways;
 use super::dialect::Dialect;
 use super::price::{self, Tokens};
 use super::prompt::Messages;
 use super::refusal;
+use super::spread::Chosen;
 use super::stream::Parser;
 use crate::config::{self, flow_fault};
 use crate::outgoing;
@@ -29,7 +31,7 @@ const FIRST_TOKEN: Duration = Duration::from_secs(120);
 const SILENCE: Duration = Duration::from_secs(120);
 
 pub(super) struct Asking<'a> {
-    pub(super) egress: &'a Client,
+    pub(super) ways: &'a Ways,
     pub(super) call: &'a Call,
     pub(super) endpoint: &'a ModelEndpoint,
     pub(super) temperature: Option<f64>,
@@ -95,7 +97,17 @@ struct PromptDetails {
 impl Asking<'_> {
     pub(super) async fn ask(&self, messages: &Messages) -> Result<Answer, Failed> {
         let mut partial = Partial::default();
-        let done = config::unless_cancelled(self.call, self.converse(messages, &mut partial)).await;
+        let place = self.ways.spread.choose(self.call.tenant, &self.endpoint.base_urls, Instant::now());
+        let url = self.url(place.address())?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        self.ways.retries.called(self.call, &host);
+        let done = config::unless_cancelled(self.call, self.converse(&place, &url, messages, &mut partial)).await;
+        let done = done.map_err(|failure| {
+            place.failed(&failure, Instant::now());
+            // Another address may be asked at once.
+            let only = self.endpoint.base_urls.len() == 1;
+            if only { self.ways.retries.failed(self.call, &host, failure) } else { failure }
+        });
         let usage = partial.accepted.then(|| self.usage(messages, &partial));
         match (done, usage) {
             (Ok(()), Some(usage)) => {
@@ -108,11 +120,19 @@ impl Asking<'_> {
     }
 
     /// Asks in the first dialect, and in plainer ones if the server refuses that.
-    async fn converse(&self, messages: &Messages, partial: &mut Partial) -> Result<(), Failure> {
+    async fn converse(
+        &self,
+        place: &Chosen,
+        url: &Url,
+        messages: &Messages,
+        partial: &mut Partial,
+    ) -> Result<(), Failure> {
         let mut dialect = Dialect::first(self.schema.is_some());
         loop {
-            let response = self.send(&dialect.body(self, messages)).await?;
+            let began = Instant::now();
+            let response = self.send(url, &dialect.body(self, messages)).await?;
             if response.status().is_success() {
+                place.answered(began.elapsed());
                 partial.accepted = true;
                 return self.take(response, partial).await;
             }
@@ -122,12 +142,14 @@ impl Asking<'_> {
         }
     }
 
-    async fn send(&self, body: &Value) -> Result<Response, Failure> {
-        let base = self.endpoint.base_url.trim_end_matches('/');
-        let url =
-            Url::parse(&format!("{base}/chat/completions")).map_err(|_| self.bad_connection("its URL is none"))?;
+    fn url(&self, address: &str) -> Result<Url, Failure> {
+        let base = address.trim_end_matches('/');
+        Url::parse(&format!("{base}/chat/completions")).map_err(|_| self.bad_connection("its URL is none"))
+    }
+
+    async fn send(&self, url: &Url, body: &Value) -> Result<Response, Failure> {
         let body = body.to_string();
-        let mut request = Request::new(Method::POST, url).limits(self.limits());
+        let mut request = Request::new(Method::POST, url.clone()).limits(self.limits());
         for (name, value) in [(CONTENT_TYPE, "application/json"), (ACCEPT, "text/event-stream, application/json")] {
             request =
                 request.header(name, HeaderValue::from_static(value)).map_err(|error| outgoing::failure(&error))?;
@@ -143,7 +165,7 @@ impl Asking<'_> {
             let name = HeaderName::from_static("idempotency-key");
             request = request.header(name, value).map_err(|error| outgoing::failure(&error))?;
         }
-        self.egress.send(request.body(body)).await.map_err(|error| match error {
+        self.ways.egress.send(request.body(body)).await.map_err(|error| match error {
             egress::EgressError::Timeout { .. } => self.too_slow(),
             egress::EgressError::Forbidden { .. } | egress::EgressError::InvalidUrl(_) => {
                 let failure = outgoing::failure(&error);

@@ -55,7 +55,7 @@ impl Server {
         ModelEndpoint {
             connection: "independent".into(),
             kind: ModelKind::OpenAi,
-            base_url: self.base_url.clone(),
+            base_urls: vec![self.base_url.clone()],
             api_key: Some(KEY.into()),
             model: "test-model".into(),
             price: Some(ModelPrice {
@@ -71,7 +71,7 @@ impl Server {
 async fn ask(endpoint: ModelEndpoint, config: Value) -> (Result<Done, Failed>, Vec<String>) {
     let client = egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap();
     let (call, heard) = testing::call(Some(endpoint));
-    let result = LlmAnalyzer::new(client).run(&call, config).await;
+    let result = LlmAnalyzer::new(client, crate::retry_budget::RetryBudget::default()).run(&call, config).await;
     (result, heard.deltas())
 }
 

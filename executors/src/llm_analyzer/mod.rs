@@ -10,6 +10,7 @@ mod prompt;
 mod refusal;
 mod shape;
 mod simulated;
+mod spread;
 mod stream;
 
 #[cfg(test)]
@@ -28,11 +29,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::{self, flow_fault};
+use crate::retry_budget::RetryBudget;
 use crate::spec;
 use completion::{Answer, Asking};
 use price::Tokens;
 use prompt::Messages;
 use shape::Shape;
+use spread::Spread;
 
 const MAX_TOKENS: u32 = 4096;
 
@@ -95,11 +98,18 @@ struct OutputUsage {
 
 pub(crate) struct LlmAnalyzer {
     spec: ExecutorSpec,
+    ways: Ways,
+}
+
+/// What calls go out through, and what is remembered of them.
+struct Ways {
     egress: egress::Client,
+    retries: RetryBudget,
+    spread: Spread,
 }
 
 impl LlmAnalyzer {
-    pub(crate) fn new(egress: egress::Client) -> Self {
+    pub(crate) fn new(egress: egress::Client, retries: RetryBudget) -> Self {
         let mut spec = ExecutorSpec {
             main_input: Some(MainInput { field: "text".into(), kind: DataKind::Text, list: false, required: false }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
@@ -114,7 +124,7 @@ impl LlmAnalyzer {
             )
         };
         spec.output["x-schema-from"] = Value::from("schema");
-        Self { spec, egress }
+        Self { spec, ways: Ways { egress, retries, spread: Spread::default() } }
     }
 
     async fn analyze(&self, call: &Call, config: Config) -> Result<Done, Failed> {
@@ -125,7 +135,7 @@ impl LlmAnalyzer {
             return Ok(simulated::answer(call, &config, &endpoint, &messages, shape.as_ref())?);
         }
         let asking = Asking {
-            egress: &self.egress,
+            ways: &self.ways,
             call,
             endpoint: &endpoint,
             temperature: config.temperature,

@@ -38,7 +38,13 @@ pub(super) fn usage(endpoint: &ModelEndpoint, tokens: Tokens) -> Usage {
         ModelKind::Simulated => Some(NanoUsd::ZERO),
         ModelKind::OpenAi => endpoint.price.as_ref().map(|price| cost(price, tokens)),
     };
-    Usage { model: Some(model_name(endpoint)), units, cost_nano_usd: cost, estimated: tokens.estimated }
+    Usage {
+        model: Some(model_name(endpoint)),
+        units,
+        cost_nano_usd: cost,
+        estimated: tokens.estimated,
+        saved_nano_usd: None,
+    }
 }
 
 fn cost(price: &ModelPrice, tokens: Tokens) -> NanoUsd {

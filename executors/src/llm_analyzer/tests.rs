@@ -16,14 +16,17 @@ use super::LlmAnalyzer;
 use crate::testing;
 
 fn analyzer() -> LlmAnalyzer {
-    LlmAnalyzer::new(egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap())
+    LlmAnalyzer::new(
+        egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap(),
+        crate::retry_budget::RetryBudget::default(),
+    )
 }
 
 fn endpoint(base: &str) -> ModelEndpoint {
     ModelEndpoint {
         connection: "local".into(),
         kind: ModelKind::OpenAi,
-        base_url: format!("{base}/v1"),
+        base_urls: vec![format!("{base}/v1")],
         api_key: Some("sk-canary".into()),
         model: "m".into(),
         price: None,
@@ -33,7 +36,7 @@ fn endpoint(base: &str) -> ModelEndpoint {
 fn simulated() -> ModelEndpoint {
     ModelEndpoint {
         kind: ModelKind::Simulated,
-        base_url: String::new(),
+        base_urls: Vec::new(),
         api_key: None,
         model: "demo".into(),
         ..endpoint("")
@@ -227,7 +230,8 @@ async fn a_simulated_answer_matches_the_schema_it_was_asked_for() {
 
 #[tokio::test]
 async fn an_inside_address_is_refused_with_a_word_to_the_operator() {
-    let analyzer = LlmAnalyzer::new(egress::Client::new(Policy::default()).unwrap());
+    let analyzer =
+        LlmAnalyzer::new(egress::Client::new(Policy::default()).unwrap(), crate::retry_budget::RetryBudget::default());
     let (call, _) = testing::call(Some(endpoint("http://127.0.0.1:11434")));
     let failure = analyzer.run(&call, json!({"prompt": "x"})).await.unwrap_err().failure;
     assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Flow, "connection_url"));

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, flow_fault, input_fault};
+use crate::retry_budget::RetryBudget;
 use crate::{outgoing, spec};
 
 /// The standard's own advice: 15 to 30 seconds.
@@ -68,17 +69,18 @@ struct Output {
 pub(crate) struct Webhook {
     spec: ExecutorSpec,
     egress: egress::Client,
+    retries: RetryBudget,
 }
 
 impl Webhook {
-    pub(crate) fn new(egress: egress::Client) -> Self {
+    pub(crate) fn new(egress: egress::Client, retries: RetryBudget) -> Self {
         let spec = ExecutorSpec {
             main_input: Some(MainInput { field: "data".into(), kind: DataKind::Data, list: false, required: false }),
             effect: EffectRule::Always(Effect::Idempotent),
             default_attempts: 3,
             ..spec::plain::<Config, Output>("webhook", "Delivers an event to an endpoint, signed by Standard Webhooks.")
         };
-        Self { spec, egress }
+        Self { spec, egress, retries }
     }
 }
 
@@ -95,20 +97,24 @@ impl Executor for Webhook {
         if call.test {
             return Ok(Done::free(json!(Output { delivery_id: id, http_status: None })));
         }
+        let host = request.host();
+        self.retries.called(call, &host);
         let answer = config::unless_cancelled(call, async {
-            self.egress.send(request).await.map_err(|error| outgoing::failure(&error))
+            let sent = self.egress.send(request).await.map_err(|error| outgoing::failure(&error));
+            sent.map_err(|failure| self.retries.failed(call, &host, failure))
         })
         .await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(Done::free(json!(Output { delivery_id: id, http_status: Some(status.as_u16()) })));
         }
-        let host = answer.url().host_str().unwrap_or_default().to_owned();
-        let message = format!("`{host}` did not take the delivery: it answered {}.", status.as_u16());
+        let from = answer.url().host_str().unwrap_or_default().to_owned();
+        let message = format!("`{from}` did not take the delivery: it answered {}.", status.as_u16());
         let code = format!("http_{}", status.as_u16());
         let failure = outgoing::status_failure(status, answer.headers(), &code, message);
         // By the standard the endpoint is gone for good.
-        Err(if status.as_u16() == 410 { failure.retryable(false) } else { failure }.into())
+        let failure = if status.as_u16() == 410 { failure.retryable(false) } else { failure };
+        Err(self.retries.failed(call, &host, failure).into())
     }
 }
 

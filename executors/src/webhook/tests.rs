@@ -13,7 +13,10 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
 fn executor() -> Webhook {
-    Webhook::new(egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap())
+    Webhook::new(
+        egress::Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap(),
+        crate::retry_budget::RetryBudget::default(),
+    )
 }
 
 async fn run(config: Value) -> Result<Value, Failed> {

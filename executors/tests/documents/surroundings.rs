@@ -81,6 +81,7 @@ impl Bench {
             item: None,
             instruction: "Step".into(),
             attempt: 1,
+            may_be_retried: false,
             key: "key".into(),
             deadline: None,
             cancel: self.cancel.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what [`Analysis`] says is complete only if the report holds no errors; the plan is built from it then.
 
+mod conditions;
 mod config;
 mod defaults;
 pub(crate) mod effects;
@@ -31,9 +32,10 @@ use crate::plan::{Expression, ForEachPlan, MainInputPlan, Need, NeedKind, StepIn
 use crate::report::Report;
 use crate::source::{Sources, Span};
 
+pub(crate) use conditions::in_braces;
 pub(crate) use defaults::{input_schema, input_value_schema, is_required};
 pub(crate) use names::Names;
-pub(crate) use outputs::{field_schema, output_schema};
+pub(crate) use outputs::{ELEMENT, field_schema, item_field_schema, output_schema};
 
 /// What checking has found out about a flow.
 #[derive(Debug)]

@@ -84,6 +84,23 @@ pub(crate) fn field_schema(schema: &Value, path: &[String]) -> Result<Value, (St
     Ok(resolve(schema, at).clone())
 }
 
+/// [`field_schema`] of what a template calls `item`: the record of an item, which has the fields of its element besides.
+pub(crate) fn item_field_schema(item: &Value, path: &[String]) -> Result<Value, (String, Vec<String>)> {
+    let of_record = path.first().is_some_and(|name| item["properties"].get(name).is_some());
+    match item.get(ELEMENT) {
+        Some(element) if !of_record => field_schema(element, path).map_err(|(field, mut known)| {
+            if path.first() == Some(&field) {
+                known.extend(item["properties"].as_object().into_iter().flat_map(|own| own.keys().cloned()));
+            }
+            (field, known)
+        }),
+        _ => field_schema(item, path),
+    }
+}
+
+/// Marks the schema of an item's record, and holds that of its element.
+pub(crate) const ELEMENT: &str = "x-element";
+
 /// Follows local references; a schema that refers to itself for ever gives `true`.
 pub(crate) fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     let mut at = schema;

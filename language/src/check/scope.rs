@@ -320,7 +320,7 @@ impl Templates<'_, '_> {
     fn extra(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
         self.shown.insert(read.root.clone());
         let Some(schema) = scope.extra.get(&read.root) else { return };
-        if let Err((field, known)) = super::field_schema(schema, &read.path) {
+        if let Err((field, known)) = super::item_field_schema(schema, &read.path) {
             let message = format!("`{}` has no field `{}`", read.root, crate::reader::shorten(&field));
             let hint = suggest::did_you_mean(&field, known.iter().map(String::as_str));
             self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
@@ -379,9 +379,9 @@ impl Templates<'_, '_> {
 }
 
 fn item_hint(scope: &Scope) -> String {
-    let named = scope.extra.iter().find(|(_, schema)| schema.get("x-item").is_some());
+    let named = scope.extra.iter().find(|(_, schema)| schema.get(super::ELEMENT).is_some());
     named.map_or_else(
         || "It is there in the config of a step with `for_each`, and in its `repeat.until`.".to_owned(),
-        |(name, _)| format!("The item is called `{name}` here: `{name}.value`."),
+        |(name, _)| format!("The item is called `{name}` here."),
     )
 }

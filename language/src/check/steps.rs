@@ -207,19 +207,18 @@ fn items(
             on_item_error: step.on_item_error.unwrap_or_default(),
         });
     }
-    let item = templates.item_schema(written, plain);
-    if let Some(of) = undone {
-        let output = super::types::item_of_output(&templates.schemas[of]);
-        return BTreeMap::from([("item".to_owned(), closed([("value", item), ("output", output)]))]);
-    }
-    match &step.item_name {
-        None => BTreeMap::from([("item".to_owned(), item)]),
-        Some(name) => {
-            let mut known = closed([("value", item), ("index", json!({ "type": "integer" }))]);
-            known["x-item"] = json!(true);
-            BTreeMap::from([(name.value.clone(), known)])
+    let element = templates.item_schema(written, plain);
+    let index = json!({ "type": "integer" });
+    let mut record = match undone {
+        Some(of) => {
+            let output = super::types::item_of_output(&templates.schemas[of]);
+            closed([("value", element.clone()), ("index", index), ("output", output)])
         }
-    }
+        None => closed([("value", element.clone()), ("index", index)]),
+    };
+    record[super::ELEMENT] = element;
+    let name = step.item_name.as_ref().map_or("item", |name| &name.value);
+    BTreeMap::from([(name.to_owned(), record)])
 }
 
 fn closed<const N: usize>(fields: [(&str, Value); N]) -> Value {
@@ -243,7 +242,11 @@ fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Sc
     let own = spec.and_then(|spec| spec.config.get("properties")?.as_object());
     let open = spec.is_some_and(|spec| spec.open_config);
     let prompt = scope.with(prompt_names(config, spec));
+    let conditions = spec.map(|spec| super::conditions::of(config, spec)).unwrap_or_default();
     let mut reads = Vec::new();
+    for written in &conditions {
+        reads.extend(condition(templates, written, "a condition", scope).into_iter().flat_map(|(_, reads)| reads));
+    }
     for entry in config.entries() {
         // Variables of a prompt are rendered first and do not see each other.
         let is_variable = open && own.is_none_or(|own| !own.contains_key(&entry.key));
@@ -256,7 +259,7 @@ fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Sc
             has_prompt = true;
             reads.extend(prompt_file(templates, &entry.value, &prompt));
         } else {
-            reads.extend(node(templates, &entry.value, scope));
+            reads.extend(node_without(templates, &entry.value, &conditions, scope));
         }
         if let (Some(spec), Some(wanted)) = (spec, own.and_then(|own| own.get(&entry.key))) {
             templates.fits(&entry.key, &entry.value, (spec, wanted), scope);
@@ -296,9 +299,17 @@ fn prompt_file(templates: &mut Templates<'_, '_>, value: &Node, scope: &Scope) -
 
 /// All texts in a value.
 pub(super) fn node(templates: &mut Templates<'_, '_>, value: &Node, scope: &Scope) -> Vec<StepRead> {
+    node_without(templates, value, &[], scope)
+}
+
+fn node_without(templates: &mut Templates<'_, '_>, value: &Node, besides: &[&Node], scope: &Scope) -> Vec<StepRead> {
     let sources = templates.subject.sources;
     let mut texts = Vec::new();
-    value.each_text(&mut |node, text| texts.push((node.span, text)));
+    value.each_text(&mut |node, text| {
+        if !besides.iter().any(|other| std::ptr::eq(*other, node)) {
+            texts.push((node.span, text));
+        }
+    });
     let mut reads = Vec::new();
     for (span, text) in texts {
         let anchor = Anchor { source: sources.get(span.file), text, scalar: Some(span) };

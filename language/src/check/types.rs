@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use minijinja::value::ValueKind;
 use serde_json::{Value, json};
 
-use super::outputs::{field_schema, resolve};
+use super::outputs::{field_schema, item_field_schema, resolve};
 use super::scope::{Scope, Spot, Templates};
 use crate::catalogue::ExecutorSpec;
 use crate::codes;
@@ -68,7 +68,7 @@ impl Templates<'_, '_> {
 
     fn read_schema(&self, read: &Read, scope: &Scope) -> Option<Value> {
         if let Some(schema) = scope.extra.get(&read.root) {
-            return field_schema(schema, &read.path).ok();
+            return item_field_schema(schema, &read.path).ok();
         }
         match read.root.as_str() {
             "inputs" => {

@@ -74,30 +74,30 @@ steps:
     executor: chooser
     condition: item.id == 'x'
     for_each: inputs.rows
-    config: {among: ["{{ item.id }}", "{{ item.nmae }}"], most: "{{ item.id }}"}
+    config: {among: ["{{ item.id }}", "{{ item.value.id }}", "{{ item.nmae }}"], most: "{{ item.id }}"}
     repeat: {until: "output.count > 3 and iteration < 9 and item.id != 'x' and outptu.count"}
     on_error: {value: "{{ item }}"}
   - name: b
     executor: chooser
     for_each: inputs.rows
     as: row
-    config: {among: ["{{ row.value.id }}", "{{ row.idx }}", "{{ item.id }}"]}
+    config: {among: ["{{ row.value.id }}", "{{ row.id }}", "{{ row.idx }}", "{{ item.id }}"], most: "{{ row.index }}"}
     on_error: {fallback: [{executor: api_request, config: {url: "https://example.com/{{ row.value.id }}"}}]}
   - {name: c, executor: chooser, config: {among: ["{{ item.id }}"]}}
 "#), @r"
         F045 6:16-6:23 there is no `item` here
              It is there in the config of a step with `for_each`, and in its `repeat.until`.
-        F045 8:43-8:52 `item` has no field `nmae`
-             Known here: `id`.
-        F070 8:65-8:80 `most` of `chooser` takes a whole number, and this gives text
+        F045 8:66-8:75 `item` has no field `nmae`
+             Known here: `id`, `value`, `index`.
+        F070 8:88-8:103 `most` of `chooser` takes a whole number, and this gives text
         F045 9:80-9:92 there is no `outptu` here
              Did you mean `output`?
         F045 10:27-10:31 there is no `item` here
              It is there in the config of a step with `for_each`, and in its `repeat.until`.
-        F045 15:48-15:55 `row` has no field `idx`
-             Known here: `value`, `index`.
-        F045 15:65-15:72 there is no `item` here
-             The item is called `row` here: `row.value`.
+        F045 15:64-15:71 `row` has no field `idx`
+             Did you mean `id`?
+        F045 15:81-15:88 there is no `item` here
+             The item is called `row` here.
         F045 17:55-17:62 there is no `item` here
              It is there in the config of a step with `for_each`, and in its `repeat.until`.
         ");

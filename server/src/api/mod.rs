@@ -4,6 +4,7 @@
 
 mod acts;
 mod audit;
+mod cache;
 mod channels;
 mod connections;
 mod executors;
@@ -79,6 +80,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(members::patch)
         .service(members::delete)
         .service(audit::list)
+        .service(cache::purge)
         .service(executors::list)
         .service(openapi::openapi)
         .service(health::live)

@@ -28,6 +28,8 @@ pub(crate) struct ListParams {
     created_before: Option<DateTime<Utc>>,
     /// Only runs that this run started.
     parent: Option<String>,
+    /// Only runs with all these words in the inputs and outputs that their flow names in `search`. Case does not count.
+    search: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// Runs a page: 50 unless said, at most 200.
@@ -36,7 +38,7 @@ pub(crate) struct ListParams {
 
 impl Known for ListParams {
     const NAMES: &'static [&'static str] =
-        &["status", "flow", "created_after", "created_before", "parent", "cursor", "limit"];
+        &["status", "flow", "created_after", "created_before", "parent", "search", "cursor", "limit"];
 }
 
 impl ListParams {
@@ -65,6 +67,7 @@ impl ListParams {
             created_after: self.created_after,
             created_before: self.created_before,
             parent,
+            search: self.search,
             cursor: self.cursor,
             limit: self.limit,
         })

@@ -23,15 +23,31 @@ pub(super) async fn save(
     let actor = visitor.actor(tenant)?;
     let name = name.unwrap_or(&form.name);
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let input =
-        ConnectionInput { kind: form.kind.clone(), base_url: given(&form.base_url), api_key: given(&form.api_key) };
+    let typed = [
+        ("name", name),
+        ("kind", &form.kind),
+        ("base_url", &form.base_url),
+        ("more_base_urls", &form.more_base_urls),
+        ("max_concurrency", &form.max_concurrency),
+    ];
+    let Ok(max_concurrency) = given(form.max_concurrency.trim()).map(|text| text.parse()).transpose() else {
+        let fault = ServiceError::field("/max_concurrency", "Write a whole number, or nothing for no limit.");
+        return Ok(Outcome::again(fault, &typed));
+    };
+    let input = ConnectionInput {
+        kind: form.kind.clone(),
+        base_url: given(&form.base_url),
+        more_base_urls: form.more_base_urls.split_whitespace().map(str::to_owned).collect(),
+        max_concurrency,
+        api_key: given(&form.api_key),
+    };
     match service::connections::put(&host.weir, &actor, name, input).await {
         Ok(_) => Ok(Outcome::noticed(
             host,
             forms::path::section(tenant, "connections"),
             &format!("Connection `{name}` is saved."),
         )),
-        Err(error) => Ok(Outcome::again(error, &[("name", name), ("kind", &form.kind), ("base_url", &form.base_url)])),
+        Err(error) => Ok(Outcome::again(error, &typed)),
     }
 }
 

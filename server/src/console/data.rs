@@ -236,6 +236,7 @@ pub(super) fn wanted(filter: &RunFilter, now: DateTime<Utc>, limit: u32) -> runs
     runs::RunFilter {
         status: filter.status.into_iter().collect(),
         flow: filter.flow.clone(),
+        search: filter.search.clone(),
         created_after: after(filter.since, now),
         cursor: filter.cursor.clone(),
         limit: Some(limit),

@@ -51,6 +51,8 @@ pub(super) struct Query {
     #[serde(default)]
     flow: String,
     #[serde(default)]
+    search: String,
+    #[serde(default)]
     since: String,
 }
 
@@ -87,6 +89,7 @@ fn answer(request: &HttpRequest, host: &Host, tenant: &str, query: &Query, forma
     let filter = app::data::RunFilter {
         status: RunStatus::parse(&query.status),
         flow: some(&query.flow),
+        search: some(&query.search),
         since: Since::parse(&query.since).unwrap_or_default(),
         cursor: None,
     };

@@ -4,11 +4,10 @@
 //! whether or not it was swept yet.
 
 use async_trait::async_trait;
-use domain::{BlobId, TenantId};
-use engine::ports::{CacheEntry, PortError, StepCache};
+use domain::{BlobId, NanoUsd, TenantId};
+use engine::ports::{CacheEntry, CachedOutput, PortError, StepCache};
 use entities::{JsonText, Scope as _, StoreError, cached_output};
 use sea_orm::ColumnTrait;
-use serde_json::Value;
 
 use crate::{ServiceError, Weir};
 
@@ -28,20 +27,21 @@ impl TenantCache {
         Self { weir, tenant }
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Value>, ServiceError> {
+    async fn find(&self, key: &str) -> Result<Option<CachedOutput>, ServiceError> {
         let reader = self.weir.store().read(self.tenant).await?;
         let rows = reader.find::<cached_output::Entity>().filter(cached_output::Column::CacheKey.eq(key));
         let row = rows.filter(cached_output::Column::ExpiresAt.gt(self.weir.now())).one().await?;
         drop(reader);
-        match row {
-            None => Ok(None),
-            Some(cached_output::Model { value: Some(value), .. }) => Ok(Some(value.into_inner())),
-            Some(cached_output::Model { value_blob: Some(blob), .. }) => {
+        let Some(row) = row else { return Ok(None) };
+        let value = match (row.value, row.value_blob) {
+            (Some(value), _) => value.into_inner(),
+            (None, Some(blob)) => {
                 let bytes = crate::blobs::get(&self.weir, self.tenant, BlobId::from_uuid(blob)).await?;
-                serde_json::from_slice(&bytes).map(Some).map_err(ServiceError::internal)
+                serde_json::from_slice(&bytes).map_err(ServiceError::internal)?
             }
-            Some(_) => Ok(None),
-        }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(CachedOutput { value, cost: row.cost_nano_usd.map(NanoUsd) }))
     }
 
     async fn keep(&self, entry: CacheEntry) -> Result<(), ServiceError> {
@@ -75,7 +75,7 @@ impl TenantCache {
 
 #[async_trait]
 impl StepCache for TenantCache {
-    async fn get(&self, key: &str) -> Result<Option<Value>, PortError> {
+    async fn get(&self, key: &str) -> Result<Option<CachedOutput>, PortError> {
         self.find(key).await.map_err(|error| PortError::Unavailable(error.to_string()))
     }
 

@@ -53,17 +53,24 @@ impl Models for TenantModels {
             Failure::new(FailureKind::Flow, "unknown_connection", message)
         })?;
         let price = match opened.kind {
-            ModelKind::OpenAi => prices::of_openai(&opened.base_url, name),
+            ModelKind::OpenAi => {
+                prices::of_openai(opened.base_urls.first().map(String::as_str).unwrap_or_default(), name)
+            }
             ModelKind::Simulated => Some(prices::of_simulated()),
         };
         Ok(ModelEndpoint {
             connection: opened.name,
             kind: opened.kind,
-            base_url: opened.base_url,
+            base_urls: opened.base_urls,
             api_key: opened.api_key,
             model: name.to_owned(),
             price,
         })
+    }
+
+    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, Failure> {
+        let most = crate::connections::most_at_once(&self.weir, self.tenant, connection).await;
+        most.map_err(|error| unavailable(&error))
     }
 
     async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {

@@ -24,15 +24,22 @@ pub enum Live {
     /// Entries that are durable.
     Events(Arc<Happened>),
     /// A piece of text as it arrives from a model, behind `from` bytes of the attempt's. Never journaled.
-    Delta { step: Arc<str>, attempt: u32, from: usize, text: Arc<str> },
+    Delta { of: Speaker, attempt: u32, from: usize, text: Arc<str> },
     /// How far along an attempt is. Never journaled.
-    Progress { step: Arc<str>, attempt: u32, done: u64, total: Option<u64>, unit: Arc<str> },
+    Progress { of: Speaker, attempt: u32, done: u64, total: Option<u64>, unit: Arc<str> },
     /// Something changed that this process did not do: read the rows.
     Changed,
     /// The run reached a terminal status.
     Settled(Arc<SettledRun>),
     /// The run was given up before anything of it was durable.
     Abandoned,
+}
+
+/// Whose attempt says something: a step's, or that of one of its items.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Speaker {
+    pub step: Arc<str>,
+    pub item: Option<u32>,
 }
 
 /// Entries, and how watchers see them. Most runs have a caller who waits for the end alone, so the views are made when

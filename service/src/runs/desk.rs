@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bus::Bus;
+use super::bus::{Bus, Speaker};
 use super::fairness::Turns;
 use super::inbox::Letters;
 use crate::experiments::Watch;
@@ -74,7 +74,7 @@ pub(super) struct LocalRun {
     lane: Mutex<Option<OwnedSemaphorePermit>>,
     /// Who asked for its end, for the journal.
     cancelled_by: Mutex<Option<String>>,
-    texts: Mutex<BTreeMap<Arc<str>, Told>>,
+    texts: Mutex<BTreeMap<Speaker, Told>>,
     /// What came for the run from outside.
     pub(super) letters: Letters,
     /// Slots may be free that one of its steps waits for.
@@ -129,9 +129,9 @@ impl LocalRun {
     }
 
     /// Keeps a piece of a running step's text; gives the bytes that came before it. A new attempt begins anew.
-    pub(super) fn add_text(&self, step: &Arc<str>, attempt: u32, text: &str) -> usize {
+    pub(super) fn add_text(&self, of: &Speaker, attempt: u32, text: &str) -> usize {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = texts.entry(Arc::clone(step)).or_default();
+        let told = texts.entry(of.clone()).or_default();
         if told.attempt != attempt {
             *told = Told { attempt, ..Told::default() };
         }
@@ -144,14 +144,14 @@ impl LocalRun {
         before
     }
 
-    pub(super) fn forget_text(&self, step: &str) {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+    pub(super) fn forget_text(&self, of: &Speaker) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
     }
 
-    /// The running steps' texts so far.
-    pub(super) fn texts(&self) -> Vec<(Arc<str>, Told)> {
+    /// What running attempts said so far.
+    pub(super) fn texts(&self) -> Vec<(Speaker, Told)> {
         let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.iter().map(|(step, told)| (Arc::clone(step), told.clone())).collect()
+        texts.iter().map(|(of, told)| (of.clone(), told.clone())).collect()
     }
 }
 

@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use domain::wire::EventView;
 use domain::{Permission, RunId, TenantId};
-use entities::{Scope, event};
+use engine::Entry;
+use entities::{Scope, append};
 use futures_util::Stream;
 use sea_orm::ColumnTrait;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::bus::Live;
+use super::bus::{Live, Speaker};
 use super::desk::Told;
 use super::journal;
 use crate::{Actor, ServiceError, Weir, authz};
 
 /// Events read from the store at a time.
-const PAGE: u64 = 500;
+const PAGE: usize = 500;
 /// How often the journal of a run that executes elsewhere is looked at when nothing is heard.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -31,13 +32,13 @@ pub enum WatchItem {
     Event(EventView),
     /// Text of a running attempt. Has no position.
     Delta {
-        step: Arc<str>,
+        of: Speaker,
         attempt: u32,
         text: Arc<str>,
     },
     /// How far along a running attempt is. Has no position.
     Progress {
-        step: Arc<str>,
+        of: Speaker,
         attempt: u32,
         done: u64,
         total: Option<u64>,
@@ -77,7 +78,7 @@ pub async fn events(
         ready: VecDeque::new(),
         over: false,
         look: true,
-        known: texts.iter().map(|(step, told)| ((Arc::clone(step), told.attempt), told.bytes)).collect(),
+        known: texts.iter().map(|(of, told)| ((of.clone(), told.attempt), told.bytes)).collect(),
         texts,
     };
     Ok(futures_util::stream::unfold(watch, |mut watch| async move {
@@ -101,24 +102,38 @@ pub async fn events_page(
     let row = super::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsRead, &row.flow_name)?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows = after_position(&reader, id, after, u64::from(limit) + 1).await?;
-    drop(reader);
-    let more = rows.len() > limit as usize;
-    let entries = rows.iter().take(limit as usize).map(journal::entry_of);
-    let views = entries.map(|entry| entry.map(|entry| journal::view_of(&entry)).map_err(ServiceError::internal));
-    Ok((views.collect::<Result<Vec<EventView>, ServiceError>>()?, more))
+    let (entries, more) = after_position(&reader, id, after, limit as usize).await?;
+    Ok((entries.iter().map(journal::view_of).collect(), more))
 }
 
+/// Appends that are read at once: each holds at least one entry, and may hold many.
+const APPENDS: u64 = 32;
+
+/// So many entries behind a position, and whether there are more.
 async fn after_position(
     reader: &entities::Reader,
     run: RunId,
     after: u64,
-    limit: u64,
-) -> Result<Vec<event::Model>, entities::StoreError> {
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let find = reader.find::<event::Entity>().filter(event::Column::RunId.eq(run.uuid()));
-    let find = find.filter(event::Column::Position.gt(after)).order_by_asc(event::Column::Position);
-    find.limit(limit).all().await
+    limit: usize,
+) -> Result<(Vec<Entry>, bool), ServiceError> {
+    use append::Column as C;
+    let mut found: Vec<Entry> = Vec::new();
+    loop {
+        let last = found.last().map_or(after, |entry| entry.position);
+        let behind = C::Position.gt(i64::try_from(last).unwrap_or(i64::MAX));
+        let appends = reader.find::<append::Entity>().filter(C::RunId.eq(run.uuid())).filter(behind);
+        let rows = appends.order_by_asc(C::Position).limit(APPENDS).all().await?;
+        let is_last = (rows.len() as u64) < APPENDS;
+        let entries = journal::entries_of(&rows).map_err(ServiceError::internal)?;
+        found.extend(entries.into_iter().filter(|entry| entry.position > last));
+        if found.len() > limit {
+            found.truncate(limit);
+            return Ok((found, true));
+        }
+        if is_last {
+            return Ok((found, false));
+        }
+    }
 }
 
 struct Watch {
@@ -134,18 +149,21 @@ struct Watch {
     /// The journal must be read before anything live is given out.
     look: bool,
     /// Texts from before the watcher came that were not given out yet.
-    texts: Vec<(Arc<str>, Told)>,
+    texts: Vec<(Speaker, Told)>,
     /// The bytes of those texts, by step and attempt: pieces of them that are still to be heard are known.
-    known: HashMap<(Arc<str>, u32), usize>,
+    known: HashMap<(Speaker, u32), usize>,
 }
 
-fn so_far((step, told): (Arc<str>, Told)) -> WatchItem {
-    WatchItem::Delta { step, attempt: told.attempt, text: told.text.into() }
+fn so_far((of, told): (Speaker, Told)) -> WatchItem {
+    WatchItem::Delta { of, attempt: told.attempt, text: told.text.into() }
 }
 
 /// Whether this is the event that the text's attempt started.
-fn starts(view: &EventView, (step, told): &(Arc<str>, Told)) -> bool {
-    view.event == "attempt_started" && view.step.as_deref() == Some(&**step) && view.data["attempt"] == told.attempt
+fn starts(view: &EventView, (of, told): &(Speaker, Told)) -> bool {
+    view.event == "attempt_started"
+        && view.step.as_deref() == Some(&*of.step)
+        && view.data["item"].as_u64() == of.item.map(u64::from)
+        && view.data["attempt"] == told.attempt
 }
 
 impl Watch {
@@ -171,21 +189,19 @@ impl Watch {
 
     async fn read(&mut self) -> Result<(), ServiceError> {
         let reader = self.weir.store().read(self.tenant).await?;
-        let rows = after_position(&reader, self.run, self.last, PAGE).await?;
+        let (entries, more) = after_position(&reader, self.run, self.last, PAGE).await?;
         drop(reader);
-        // A full page may not be the last one.
-        self.look = rows.len() as u64 == PAGE;
-        if rows.is_empty() && self.last > 0 {
+        self.look = more;
+        if entries.is_empty() && self.last > 0 {
             // Resumed after the last event of a run that is over: nothing more will be heard.
             let row = super::find_row(&self.weir, self.tenant, self.run).await?;
             let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
             self.over |= status.is_some_and(domain::RunStatus::is_terminal);
         }
-        let read = |row| journal::entry_of(row).map(|entry| journal::view_of(&entry)).map_err(ServiceError::internal);
-        let views: Vec<EventView> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let views: Vec<EventView> = entries.iter().map(journal::view_of).collect();
         if !self.look {
             // Behind the last page nothing is left whose start could still come.
-            let to_come = |text: &(Arc<str>, Told)| views.iter().any(|view| starts(view, text));
+            let to_come = |text: &(Speaker, Told)| views.iter().any(|view| starts(view, text));
             let (to_come, running) = self.texts.drain(..).partition(to_come);
             self.texts = to_come;
             self.ready.extend(Vec::into_iter(running).map(so_far));
@@ -215,14 +231,14 @@ impl Watch {
                     }
                 }
             }
-            Ok(Ok(Live::Delta { step, attempt, from, text })) => {
-                let key = (step, attempt);
+            Ok(Ok(Live::Delta { of, attempt, from, text })) => {
+                let key = (of, attempt);
                 if self.known.get(&key).is_none_or(|known| from >= *known) {
-                    self.ready.push_back(WatchItem::Delta { step: key.0, attempt, text });
+                    self.ready.push_back(WatchItem::Delta { of: key.0, attempt, text });
                 }
             }
-            Ok(Ok(Live::Progress { step, attempt, done, total, unit })) => {
-                self.ready.push_back(WatchItem::Progress { step, attempt, done, total, unit });
+            Ok(Ok(Live::Progress { of, attempt, done, total, unit })) => {
+                self.ready.push_back(WatchItem::Progress { of, attempt, done, total, unit });
             }
             Ok(Ok(Live::Changed | Live::Settled(_)) | Err(RecvError::Lagged(_))) => self.look = true,
             Ok(Ok(Live::Abandoned) | Err(RecvError::Closed)) => self.over = true,

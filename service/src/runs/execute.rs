@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
 use engine::ports::PortError;
 use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
-use entities::{JsonText, Scope, StoreError, event, run};
+use entities::{JsonText, Scope, StoreError, append, run};
 use futures_util::FutureExt;
 use language::Plan;
 use sea_orm::ColumnTrait;
@@ -139,7 +139,7 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
             return;
         }
     };
-    if has_slots(&job.plan)
+    if has_slots(&job.plan, weir.catalogue())
         && !history.is_empty()
         && let Err(error) = forget_attempts(&weir, &row).await
     {
@@ -181,8 +181,18 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
 }
 
 /// Whether attempts of this plan may take slots.
-pub(super) fn has_slots(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| step.resources.is_some() || step.concurrency.is_some() || step.cache.is_some())
+pub(super) fn has_slots(plan: &Plan, catalogue: &language::Catalogue) -> bool {
+    let connects = |executor: &str, config: &serde_json::Map<String, Value>| {
+        config.contains_key("connection")
+            || catalogue.get(executor).is_some_and(|spec| spec.cost == language::CostKind::Tokens)
+    };
+    plan.steps.iter().any(|step| {
+        step.resources.is_some()
+            || step.concurrency.is_some()
+            || step.cache.is_some()
+            || connects(&step.executor, &step.config)
+            || step.fallbacks.iter().any(|fallback| connects(&fallback.executor, &fallback.config))
+    })
 }
 
 async fn forget_attempts(weir: &Weir, row: &run::Model) -> Result<(), StoreError> {
@@ -382,9 +392,9 @@ pub(super) async fn history(
         return Ok(Vec::new());
     }
     let reader = weir.store().read(tenant).await?;
-    let events = reader.find::<event::Entity>().filter(event::Column::RunId.eq(row.id));
-    let rows = events.order_by_asc(event::Column::Position).all().await?;
-    rows.iter().map(journal::entry_of).collect::<Result<_, _>>().map_err(ServiceError::internal)
+    let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(row.id));
+    let rows = appends.order_by_asc(append::Column::Position).all().await?;
+    journal::entries_of(&rows).map_err(ServiceError::internal)
 }
 
 /// How a run leaves this process without being settled.

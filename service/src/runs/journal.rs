@@ -11,16 +11,18 @@ use domain::wire::EventView;
 use domain::{RunId, RunStatus, TenantId};
 use engine::ports::{Journal, PortError};
 use engine::{Entry, Event};
-use entities::{JsonText, StoreError, Unit, attempt, event, item, run, step};
+use entities::{JsonText, StoreError, Unit, WholeRun, append, attempt, item, run, run_word, step};
 use language::Plan;
 use language::plan::Save;
 use sea_orm::ColumnTrait;
+use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::bus::{Happened, Live};
+use super::bus::{Happened, Live, Speaker};
 use super::desk::LocalRun;
 use super::questions::{self, Outward};
 use super::record::{Changes, Records};
+use super::words::{self, Half};
 use crate::Weir;
 
 /// One run's journal under one lease.
@@ -32,6 +34,8 @@ pub(super) struct RunJournal {
     local: Arc<LocalRun>,
     /// Whether the run, or attempts of its steps, may hold or wait for places under limits.
     limited: bool,
+    /// The fields that the run is found by.
+    search: Vec<String>,
     state: Mutex<State>,
 }
 
@@ -71,7 +75,7 @@ impl RunJournal {
         let position = row.event_position;
         let (cancelled, claims) = (row.cancel_requested_at, row.claims);
         let asking = questions::asking(plan, weir.catalogue());
-        let limited = row.slot_key.is_some() || super::execute::has_slots(plan);
+        let limited = row.slot_key.is_some() || super::execute::has_slots(plan, weir.catalogue());
         let mut records = Records::new(row, plan);
         let mut changes = Changes::default();
         for entry in history {
@@ -82,7 +86,8 @@ impl RunJournal {
         records.run.cancel_requested_at = cancelled;
         records.run.claims = claims;
         let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
-        Self { weir, tenant, run, owner, local, limited, state }
+        let search = plan.search.clone();
+        Self { weir, tenant, run, owner, local, limited, search, state }
     }
 
     /// For a run whose row is not in the store yet, with what its flow says about saving.
@@ -195,11 +200,27 @@ impl RunJournal {
             steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
             items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
             outward: questions::outward(&state.records.run, &state.asking, entries),
-            events: entries.iter().map(|entry| row_of(self.tenant, self.run, entry)).collect(),
+            append: append_of(self.tenant, self.run, entries),
             limited: self.limited,
+            words: self.words(&state.records.run, &changes),
             changes,
         };
         self.keep(state, write).await
+    }
+
+    /// What the run is found by from now on. Values that went to the blob store are not looked into.
+    fn words(&self, row: &run::Model, changes: &Changes) -> Vec<run_word::Model> {
+        if self.search.is_empty() {
+            return Vec::new();
+        }
+        let mut found = BTreeSet::new();
+        let halves = [(changes.started, Half::Inputs, &row.inputs), (changes.settled, Half::Outputs, &row.outputs)];
+        for (is_new, half, value) in halves {
+            if let (true, Some(Ok(value))) = (is_new, value.as_ref().map(JsonText::read::<Value>)) {
+                found.extend(words::of(&self.search, half, &value));
+            }
+        }
+        words::rows(row.tenant_id, row.id, found)
     }
 
     /// A run that is not saved is still paid for: its row and what it bought, and nothing else.
@@ -215,15 +236,19 @@ impl RunJournal {
             steps: Vec::new(),
             items: Vec::new(),
             outward: questions::outward(&state.records.run, &state.asking, &[]),
-            events: Vec::new(),
+            append: None,
             limited: self.limited,
+            words: Vec::new(),
             changes: bill,
         };
         self.keep(state, write).await
     }
 
     async fn keep(&self, state: &mut State, write: Append) -> Result<(), PortError> {
-        let kept = self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await;
+        let kept = match write.into_whole() {
+            Ok(run) => self.weir.store().insert_run(self.tenant, *run).await.map_err(AppendError::from),
+            Err(write) => self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await,
+        };
         if let Err(error) = kept {
             state.broken = true;
             return Err(match error {
@@ -239,10 +264,11 @@ impl RunJournal {
     fn tell(&self, entries: &[Entry]) {
         for entry in entries {
             if let Event::StepSettled { step, .. }
+            | Event::ItemSettled { step, .. }
             | Event::AttemptFailed { step, .. }
             | Event::FallbackStarted { step, .. } = &entry.event
             {
-                self.local.forget_text(step);
+                self.local.forget_text(&Speaker { step: step.as_str().into(), item: entry.event.item() });
             }
         }
         let happened = Arc::new(Happened::new(entries.to_vec()));
@@ -290,12 +316,32 @@ struct Append {
     steps: Vec<step::Model>,
     items: Vec<item::Model>,
     outward: Outward,
-    events: Vec<event::Model>,
+    append: Option<append::Model>,
     limited: bool,
+    words: Vec<run_word::Model>,
     changes: Changes,
 }
 
 impl Append {
+    /// A run that is written for the first time, and touches nothing but its own rows.
+    fn into_whole(mut self) -> Result<Box<WholeRun>, Box<Self>> {
+        if !self.insert || self.limited || !self.outward.is_empty() {
+            return Err(Box::new(self));
+        }
+        release_if_terminal(&mut self.row);
+        let notice = super::listen::changed(self.row.tenant_id, self.row.id);
+        Ok(Box::new(WholeRun {
+            run: self.row,
+            steps: self.steps,
+            attempts: self.changes.attempts,
+            items: self.items,
+            appends: self.append.into_iter().collect(),
+            ledger: self.changes.ledger,
+            words: self.words,
+            notice,
+        }))
+    }
+
     async fn run(self, unit: &Unit) -> Result<(), AppendError> {
         let (tenant, run) = (self.row.tenant_id, self.row.id);
         let limited = self.changes.settled && self.limited;
@@ -355,8 +401,11 @@ impl Append {
             unit.upsert_all(self.items, &[C::TenantId, C::RunId, C::Step, C::Item], &changing).await?;
         }
         self.outward.write(unit, run).await?;
-        unit.insert_all(self.events).await?;
+        if let Some(append) = self.append {
+            unit.insert(append).await?;
+        }
         unit.insert_all(self.changes.ledger).await?;
+        unit.insert_absent(self.words).await?;
         if let (true, Some(ended_at)) = (limited, ended_at) {
             super::slots::leave(unit, run, ended_at, true).await?;
         }
@@ -409,26 +458,26 @@ fn release_if_terminal(row: &mut run::Model) {
     }
 }
 
-fn row_of(tenant: TenantId, run: RunId, entry: &Entry) -> event::Model {
-    event::Model {
+/// Entries that are made durable together, as their row.
+fn append_of(tenant: TenantId, run: RunId, entries: &[Entry]) -> Option<append::Model> {
+    let (first, last) = (entries.first()?, entries.last()?);
+    let position = |entry: &Entry| i64::try_from(entry.position).unwrap_or(i64::MAX);
+    Some(append::Model {
         tenant_id: tenant.uuid(),
         run_id: run.uuid(),
-        position: i64::try_from(entry.position).unwrap_or(i64::MAX),
-        at: entry.at,
-        kind: entry.event.name().to_owned(),
-        step: entry.event.step().map(ToOwned::to_owned),
-        data: JsonText::of(&entry.event),
-        data_blob: None,
-    }
+        position: position(last),
+        first: position(first),
+        entries: serde_json::to_string(entries).unwrap_or_default(),
+    })
 }
 
-/// An entry out of its row.
-pub(super) fn entry_of(row: &event::Model) -> Result<Entry, serde_json::Error> {
-    Ok(Entry {
-        position: u64::try_from(row.position).unwrap_or_default(),
-        at: row.at,
-        event: row.data.read::<Event>()?,
-    })
+/// The entries of some appends, in their order.
+pub(super) fn entries_of(rows: &[append::Model]) -> Result<Vec<Entry>, serde_json::Error> {
+    let mut entries = Vec::new();
+    for row in rows {
+        entries.append(&mut serde_json::from_str::<Vec<Entry>>(&row.entries)?);
+    }
+    Ok(entries)
 }
 
 /// An entry as watchers see it.

@@ -35,12 +35,13 @@ mod steps;
 mod unbegun;
 mod wait;
 mod why;
+mod words;
 pub mod worker;
 
 pub use acts::{Resolve, kill, resolve, signal};
 pub use again::{Replay, replay, restart};
 pub use approvals::{ApprovalFilter, approval, approvals, decide};
-pub use bus::{Bus, Live};
+pub use bus::{Bus, Live, Speaker};
 pub use cancel::cancel;
 pub use desk::Runs;
 pub use events::{WatchItem, events, events_page};

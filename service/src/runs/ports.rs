@@ -11,7 +11,7 @@ use engine::ports::{Blobs, PortError};
 use engine::{Progress, Watcher};
 use serde_json::Value;
 
-use super::bus::{Bus, Live};
+use super::bus::{Bus, Live, Speaker};
 use super::desk::LocalRun;
 use super::journal::RunJournal;
 use crate::blobs::{self, NewFile};
@@ -93,15 +93,10 @@ pub(super) struct RunWatcher {
 }
 
 impl Watcher for RunWatcher {
-    fn progress(&self, step: &str, attempt: u32) -> Arc<dyn Progress> {
-        self.local.forget_text(step);
-        Arc::new(StepProgress {
-            bus: self.bus.clone(),
-            run: self.run,
-            local: Arc::clone(&self.local),
-            step: step.into(),
-            attempt,
-        })
+    fn progress(&self, step: &str, item: Option<u32>, attempt: u32) -> Arc<dyn Progress> {
+        let of = Speaker { step: step.into(), item };
+        self.local.forget_text(&of);
+        Arc::new(StepProgress { bus: self.bus.clone(), run: self.run, local: Arc::clone(&self.local), of, attempt })
     }
 }
 
@@ -109,19 +104,19 @@ struct StepProgress {
     bus: Bus,
     run: RunId,
     local: Arc<LocalRun>,
-    step: Arc<str>,
+    of: Speaker,
     attempt: u32,
 }
 
 impl Progress for StepProgress {
     fn delta(&self, text: &str) {
-        let from = self.local.add_text(&self.step, self.attempt, text);
-        let (step, attempt) = (Arc::clone(&self.step), self.attempt);
-        self.bus.tell(self.run, Live::Delta { step, attempt, from, text: text.into() });
+        let from = self.local.add_text(&self.of, self.attempt, text);
+        let (of, attempt) = (self.of.clone(), self.attempt);
+        self.bus.tell(self.run, Live::Delta { of, attempt, from, text: text.into() });
     }
 
     fn advanced(&self, done: u64, total: Option<u64>, unit: &str) {
-        let step = Arc::clone(&self.step);
-        self.bus.tell(self.run, Live::Progress { step, attempt: self.attempt, done, total, unit: unit.into() });
+        let of = self.of.clone();
+        self.bus.tell(self.run, Live::Progress { of, attempt: self.attempt, done, total, unit: unit.into() });
     }
 }

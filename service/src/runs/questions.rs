@@ -91,6 +91,11 @@ fn id_of(run: uuid::Uuid, entry: &Entry) -> uuid::Uuid {
 }
 
 impl Outward {
+    /// Whether nothing but the run's own rows changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.asked.is_empty() && self.closed.is_empty() && self.taken.is_empty() && !self.all_over
+    }
+
     pub(super) async fn write(self, unit: &Unit, run: uuid::Uuid) -> Result<(), StoreError> {
         use approval::Column as C;
         let Some(at) = self.at else { return Ok(()) };

@@ -233,6 +233,10 @@ impl Records {
             row.success = Some(status.is_success());
             row.skipped = *status == StepStatus::Skipped;
             row.cached = *status == StepStatus::Cached;
+            if let (true, Some(usage)) = (row.cached, usage) {
+                // No attempt was made, so that nobody else says what was saved.
+                (row.usage, row.cost_nano_usd) = (Some(JsonText::of(usage)), Some(0));
+            }
             row.skip_reason = reason.map(|reason| reason.as_str().to_owned());
             row.attempts = i32::try_from(*attempts).unwrap_or(i32::MAX);
             row.error = error.as_ref().map(JsonText::of);

@@ -93,6 +93,7 @@ fn stored(limit: &SlotLimit) -> Wanted {
     let kind = match limit.kind {
         LimitKind::Pool => "pool",
         LimitKind::Step => "step",
+        LimitKind::Connection => "connection",
         LimitKind::Cache => "cache",
     };
     let count = |units: u32| i32::try_from(units).unwrap_or(i32::MAX);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use domain::wire::{AttemptView, StepView};
 use domain::{NanoUsd, Permission, RunId, StepStatus, VersionId};
-use entities::{JsonText, Reader, Scope, attempt, event, item, step};
+use engine::Event;
+use entities::{JsonText, Reader, Scope, append, attempt, item, step};
 use language::plan::{Phase, Plan};
 use sea_orm::{ColumnTrait, QuerySelect};
 use serde_json::{Value, json};
@@ -32,11 +33,13 @@ pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView
     }
     if rows.iter().any(|row| row.config.is_none() && row.attempts > 0) {
         // Large configs stand in the journal alone.
-        let configured = reader.find::<event::Entity>().filter(event::Column::RunId.eq(id.uuid()));
-        for row in configured.filter(event::Column::Kind.eq("step_configured")).all().await? {
-            let config = row.data.get("config").cloned();
-            if let Some(step) = rows.iter_mut().find(|step| Some(&step.name) == row.step.as_ref()) {
-                step.config = config.map(JsonText);
+        let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(id.uuid()));
+        let appends = appends.order_by_asc(append::Column::Position).all().await?;
+        for entry in super::journal::entries_of(&appends).map_err(ServiceError::internal)? {
+            if let Event::StepConfigured { step, item: None, config, .. } = entry.event
+                && let Some(row) = rows.iter_mut().find(|row| row.name == step)
+            {
+                row.config = Some(JsonText(config));
             }
         }
     }

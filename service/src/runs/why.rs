@@ -128,6 +128,12 @@ async fn behind_slots(
     let ahead = line.limit(AHEAD).count().await?;
     let what = match key.split_once(':') {
         Some(("pool", pool)) => format!("{} of the pool `{pool}`, of which {} taken", units(first.units), are(taken)),
+        Some(("connection", name)) => {
+            format!(
+                "one of the calls that may go through the connection `{name}` at once, of which {} taken",
+                are(taken)
+            )
+        }
         Some(("cache", _)) => "an output that another run is making for the step cache".to_owned(),
         _ => format!("a place under its `concurrency` limit, of which {} taken", are(taken)),
     };

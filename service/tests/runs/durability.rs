@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{RunId, RunStatus, StepStatus};
 use entities::system::Claim;
-use entities::{Scope, event, run};
+use entities::{Scope, append, run};
 use sea_orm::ColumnTrait;
 use service::runs::{self, Answer, WorkerOptions};
 use service::{Actor, Weir};
@@ -17,8 +17,10 @@ const HELD: &str = "steps:\n  - {name: first, executor: act, config: {value: 1}}
 
 async fn kinds(weir: &Weir, actor: &Actor, id: RunId) -> Vec<String> {
     let reader = weir.store().read(actor.tenant).await.unwrap();
-    let events = reader.find::<event::Entity>().filter(event::Column::RunId.eq(id.uuid()));
-    events.order_by_asc(event::Column::Position).all().await.unwrap().into_iter().map(|row| row.kind).collect()
+    let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(id.uuid()));
+    let rows = appends.order_by_asc(append::Column::Position).all().await.unwrap();
+    let entries = rows.iter().flat_map(|row| serde_json::from_str::<Vec<engine::Entry>>(&row.entries).unwrap());
+    entries.map(|entry| entry.event.name().to_owned()).collect()
 }
 
 /// The first process is a runtime that is dropped in the middle of a step: its tasks, its worker and its connections are

@@ -1,6 +1,6 @@
 //! What a run may cost, and what it need not buy twice.
 
-use domain::{RunStatus, StepStatus};
+use domain::{NanoUsd, RunStatus, StepStatus};
 use entities::{Scope as _, account};
 use service::runs::{self, Answer};
 
@@ -39,7 +39,7 @@ async fn a_run_spends_no_more_than_its_cap_and_a_child_pays_from_its_roots_accou
 #[tokio::test]
 async fn an_output_that_is_kept_is_not_made_twice_and_not_given_to_another_tenant() {
     everywhere(|stage| async move {
-        let yaml = "steps:\n  - {name: think, executor: think, config: {value: '{{ inputs.value }}'}, cache: {mode: on, ttl: 1h}}\n";
+        let yaml = "steps:\n  - {name: think, executor: think, config: {value: '{{ inputs.value }}', mode: priced}, cache: {mode: on, ttl: 1h}}\n";
         stage.put("thinking", yaml).await;
         crate::stage::put(&stage.weir, &stage.stranger, "thinking", yaml).await;
         let mut last = None;
@@ -50,10 +50,44 @@ async fn an_output_that_is_kept_is_not_made_twice_and_not_given_to_another_tenan
         assert_eq!(stage.probe().calls("think"), 1);
         let steps = runs::steps(&stage.weir, &stage.actor, last.unwrap()).await.unwrap();
         assert_eq!((steps[0].status, steps[0].cached), (StepStatus::Cached, true));
+        let usage = steps[0].usage.clone().unwrap();
+        assert!(usage.saved_nano_usd > Some(NanoUsd::ZERO) && usage.cost_nano_usd == Some(NanoUsd::ZERO), "{usage:?}");
         let wish = crate::stage::wish("thinking", serde_json::json!({"value": 7}), Answer::Later);
         runs::start(&stage.weir, &stage.stranger, wish).await.unwrap();
         stage.step().await;
         assert_eq!(stage.probe().calls("think"), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kept_outputs_are_dropped_by_their_tags_and_another_tenant_s_stay() {
+    everywhere(|stage| async move {
+        for (name, tags) in [("priced", "[prices, daily]"), ("other", "[daily]"), ("plain", "[]")] {
+            let config = format!("{{value: {name}}}");
+            let yaml =
+                format!("steps:\n  - {{name: {name}, executor: think, config: {config}, cache: {{tags: {tags}}}}}\n");
+            stage.put(name, &yaml).await;
+            crate::stage::put(&stage.weir, &stage.stranger, name, &yaml).await;
+        }
+        let all = async |actor: &service::Actor| {
+            for name in ["priced", "other", "plain"] {
+                let wish = crate::stage::wish(name, serde_json::json!({"value": 7}), Answer::Later);
+                runs::start(&stage.weir, actor, wish).await.unwrap();
+            }
+            stage.step().await;
+            ["priced", "other", "plain"].map(|name| stage.probe().calls(name))
+        };
+        all(&stage.stranger).await;
+        assert_eq!(all(&stage.actor).await, [2, 2, 2]);
+        let purge = async |tag| service::cache::purge(&stage.weir, &stage.actor, tag).await.unwrap().removed;
+        assert_eq!(purge(Some("nothing")).await, 0);
+        assert_eq!(purge(Some("prices")).await, 1);
+        assert_eq!(all(&stage.actor).await, [3, 2, 2]);
+        assert_eq!(purge(Some("daily")).await, 2);
+        assert_eq!(purge(None).await, 1);
+        assert_eq!(all(&stage.actor).await, [4, 3, 3]);
+        assert_eq!(all(&stage.stranger).await, [4, 3, 3], "the stranger's are kept");
     })
     .await;
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::wire::{TenantPatch, WhyKind, WhyView};
+use domain::wire::{ConnectionInput, TenantPatch, WhyKind, WhyView};
 use domain::{NanoUsd, RunId, RunStatus};
 use entities::{Scope as _, account, slot};
 use sea_orm::ColumnTrait;
 use serde_json::json;
 use service::runs::{self, Answer, Resolve};
-use service::{ServiceError, tenants};
+use service::{ServiceError, connections, tenants};
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::{Stage, everywhere, settled, wish};
@@ -222,6 +222,45 @@ async fn a_child_pays_from_the_caps_of_every_flow_above_it_and_of_the_groups_it_
         let run = runs::get(&stage.weir, &stage.actor, id).await.unwrap();
         assert_eq!(run.summary.error.unwrap().code, "group_max_cost");
         assert_eq!(stage.probe().calls("bought"), 2, "the group's cap has room for one of the two");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn attempts_through_one_connection_wait_for_each_other_and_those_through_another_do_not() {
+    everywhere(|stage| async move {
+        for (name, most) in [("narrow", Some(1)), ("wide", None)] {
+            let input = ConnectionInput {
+                kind: "http".to_owned(),
+                base_url: Some("https://api.example.com".to_owned()),
+                more_base_urls: Vec::new(),
+                max_concurrency: most,
+                api_key: None,
+            };
+            let view = connections::put(&stage.weir, &stage.actor, name, input).await.unwrap();
+            assert_eq!(view.max_concurrency, most);
+            let yaml =
+                format!("steps:\n  - {{name: hold, executor: act, config: {{mode: block, connection: {name}}}}}\n");
+            stage.put(name, &yaml).await;
+        }
+        let shutdown = CancellationToken::new();
+        let worker = runs::worker::spawn(stage.weir.clone(), runs::WorkerOptions::default(), shutdown.clone());
+        let first = stage.start("narrow", Answer::Later).await.unwrap();
+        stage.probe().reached(1).await;
+        let second = stage.start("narrow", Answer::Later).await.unwrap();
+        let told = in_line(&stage, second.run_id).await;
+        assert!(told.sentence.contains("connection `narrow`"), "{}", told.sentence);
+        let others =
+            [stage.start("wide", Answer::Later).await.unwrap(), stage.start("wide", Answer::Later).await.unwrap()];
+        stage.probe().reached(2).await;
+        stage.probe().gate.add_permits(4);
+        for run in [first, second].into_iter().chain(others) {
+            let done = settled(runs::wait(&stage.weir, run, Duration::from_secs(20)).await.unwrap());
+            assert_eq!(done.settled.status, RunStatus::Succeeded);
+        }
+        shutdown.cancel();
+        worker.await.unwrap();
+        assert_eq!(slots_left(&stage).await, 0);
     })
     .await;
 }

@@ -56,7 +56,7 @@ fn spec(name: &str, effect: Effect) -> ExecutorSpec {
         summary: "For suites.".to_owned(),
         config: json!({
             "type": "object",
-            "properties": {"value": {}, "mode": {"type": "string"}, "flow": {"type": "string"}},
+            "properties": {"value": {}, "mode": {"type": "string"}, "flow": {"type": "string"}, "connection": {"type": "string"}},
             "additionalProperties": false,
         }),
         output: json!({}),
@@ -121,6 +121,7 @@ impl Executor for Act {
                     units: BTreeMap::from([("input_tokens".to_owned(), 10)]),
                     cost_nano_usd: Some(domain::NanoUsd(1_500)),
                     estimated: false,
+                    saved_nano_usd: None,
                 };
                 return Ok(Done { output: json!("bought"), usage: Some(usage) });
             }

@@ -186,6 +186,54 @@ async fn pages_hold_every_run_once_newest_first() {
 }
 
 #[tokio::test]
+async fn runs_are_found_by_the_words_of_the_fields_that_their_flow_names() {
+    everywhere(|stage| async move {
+        let yaml = |search: &str| {
+            format!(
+                "{search}inputs: {{customer: string, note: {{type: string, default: none}}}}\n\
+                 steps:\n  - {{name: one, executor: act, config: {{value: \"Order {{{{ inputs.customer }}}}\"}}}}\n\
+                 outputs: {{order: \"{{{{ steps.one }}}}\"}}\n"
+            )
+        };
+        stage.put("orders", &yaml("search: [inputs.customer, outputs.order]\n")).await;
+        stage.put("silent", &yaml("")).await;
+        let start = async |flow: &str, customer: &str| {
+            let wish = wish(flow, json!({"customer": customer, "note": "hidden"}), Answer::Later);
+            runs::start(&stage.weir, &stage.actor, wish).await.unwrap().run_id
+        };
+        let ada = start("orders", "Ada.Lovelace@example.com").await;
+        let grace = start("orders", "Grace Hopper, grace@example.com").await;
+        start("silent", "Ada again").await;
+        let found = async |text: &str| -> Vec<domain::RunId> {
+            let filter = RunFilter { search: Some(text.to_owned()), ..RunFilter::default() };
+            runs::list(&stage.weir, &stage.actor, &filter).await.unwrap().data.iter().map(|run| run.id).collect()
+        };
+        assert_eq!(found("ada").await, [], "none of them has begun");
+        assert_eq!(stage.step().await, 3);
+        assert_eq!(found("ada").await, [ada]);
+        assert_eq!(found("EXAMPLE com").await, [grace, ada]);
+        assert_eq!(found("com, lovelace").await, [ada]);
+        assert_eq!(found("order hopper").await, [grace], "a word of the output and one of the input");
+        for nobody in ["hidden", "love", "!?", "ada hopper"] {
+            assert_eq!(found(nobody).await, [], "{nobody}");
+        }
+        assert_eq!(found("  ").await.len(), 3, "no search at all");
+        let flow =
+            RunFilter { search: Some("com".to_owned()), flow: Some("silent".to_owned()), ..RunFilter::default() };
+        assert_eq!(runs::list(&stage.weir, &stage.actor, &flow).await.unwrap().data.len(), 0);
+        let mut pages = RunFilter { search: Some("com".to_owned()), limit: Some(1), ..RunFilter::default() };
+        let first = runs::list(&stage.weir, &stage.actor, &pages).await.unwrap();
+        assert!(first.has_more && first.data[0].id == grace);
+        pages.cursor = first.next_cursor;
+        let second = runs::list(&stage.weir, &stage.actor, &pages).await.unwrap();
+        assert!(!second.has_more && second.data[0].id == ada);
+        let long = RunFilter { search: Some("a b c d e f g h i".to_owned()), ..RunFilter::default() };
+        assert!(matches!(runs::list(&stage.weir, &stage.actor, &long).await, Err(ServiceError::BadRequest(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_waiting_and_a_running_run_can_be_cancelled_and_a_finished_one_not() {
     everywhere(|stage| async move {
         stage.put("block", "steps:\n  - {name: one, executor: act, config: {mode: block}}\n").await;

@@ -48,7 +48,11 @@ async fn a_watcher_from_the_start_and_one_who_comes_back_see_the_same() {
         let all: Vec<u64> = (1..=early.len() as u64).collect();
         assert_eq!(early, all, "each event once and in order");
         assert!(early.len() >= 6);
-        let so_far = WatchItem::Delta { step: "second".into(), attempt: 1, text: "so far".into() };
+        let so_far = WatchItem::Delta {
+            of: runs::Speaker { step: "second".into(), item: None },
+            attempt: 1,
+            text: "so far".into(),
+        };
         assert_eq!((told, first), (so_far.clone(), so_far));
         assert_eq!((last.event.as_str(), last.step.as_deref()), ("attempt_started", Some("second")));
         assert_eq!(positions(&stage, id, 3).await, all[3..]);

@@ -73,6 +73,7 @@ const ROWS: &[Row] = &[
     row_of("GET /health/ready", Need::Nothing, Body::Nothing),
     row_of("GET /api/v1/openapi.json", Need::Nothing, Body::Nothing),
     row_of("GET /api/v1/executors", Need::Key, Body::Nothing),
+    row_of("DELETE /api/v1/cache", Need::Permission("flows:write"), Body::Nothing),
     row_of("GET /api/v1/flows", Need::Permission("flows:read"), Body::Nothing),
     row_of("GET /api/v1/flows/{flow}", Need::Permission("flows:read"), Body::Nothing),
     creating("PUT /api/v1/flows/{flow}", Need::Permission("flows:write"), Body::Yaml(FLOW)),

@@ -22,6 +22,7 @@ use crate::load::ask;
 struct Words {
     status: String,
     flow: String,
+    search: String,
     since: String,
     cursor: String,
 }
@@ -39,7 +40,14 @@ impl Words {
 
     fn behind(&self, path: &str, cursor: &str) -> String {
         let since = if self.since == Since::default().as_str() { "" } else { &self.since };
-        query::address(path, &[("status", &self.status), ("flow", &self.flow), ("since", since), ("cursor", cursor)])
+        let words = [
+            ("status", self.status.as_str()),
+            ("flow", &self.flow),
+            ("search", &self.search),
+            ("since", since),
+            ("cursor", cursor),
+        ];
+        query::address(path, &words)
     }
 
     /// What the words ask for; an unknown word counts as absent.
@@ -48,6 +56,7 @@ impl Words {
         RunFilter {
             status: RunStatus::parse(&self.status),
             flow: some(&self.flow),
+            search: some(&self.search),
             since: self.since(),
             cursor: some(&self.cursor),
         }
@@ -63,7 +72,13 @@ pub(crate) fn List() -> impl IntoView {
     let here = here();
     let words = use_query_map().with_untracked(|query| {
         let word = |key: &str| query.get(key).unwrap_or_default();
-        Words { status: word("status"), flow: word("flow"), since: word("since"), cursor: word("cursor") }
+        Words {
+            status: word("status"),
+            flow: word("flow"),
+            search: word("search").trim().to_owned(),
+            since: word("since"),
+            cursor: word("cursor"),
+        }
     });
     let (tenant, filter) = (here.tenant(), words.filter());
     let runs = ask(|data| async move { data.runs(&tenant, &filter).await });
@@ -144,10 +159,10 @@ fn filters(here: &Here, words: &Words, value: &RunsView) -> AnyView {
     let chip = |label: &'static str, status: &str, count: u64| {
         let href = Words { status: status.to_owned(), cursor: String::new(), ..words.clone() }.address(&here.tenant);
         let current = words.status == status;
-        view! {
-            <li><a class="chip" href=href aria-current=current.then_some("true")>{label}" "<span class="number">{count_text(count)}</span></a></li>
-        }
-        .into_any()
+        // The counts know nothing of words.
+        let number = words.search.is_empty().then(|| view! { " "<span class="number">{count_text(count)}</span> });
+        view! { <li><a class="chip" href=href aria-current=current.then_some("true")>{label}{number}</a></li> }
+            .into_any()
     };
     let chosen = RunStatus::parse(&words.status);
     let mut chips = vec![chip("All", "", total)];
@@ -179,6 +194,10 @@ fn selects(here: &Here, words: &Words, flows: &[String]) -> AnyView {
     view! {
         <form class="row filter-form" method="get" action=path::section(&here.tenant, "runs") data-apply="">
             {(!status.is_empty()).then(|| view! { <input type="hidden" name="status" value=status/> })}
+            <label class="said" for="filter-search">"Search"</label>
+            <input class="input compact" id="filter-search" type="search" name="search" value=words.search.clone()
+                placeholder="Search" maxlength="200" autocomplete="off"
+                title="Words of the inputs and outputs that a flow names in `search`"/>
             <label class="said" for="filter-flow">"Flow"</label>
             <select class="input compact" id="filter-flow" name="flow">
                 <option value="" selected=chosen_flow.is_empty()>"All flows"</option>
@@ -205,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_address_holds_only_what_differs_from_the_usual() {
-        let words = Words { status: "failed".into(), flow: "a b&c".into(), since: "7d".into(), cursor: String::new() };
+        let words = Words { status: "failed".into(), flow: "a b&c".into(), since: "7d".into(), ..Words::default() };
         assert_eq!(words.address("acme"), "/t/acme/runs?status=failed&flow=a%20b%26c");
         assert_eq!(Words::default().address("acme"), "/t/acme/runs");
         assert_eq!(

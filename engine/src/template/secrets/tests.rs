@@ -14,7 +14,7 @@ const NONCE: &str = "00ff00ff00ff00ff";
 /// Renders a config, and gives it as it is journaled and as the executor gets it.
 fn rendered(config: &Json) -> Result<(Json, Json), Fault> {
     let mut environment = environment(&BTreeMap::new(), &[], Place::Here);
-    let mut shape = Shape::new(config, "t", &|_| None);
+    let mut shape = Shape::new(config, "t", crate::template::analysis::Names::plain(&|_| None));
     shape.add_to(&mut environment);
     let mut scope = Scope::default();
     scope.set_json("inputs", &json!({"body": {"a": [1, "ü"]}, "text": "hi"}));

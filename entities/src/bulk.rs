@@ -1,0 +1,85 @@
+//! Inserts of many rows, in statements whose texts are made once: the databases keep them prepared.
+//!
+//! Invariant: a text depends on the table and on how many rows it takes, which is one of a few numbers.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, IdenStatic, Iterable, ModelTrait, Statement, Value,
+};
+
+/// Rows that one statement takes. SQLite takes 32,766 parameters a statement, PostgreSQL 65,535; the widest table has fewer
+/// than 64 columns.
+const SIZES: [usize; 4] = [256, 64, 16, 4];
+
+/// Whether it is for PostgreSQL, the table, the rows.
+type Key = (bool, &'static str, usize);
+
+static TEXTS: LazyLock<RwLock<HashMap<Key, Arc<str>>>> = LazyLock::new(RwLock::default);
+
+/// Inserts rows of one table, in as few statements as the sizes allow.
+pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, rows: &[M]) -> Result<(), DbErr> {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
+        let (now, later) = rest.split_at(size);
+        connection.execute_raw(statement(connection.get_database_backend(), now)).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+fn statement<M: ModelTrait>(backend: DbBackend, rows: &[M]) -> Statement {
+    let columns = || <M::Entity as EntityTrait>::Column::iter();
+    let values: Vec<Value> = rows.iter().flat_map(|row| columns().map(|column| row.get(column))).collect();
+    Statement::from_sql_and_values(backend, &*text::<M>(backend, rows.len()), values)
+}
+
+fn text<M: ModelTrait>(backend: DbBackend, rows: usize) -> Arc<str> {
+    let table = std::any::type_name::<M>();
+    let key = (backend == DbBackend::Postgres, table, rows);
+    if let Some(text) = TEXTS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Arc::clone(text);
+    }
+    let text: Arc<str> = written::<M>(backend, rows).into();
+    TEXTS.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&text));
+    text
+}
+
+fn written<M: ModelTrait>(backend: DbBackend, rows: usize) -> String {
+    let names: Vec<&str> = <M::Entity as EntityTrait>::Column::iter().map(|column| column.as_str()).collect();
+    let mut text =
+        format!("INSERT INTO \"{}\" (\"{}\") VALUES ", M::Entity::default().table_name(), names.join("\", \""));
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..names.len() {
+            let lead = if column == 0 { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = match backend {
+                DbBackend::Postgres => write!(text, "{lead}${}", row * names.len() + column + 1),
+                _ => write!(text, "{lead}?"),
+            };
+        }
+        text.push(')');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membership;
+
+    #[test]
+    fn a_text_names_every_column_and_counts_its_parameters_as_the_database_does() {
+        let columns = membership::Column::iter().count();
+        let one = written::<membership::Model>(DbBackend::Sqlite, 1);
+        assert!(one.starts_with("INSERT INTO \"memberships\" (\"tenant_id\", "), "{one}");
+        assert_eq!(one.matches('?').count(), columns);
+        let three = written::<membership::Model>(DbBackend::Postgres, 3);
+        assert!(three.ends_with(&format!("${})", columns * 3)), "{three}");
+        assert_eq!(three.matches('(').count(), 4);
+    }
+}

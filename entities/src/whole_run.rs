@@ -1,0 +1,72 @@
+//! Runs that are written once, when they are over: rows and nothing else, so that many can share their statements.
+//!
+//! Invariant: a run is kept whole or not at all; one that cannot be kept takes none of its neighbours with it.
+
+use domain::TenantId;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use tokio::sync::oneshot;
+
+use crate::error::StoreError;
+use crate::link::Connection;
+use crate::notice::CHANNEL;
+use crate::{append, attempt, bulk, item, ledger, run, run_word, step};
+
+/// All rows of one run that is not in the store yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeRun {
+    pub run: run::Model,
+    pub steps: Vec<step::Model>,
+    pub attempts: Vec<attempt::Model>,
+    pub items: Vec<item::Model>,
+    pub appends: Vec<append::Model>,
+    pub ledger: Vec<ledger::Model>,
+    pub words: Vec<run_word::Model>,
+    /// What other processes hear once it is kept.
+    pub notice: String,
+}
+
+/// A run on its way into the store, with whoever waits for it.
+pub(crate) struct Waiting {
+    pub(crate) tenant: TenantId,
+    pub(crate) run: Box<WholeRun>,
+    pub(crate) answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl WholeRun {
+    /// Every row is the tenant's own, and the run's.
+    pub(crate) fn check(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let (tenant, run) = (tenant.uuid(), self.run.id);
+        let mut owners = std::iter::once((self.run.tenant_id, run))
+            .chain(self.steps.iter().map(|row| (row.tenant_id, row.run_id)))
+            .chain(self.attempts.iter().map(|row| (row.tenant_id, row.run_id)))
+            .chain(self.items.iter().map(|row| (row.tenant_id, row.run_id)))
+            .chain(self.appends.iter().map(|row| (row.tenant_id, row.run_id)))
+            .chain(self.ledger.iter().map(|row| (row.tenant_id, row.run_id)))
+            .chain(self.words.iter().map(|row| (row.tenant_id, row.run_id)));
+        if owners.all(|owner| owner == (tenant, run)) { Ok(()) } else { Err(StoreError::Unscoped("runs".to_owned())) }
+    }
+}
+
+/// Inserts the rows of runs of one tenant, table by table.
+pub(crate) async fn insert(connection: &Connection, runs: &[&WholeRun]) -> Result<(), StoreError> {
+    fn rows<M: Clone>(runs: &[&WholeRun], of: impl Fn(&WholeRun) -> &[M]) -> Vec<M> {
+        runs.iter().flat_map(|run| of(run).iter().cloned()).collect()
+    }
+    bulk::insert(connection, &rows(runs, |run| std::slice::from_ref(&run.run))).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.steps)).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.attempts)).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.items)).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.appends)).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.ledger)).await?;
+    bulk::insert(connection, &rows(runs, |run| &run.words)).await?;
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let notices: Vec<String> = runs.iter().map(|run| run.notice.clone()).collect();
+        let told = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT count(pg_notify($1, notice)) FROM unnest($2::text[]) AS notice",
+            [CHANNEL.into(), notices.into()],
+        );
+        connection.query_one_raw(told).await?;
+    }
+    Ok(())
+}
