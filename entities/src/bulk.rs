@@ -31,6 +31,22 @@ pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, row
     Ok(())
 }
 
+/// Adds the inserts of these rows to a script of several statements, which is one trip to the database. On SQLite alone,
+/// whose statements take their parameters in turn.
+pub(crate) fn add_to<M: ModelTrait>(script: &mut String, values: &mut Vec<Value>, rows: &[M]) {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
+        let (now, later) = rest.split_at(size);
+        script.push_str(&text::<M>(DbBackend::Sqlite, size));
+        script.push(';');
+        for row in now {
+            values.extend(<M::Entity as EntityTrait>::Column::iter().map(|column| row.get(column)));
+        }
+        rest = later;
+    }
+}
+
 fn statement<M: ModelTrait>(backend: DbBackend, rows: &[M]) -> Statement {
     let columns = || <M::Entity as EntityTrait>::Column::iter();
     let values: Vec<Value> = rows.iter().flat_map(|row| columns().map(|column| row.get(column))).collect();

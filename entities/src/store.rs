@@ -25,7 +25,7 @@ use crate::notice::Listener;
 use crate::scope::{Reader, Unit};
 use crate::system::{System, SystemUnit};
 use crate::whole_run::{Waiting, WholeRun};
-use crate::writer::{self, Job, Outcome, UNIT_LIMIT, Writer};
+use crate::writer::{self, Job, Lane, Outcome, UNIT_LIMIT, Writer};
 
 /// What an acknowledged write survives, on SQLite. PostgreSQL has its own setting, `synchronous_commit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +82,7 @@ pub enum StoreKind {
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    lane: Lane,
 }
 
 #[derive(Debug)]
@@ -112,9 +113,16 @@ impl Store {
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
             let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
-            Backend::Sqlite { readers, writer: Writer::start(writer, options.tap) }
+            Backend::Sqlite { readers, writer: Writer::start(writer) }
         };
-        Ok(Self { inner: Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap }) })
+        let inner = Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap });
+        Ok(Self { inner, lane: Lane::Foreground })
+    }
+
+    /// The same store for work that nobody waits for: on SQLite what is written by this one comes behind what others write.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), lane: Lane::Background }
     }
 
     #[must_use]
@@ -198,7 +206,7 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { tenant, run: Box::new(run), answer };
         match &self.inner.backend {
-            Backend::Sqlite { writer, .. } => writer.submit(Job::Run(waiting)).await?,
+            Backend::Sqlite { writer, .. } => writer.submit(self.lane, Job::Run(waiting)).await?,
             Backend::Postgres { groups, .. } => groups.submit(waiting).await?,
         }
         answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
@@ -266,7 +274,7 @@ impl Store {
                         }
                     })
                 });
-                writer.submit(Job::Unit(job)).await?;
+                writer.submit(self.lane, Job::Unit(job)).await?;
                 answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
             Backend::Postgres { pool, .. } => {

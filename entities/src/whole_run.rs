@@ -3,7 +3,7 @@
 //! Invariant: a run is kept whole or not at all; one that cannot be kept takes none of its neighbours with it.
 
 use domain::TenantId;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
@@ -44,6 +44,21 @@ impl WholeRun {
             .chain(self.ledger.iter().map(|row| (row.tenant_id, row.run_id)))
             .chain(self.words.iter().map(|row| (row.tenant_id, row.run_id)));
         if owners.all(|owner| owner == (tenant, run)) { Ok(()) } else { Err(StoreError::Unscoped("runs".to_owned())) }
+    }
+}
+
+/// Statements that insert these runs on SQLite, with their parameters.
+pub(crate) fn script(script: &mut String, values: &mut Vec<Value>, runs: &[Waiting]) {
+    for waiting in runs {
+        bulk::add_to(script, values, std::slice::from_ref(&waiting.run.run));
+    }
+    for WholeRun { steps, attempts, items, appends, ledger, words, .. } in runs.iter().map(|waiting| &*waiting.run) {
+        bulk::add_to(script, values, steps);
+        bulk::add_to(script, values, attempts);
+        bulk::add_to(script, values, items);
+        bulk::add_to(script, values, appends);
+        bulk::add_to(script, values, ledger);
+        bulk::add_to(script, values, words);
     }
 }
 

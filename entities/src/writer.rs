@@ -1,5 +1,6 @@
 //! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint, inserts the whole runs together, commits
-//! once, then answers all.
+//! once, then answers all. What somebody waits for comes before what workers do by themselves, and a commit takes only so
+//! much of the latter as keeps the next caller's wait short.
 //!
 //! Invariant: nobody is answered with success before the commit that holds what they asked for; a unit that fails, panics or
 //! takes too long leaves its neighbours as they are, and so does a run that cannot be kept.
@@ -8,22 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use domain::TenantId;
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait,
 };
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::error::StoreError;
-use crate::link::{Connection, Link};
-use crate::whole_run::{self, Waiting, WholeRun};
+use crate::whole_run::{self, Waiting};
 
 /// Units that one commit may hold. Bounds how long the first of them waits for the last.
 const UNITS_A_COMMIT: usize = 256;
-/// Units that may wait. More than this and writers wait at the door.
+/// Units that may wait in each lane. More than this and writers wait at the door.
 const QUEUE: usize = 4096;
+/// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
+/// that commits stay worth their cost.
+const BACKGROUND_SHARE: Duration = Duration::from_millis(2);
 /// A unit only talks to the store; one that takes longer than this is stuck.
 pub(crate) const UNIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,13 @@ pub(crate) enum Job {
     Run(Waiting),
 }
 
+/// Whether somebody waits for what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Foreground,
+    Background,
+}
+
 /// How much the writer has done since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -54,50 +64,99 @@ pub(crate) struct Counters {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    foreground: mpsc::Sender<Job>,
+    background: mpsc::Sender<Job>,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Writer {
-    pub(crate) fn start(connection: DatabaseConnection, tap: bool) -> Self {
-        let (jobs, waiting) = mpsc::channel(QUEUE);
+    pub(crate) fn start(connection: DatabaseConnection) -> Self {
+        let (foreground, waited_for) = mpsc::channel(QUEUE);
+        let (background, behind) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
-        tokio::spawn(work(Desk { connection, tap, counters: Arc::clone(&counters) }, waiting));
-        Self { jobs, counters }
+        tokio::spawn(work(Desk { connection, counters: Arc::clone(&counters) }, waited_for, behind));
+        Self { foreground, background, counters }
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.jobs.max_capacity() - self.jobs.capacity()
+        [&self.foreground, &self.background].map(|lane| lane.max_capacity() - lane.capacity()).iter().sum()
     }
 
-    /// Hands a unit over; waits while the queue is full.
-    pub(crate) async fn submit(&self, job: Job) -> Result<(), StoreError> {
-        self.jobs.send(job).await.map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
+    /// Hands a job over; waits while its lane is full.
+    pub(crate) async fn submit(&self, lane: Lane, job: Job) -> Result<(), StoreError> {
+        let jobs = match lane {
+            Lane::Foreground => &self.foreground,
+            Lane::Background => &self.background,
+        };
+        jobs.send(job).await.map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 }
 
 /// What the writer works with.
 struct Desk {
     connection: DatabaseConnection,
-    tap: bool,
     counters: Arc<Counters>,
 }
 
-async fn work(desk: Desk, mut waiting: mpsc::Receiver<Job>) {
-    let mut batch = Vec::with_capacity(UNITS_A_COMMIT);
-    while waiting.recv_many(&mut batch, UNITS_A_COMMIT).await > 0 {
-        desk.counters.units.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        let mut answers = Vec::with_capacity(batch.len());
+/// What one commit takes.
+struct Batch<'l> {
+    jobs: Vec<Job>,
+    background: &'l mut mpsc::Receiver<Job>,
+    /// Until when more is taken from the background.
+    until: Instant,
+}
+
+impl Batch<'_> {
+    /// The next job of the background, while there is time for it.
+    fn next(&mut self) -> Option<Job> {
+        (Instant::now() < self.until).then(|| self.background.try_recv().ok()).flatten()
+    }
+}
+
+async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: mpsc::Receiver<Job>) {
+    let mut disk = Duration::ZERO;
+    loop {
+        let mut jobs = Vec::with_capacity(UNITS_A_COMMIT);
+        tokio::select! {
+            biased;
+            taken = foreground.recv_many(&mut jobs, UNITS_A_COMMIT) => {
+                // Both lanes end together, with the store.
+                if taken == 0 { break }
+            }
+            Some(job) = background.recv() => jobs.push(job),
+        }
+        let (runs, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Run(_)));
+        let runs: Vec<Waiting> = runs
+            .into_iter()
+            .filter_map(|job| match job {
+                Job::Run(run) => Some(run),
+                Job::Unit(_) => None,
+            })
+            .collect();
+        if !runs.is_empty() {
+            keep_runs(&desk, runs).await;
+        }
+        let mut batch = Batch { jobs, background: &mut background, until: Instant::now() + BACKGROUND_SHARE.max(disk) };
+        if batch.jobs.is_empty() {
+            match batch.next() {
+                Some(job) => batch.jobs.push(job),
+                None => continue,
+            }
+        }
+        let mut answers = Vec::with_capacity(batch.jobs.len());
         let result = commit(&desk, &mut batch, &mut answers).await;
-        if result.is_ok() {
-            desk.counters.commits.fetch_add(1, Ordering::Relaxed);
-        } else if let Err(error) = &result {
-            tracing::error!(%error, units = answers.len(), "a group of units was not committed");
+        desk.counters.units.fetch_add(answers.len() as u64, Ordering::Relaxed);
+        match &result {
+            Ok(took) => {
+                disk = *took;
+                desk.counters.commits.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::error!(%error, units = answers.len(), "a group of units was not committed"),
         }
         // Jobs that were never run are dropped with the batch; their callers see a closed channel.
-        batch.clear();
+        drop(batch);
         for answer in answers {
-            answer(result.as_ref().copied().map_err(|error| StoreError::Unavailable(error.to_string())));
+            answer(result.as_ref().map(|_| ()).map_err(|error| StoreError::Unavailable(error.to_string())));
         }
     }
     if let Err(error) = desk.connection.close().await {
@@ -105,25 +164,72 @@ async fn work(desk: Desk, mut waiting: mpsc::Receiver<Job>) {
     }
 }
 
-async fn commit(desk: &Desk, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
+/// All of them together; one by one if that fails, so that each is kept or refused for its own sake.
+async fn keep_runs(desk: &Desk, mut runs: Vec<Waiting>) {
+    // Runs of one flow beside each other have as many rows each, so that their statements are known more often.
+    runs.sort_by_key(|waiting| waiting.run.run.version_id);
+    desk.counters.units.fetch_add(runs.len() as u64, Ordering::Relaxed);
+    let together = insert_runs(desk, &runs).await;
+    for waiting in runs {
+        let result = match &together {
+            Ok(()) => Ok(()),
+            Err(_) => insert_runs(desk, std::slice::from_ref(&waiting)).await,
+        };
+        // Whoever asked may be gone; the run stands all the same.
+        let _ = waiting.answer.send(result);
+    }
+}
+
+/// Runs that one trip to the database's thread takes: each trip wakes two threads up, which costs more than the rows do.
+const RUNS_A_TRIP: usize = 16;
+
+/// A transaction of its own.
+async fn insert_runs(desk: &Desk, runs: &[Waiting]) -> Result<(), StoreError> {
+    let trips = runs.len().div_ceil(RUNS_A_TRIP);
+    for (index, trip) in runs.chunks(RUNS_A_TRIP).enumerate() {
+        let (mut script, mut values) = (String::new(), Vec::new());
+        if index == 0 {
+            script.push_str("BEGIN IMMEDIATE;");
+        }
+        whole_run::script(&mut script, &mut values, trip);
+        if index + 1 == trips {
+            script.push_str("COMMIT");
+        }
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, script, values);
+        if let Err(error) = desk.connection.execute_raw(statement).await {
+            // Fails where the database gave the transaction up by itself.
+            let _ = desk.connection.execute_unprepared("ROLLBACK").await;
+            return Err(error.into());
+        }
+    }
+    desk.counters.commits.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Keeps what waits, and says how long the disk took for it.
+async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -> Result<Duration, DbErr> {
     let options =
         TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
     let transaction = Arc::new(desk.connection.begin_with_options(options).await?);
-    let (mut units, mut runs) = (Vec::new(), Vec::new());
-    for job in batch.drain(..) {
-        match job {
-            Job::Unit(unit) => units.push(unit),
-            Job::Run(run) => runs.push(run),
+    let mut runs = Vec::new();
+    let mut jobs = std::mem::take(&mut batch.jobs).into_iter();
+    let mut unit_after = |batch: &mut Batch<'_>| loop {
+        match jobs.next().or_else(|| batch.next()) {
+            Some(Job::Unit(unit)) => return Some(unit),
+            Some(Job::Run(run)) => runs.push(run),
+            None => return None,
         }
-    }
-    if let (1, true) = (units.len(), runs.is_empty())
-        && let Some(unit) = units.pop()
-    {
-        return alone(unit, transaction, answers).await;
-    }
-    let last = units.len();
-    for (index, unit) in units.into_iter().enumerate() {
-        if index == 0 {
+    };
+    let (mut next, mut count) = (unit_after(batch), 0);
+    while let Some(unit) = next {
+        next = unit_after(batch);
+        count += 1;
+        if count == 1 && next.is_none() {
+            let kept = alone(unit, transaction, answers).await;
+            keep_those(desk, runs).await;
+            return kept;
+        }
+        if count == 1 {
             transaction.execute_unprepared("SAVEPOINT unit").await?;
         }
         let outcome = unit(Arc::clone(&transaction)).await;
@@ -136,82 +242,41 @@ async fn commit(desk: &Desk, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) ->
         }
         // Fails when the database gave the whole transaction up (disk full): then nobody may be told "kept". One call for
         // both, because each is a trip to the database's thread.
-        let next = if index + 1 == last { "RELEASE unit" } else { "RELEASE unit; SAVEPOINT unit" };
-        transaction.execute_unprepared(next).await?;
+        let behind = if next.is_some() { "RELEASE unit; SAVEPOINT unit" } else { "RELEASE unit" };
+        transaction.execute_unprepared(behind).await?;
     }
+    let kept = commit_now(transaction).await;
+    keep_those(desk, runs).await;
+    kept
+}
+
+/// Runs of the background.
+async fn keep_those(desk: &Desk, runs: Vec<Waiting>) {
     if !runs.is_empty() {
-        keep_runs(desk, &transaction, runs, answers).await?;
+        keep_runs(desk, runs).await;
     }
-    unshare(transaction).await?.commit().await
+}
+
+async fn commit_now(transaction: Arc<DatabaseTransaction>) -> Result<Duration, DbErr> {
+    let began = Instant::now();
+    unshare(transaction).await?.commit().await?;
+    Ok(began.elapsed())
 }
 
 /// The only unit of its commit needs no savepoint: what it did goes with the transaction.
-async fn alone(unit: UnitJob, transaction: Arc<DatabaseTransaction>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
+async fn alone(
+    unit: UnitJob,
+    transaction: Arc<DatabaseTransaction>,
+    answers: &mut Vec<Answer>,
+) -> Result<Duration, DbErr> {
     let outcome = unit(Arc::clone(&transaction)).await;
     if outcome.keep {
         answers.push(outcome.answer);
-        return unshare(transaction).await?.commit().await;
+        return commit_now(transaction).await;
     }
     let result = unshare(transaction).await?.rollback().await;
     (outcome.answer)(Ok(()));
-    result
-}
-
-/// All of them together; one by one if that fails, so that each is kept or refused for its own sake.
-async fn keep_runs(
-    desk: &Desk,
-    transaction: &Arc<DatabaseTransaction>,
-    runs: Vec<Waiting>,
-    answers: &mut Vec<Answer>,
-) -> Result<(), DbErr> {
-    transaction.execute_unprepared("SAVEPOINT runs").await?;
-    let all: Vec<&Waiting> = runs.iter().collect();
-    let kept = insert_runs(desk, transaction, &all).await;
-    if kept.is_err() {
-        transaction.execute_unprepared("ROLLBACK TO runs").await?;
-    }
-    let together = kept.is_ok();
-    for waiting in runs {
-        let result = if together {
-            Ok(())
-        } else {
-            transaction.execute_unprepared("SAVEPOINT one").await?;
-            let result = insert_runs(desk, transaction, &[&waiting]).await;
-            if result.is_err() {
-                transaction.execute_unprepared("ROLLBACK TO one").await?;
-            }
-            transaction.execute_unprepared("RELEASE one").await?;
-            result
-        };
-        match result {
-            Ok(()) => answers.push(Box::new(move |kept| {
-                // Whoever asked may be gone; the run stands all the same.
-                let _ = waiting.answer.send(kept);
-            })),
-            Err(error) => {
-                let _ = waiting.answer.send(Err(error));
-            }
-        }
-    }
-    transaction.execute_unprepared("RELEASE runs").await?;
-    Ok(())
-}
-
-async fn insert_runs(desk: &Desk, transaction: &Arc<DatabaseTransaction>, runs: &[&Waiting]) -> Result<(), StoreError> {
-    let mut tenants: Vec<TenantId> = runs.iter().map(|waiting| waiting.tenant).collect();
-    tenants.dedup();
-    // The tap, where it is on, wants each statement to carry the one tenant that it is for.
-    if desk.tap && tenants.len() > 1 {
-        for waiting in runs {
-            Box::pin(insert_runs(desk, transaction, &[waiting])).await?;
-        }
-        return Ok(());
-    }
-    let bound = tenants.first().copied();
-    let link = Link::Write(Arc::downgrade(transaction));
-    let connection = Connection::new(DbBackend::Sqlite, link, bound, desk.tap);
-    let rows: Vec<&WholeRun> = runs.iter().map(|waiting| &*waiting.run).collect();
-    whole_run::insert(&connection, &rows).await
+    result.map(|()| Duration::ZERO)
 }
 
 /// Takes the transaction back. Units hold it weakly, so only a statement in flight of an abandoned one can delay this.

@@ -243,3 +243,38 @@ async fn whole_runs_of_many_callers_are_kept_together_and_one_that_cannot_be_tak
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_waits_comes_before_a_long_line_in_the_background_and_both_go_on() {
+    let bench = bench_at(None).await;
+    let (one, _) = two_tenants(&bench.store).await;
+    let done = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let mut behind = tokio::task::JoinSet::new();
+    for number in 0..1_000_u128 {
+        let (store, done) = (bench.store.in_background(), Arc::clone(&done));
+        behind.spawn(async move {
+            let kept: Result<(), E> = store
+                .write(one, move |unit| async move { unit.insert(a_run(one, 10_000 + number, 11, 12)).await })
+                .await;
+            kept.unwrap();
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+    // All of them stand in line before the first caller comes.
+    tokio::task::yield_now().await;
+    let mut before = Vec::new();
+    for number in 0..5_u128 {
+        let kept: Result<(), E> = bench
+            .store
+            .write(one, move |unit| async move { unit.insert(a_run(one, 20_000 + number, 11, 12)).await })
+            .await;
+        kept.unwrap();
+        before.push(done.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    assert!(before.last().is_some_and(|done| *done < 500), "callers waited for those in the background: {before:?}");
+    while let Some(kept) = behind.join_next().await {
+        kept.unwrap();
+    }
+    let reader = bench.store.read(one).await.unwrap();
+    assert_eq!(reader.find::<run::Entity>().filter(run::Column::Id.gte(id(10_000))).count().await.unwrap(), 1_005);
+}

@@ -24,7 +24,13 @@ pub(super) async fn queue(
 ) -> Result<RunId, ServiceError> {
     limit(&mut row, resolved, &inputs)?;
     super::start::keep_inputs(weir, tenant, &mut row, &inputs).await?;
-    let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
+    let job = Job {
+        row,
+        plan: resolved.plan.clone(),
+        inputs,
+        default_model: resolved.default_model.clone(),
+        store: weir.store().clone(),
+    };
     let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
     let admitted = weir.store().write(tenant, |unit| async move {
         let admission = enqueue(&unit, row, concurrency.as_ref()).await?;
@@ -119,5 +125,5 @@ pub(super) fn free_place(
     if row.slot_key.is_some() || resolved.max_running.is_some() {
         return None;
     }
-    weir.runs().free_place()
+    weir.runs().free_place(TenantId::from_uuid(row.tenant_id))
 }

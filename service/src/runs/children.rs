@@ -91,7 +91,13 @@ impl Children for RunChildren {
         }
         let run_id = RunId::from_uuid(row.id);
         self.weir.runs().bus().tell_tenant(tenant, run_id);
-        let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model };
+        let job = Job {
+            row,
+            plan: resolved.plan.clone(),
+            inputs,
+            default_model: resolved.default_model,
+            store: self.weir.store().clone(),
+        };
         execute::spawn(&self.weir, &self.crew, job, true, None);
         Ok(run_id)
     }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: nothing in here is needed to recover; losing it loses speed, live text and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{RunId, TenantId, VersionId};
@@ -55,6 +55,10 @@ pub(super) struct Crew {
     pub(super) owner: String,
     pub(super) lease: Duration,
     pub(super) places: Arc<Semaphore>,
+    /// Of the places, those that runs out of the queue may have together: the others are for calls that come meanwhile.
+    pub(super) for_queue: Arc<Semaphore>,
+    /// Tenants that have more in the queue than was taken from it, as far as this worker knows: their new runs go behind it.
+    pub(super) behind: Mutex<HashSet<TenantId>>,
     pub(super) tasks: TaskTracker,
     /// Ends every run at once and leaves it for recovery.
     pub(super) stop: CancellationToken,
@@ -63,6 +67,12 @@ pub(super) struct Crew {
     pub(super) lane: Arc<Semaphore>,
     /// Whose turn it is in the queue, as far as this worker serves it.
     pub(super) turns: Mutex<Turns>,
+}
+
+impl Crew {
+    pub(super) fn behind(&self) -> MutexGuard<'_, HashSet<TenantId>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A run that this process executes.
@@ -191,11 +201,20 @@ impl Runs {
         *self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner) = crew;
     }
 
-    /// This process's worker with a free place, if it has both.
-    pub(super) fn free_place(&self) -> Option<(Arc<Crew>, OwnedSemaphorePermit)> {
+    /// This process's worker with a free place, if it has both, for a run of a tenant that has none in the queue.
+    pub(super) fn free_place(&self, tenant: TenantId) -> Option<(Arc<Crew>, OwnedSemaphorePermit)> {
         let crew = self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let place = Arc::clone(&crew.places).try_acquire_owned().ok()?;
-        Some((crew, place))
+        if crew.behind().contains(&tenant) {
+            return None;
+        }
+        match Arc::clone(&crew.places).try_acquire_owned() {
+            Ok(place) => Some((crew, place)),
+            Err(_) => {
+                // It goes to the queue, and what follows it must not overtake it.
+                crew.behind().insert(tenant);
+                None
+            }
+        }
     }
 
     pub(super) fn enter(&self, run: RunId, local: Arc<LocalRun>) {

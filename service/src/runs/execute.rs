@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
 use engine::ports::PortError;
 use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
-use entities::{JsonText, Scope, StoreError, append, run};
+use entities::{JsonText, Scope, Store, StoreError, append, run};
 use futures_util::FutureExt;
 use language::Plan;
 use sea_orm::ColumnTrait;
@@ -45,6 +45,8 @@ pub(super) struct Job {
     pub(super) inputs: Value,
     /// The tenant's.
     pub(super) default_model: Option<String>,
+    /// Where its journal goes: behind what others wait for, where nobody waits for the run.
+    pub(super) store: Store,
 }
 
 /// Makes a row that is not in the store yet a row that this crew holds.
@@ -94,7 +96,8 @@ async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
     let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
     let inputs = super::wait::value(weir, tenant, row.inputs.clone(), row.inputs_blob).await?;
     let default_model = crate::tenants::row(weir, tenant).await?.default_model;
-    Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model })
+    let store = weir.store().in_background();
+    Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model, store })
 }
 
 async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
@@ -147,6 +150,7 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         tracing::warn!(%error, run = %run_id, "slots of a lost worker could not be freed");
     }
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
+    let journal = journal.on(job.store.clone());
     let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
     if row.event_position == 0
         && let Some(end) = missing_callee(&weir, &row, &job.plan).await

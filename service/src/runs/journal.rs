@@ -11,7 +11,7 @@ use domain::wire::EventView;
 use domain::{RunId, RunStatus, TenantId};
 use engine::ports::{Journal, PortError};
 use engine::{Entry, Event};
-use entities::{JsonText, StoreError, Unit, WholeRun, append, attempt, item, run, run_word, step};
+use entities::{JsonText, Store, StoreError, Unit, WholeRun, append, attempt, item, run, run_word, step};
 use language::Plan;
 use language::plan::Save;
 use sea_orm::ColumnTrait;
@@ -28,6 +28,7 @@ use crate::Weir;
 /// One run's journal under one lease.
 pub(super) struct RunJournal {
     weir: Weir,
+    store: Store,
     tenant: TenantId,
     run: RunId,
     owner: String,
@@ -87,7 +88,14 @@ impl RunJournal {
         records.run.claims = claims;
         let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
         let search = plan.search.clone();
-        Self { weir, tenant, run, owner, local, limited, search, state }
+        let store = weir.store().clone();
+        Self { weir, store, tenant, run, owner, local, limited, search, state }
+    }
+
+    /// Writes by this store's lane.
+    pub(super) fn on(mut self, store: Store) -> Self {
+        self.store = store;
+        self
     }
 
     /// For a run whose row is not in the store yet, with what its flow says about saving.
@@ -108,7 +116,7 @@ impl RunJournal {
             return self.write(&mut state, &held.entries, held.changes).await;
         }
         let row = state.records.run.clone();
-        let kept = self.weir.store().write(self.tenant, |unit| async move { unit.insert(row).await }).await;
+        let kept = self.store.write(self.tenant, |unit| async move { unit.insert(row).await }).await;
         kept.map_err(|error: StoreError| PortError::Unavailable(error.to_string()))?;
         state.written = true;
         self.weir.runs().bus().tell_tenant(self.tenant, self.run);
@@ -246,8 +254,8 @@ impl RunJournal {
 
     async fn keep(&self, state: &mut State, write: Append) -> Result<(), PortError> {
         let kept = match write.into_whole() {
-            Ok(run) => self.weir.store().insert_run(self.tenant, *run).await.map_err(AppendError::from),
-            Err(write) => self.weir.store().write(self.tenant, |unit| async move { write.run(&unit).await }).await,
+            Ok(run) => self.store.insert_run(self.tenant, *run).await.map_err(AppendError::from),
+            Err(write) => self.store.write(self.tenant, |unit| async move { write.run(&unit).await }).await,
         };
         if let Err(error) = kept {
             state.broken = true;

@@ -121,7 +121,13 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     row.labels = JsonText::of(&labels(&resolved, wish.labels));
     limit(&mut row, &resolved, &inputs)?;
     keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
-    let job = Job { row, plan: resolved.plan.clone(), inputs, default_model: resolved.default_model.clone() };
+    let job = Job {
+        row,
+        plan: resolved.plan.clone(),
+        inputs,
+        default_model: resolved.default_model.clone(),
+        store: weir.store().clone(),
+    };
     match wish.idempotency_key {
         Some(key) => once(weir, job, &resolved, key, fingerprint(&wanted, &resolved)).await,
         None => dispatch(weir, job, &resolved, wish.answer).await,

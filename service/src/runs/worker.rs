@@ -32,7 +32,7 @@ pub struct WorkerOptions {
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { concurrency: 64, lease: Duration::from_secs(15), grace: Duration::from_secs(20) }
+        Self { concurrency: 256, lease: Duration::from_secs(15), grace: Duration::from_secs(20) }
     }
 }
 
@@ -90,6 +90,10 @@ pub(super) fn crew(options: &WorkerOptions) -> Arc<Crew> {
         owner: format!("worker-{}-{:016x}", std::process::id(), rand::random::<u64>()),
         lease: options.lease,
         places: Arc::new(Semaphore::new(options.concurrency.min(Semaphore::MAX_PERMITS))),
+        for_queue: Arc::new(Semaphore::new(
+            options.concurrency.div_ceil(4).saturating_mul(3).min(Semaphore::MAX_PERMITS),
+        )),
+        behind: std::sync::Mutex::default(),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
         lane: Arc::new(Semaphore::new(1)),
@@ -116,16 +120,21 @@ async fn adopt(weir: &Weir, crew: &Crew) {
 
 async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
     loop {
+        let both = async {
+            let of_queue = Arc::clone(&crew.for_queue).acquire_owned().await.ok()?;
+            Some((of_queue, Arc::clone(&crew.places).acquire_owned().await.ok()?))
+        };
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
-            place = Arc::clone(&crew.places).acquire_owned() => place,
+            place = both => place,
         };
-        let Ok(first) = place else { return };
+        let Some(first) = place else { return };
         let mut places = vec![first];
         while places.len() < BATCH as usize
+            && let Ok(of_queue) = Arc::clone(&crew.for_queue).try_acquire_owned()
             && let Ok(more) = Arc::clone(&crew.places).try_acquire_owned()
         {
-            places.push(more);
+            places.push((of_queue, more));
         }
         let rest = match claim_if_any(weir, crew, u32::try_from(places.len()).unwrap_or(BATCH)).await {
             Ok(Claimed::Runs(runs)) => {
@@ -170,6 +179,7 @@ async fn claim_if_any(weir: &Weir, crew: &Crew, limit: u32) -> Result<Claimed, S
             return Ok(Claimed::Runs(runs));
         }
     }
+    crew.behind().clear();
     let until_next = next.and_then(|next| (next - now).to_std().ok()).unwrap_or(LOOK_EVERY);
     Ok(Claimed::Nothing(until_next.clamp(Duration::from_millis(5), LOOK_EVERY)))
 }
@@ -195,6 +205,7 @@ async fn claim(weir: &Weir, crew: &Crew, limit: u32) -> Result<Vec<run::Model>, 
         let asked = wishes.clone();
         let taken: Vec<Vec<run::Model>> = weir
             .store()
+            .in_background()
             .write_system(move |unit| async move {
                 let mut taken = Vec::with_capacity(asked.len());
                 for (claim, tenant) in &asked {
@@ -212,6 +223,7 @@ async fn claim(weir: &Weir, crew: &Crew, limit: u32) -> Result<Vec<run::Model>, 
             runs.extend(taken);
         }
     }
+    *crew.behind() = ready.into_iter().map(|ready| ready.tenant).collect();
     Ok(runs)
 }
 
