@@ -6,6 +6,13 @@ pub const INLINE_BYTES: usize = 64 * 1024;
 pub const OUTPUT_BYTES: usize = 16 * 1024 * 1024;
 /// Depth of flows that call flows.
 pub const CHILD_DEPTH: u32 = 8;
+
+/// What a step fails with that would make the line longer.
+#[must_use]
+pub fn too_deep() -> domain::Failure {
+    let message = format!("At most {CHILD_DEPTH} flows may call each other in a line. Look for a circle.");
+    domain::Failure::new(domain::FailureKind::Limit, "child_depth", message)
+}
 /// Retry waits up to this long stay with the worker; longer ones give the lease back.
 pub const IN_PLACE_WAIT_MS: u64 = 2_000;
 /// How long a cancelled attempt may take to stop.

@@ -24,7 +24,7 @@ use crate::link::{Connection, Gate, Link};
 use crate::notice::Listener;
 use crate::scope::{Reader, Unit};
 use crate::system::{System, SystemUnit};
-use crate::whole_run::{Waiting, WholeRun};
+use crate::whole_run::{Scripted, Waiting, WholeRun};
 use crate::writer::{self, Job, Lane, Outcome, UNIT_LIMIT, Writer};
 
 /// What an acknowledged write survives, on SQLite. PostgreSQL has its own setting, `synchronous_commit`.
@@ -204,10 +204,13 @@ impl Store {
     pub async fn insert_run(&self, tenant: TenantId, run: WholeRun) -> Result<(), StoreError> {
         run.check(tenant)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { tenant, run: Box::new(run), answer };
         match &self.inner.backend {
-            Backend::Sqlite { writer, .. } => writer.submit(self.lane, Job::Run(waiting)).await?,
-            Backend::Postgres { groups, .. } => groups.submit(waiting).await?,
+            Backend::Sqlite { writer, .. } => {
+                writer.submit(self.lane, Job::Run(Scripted::new(run, answer))).await?;
+            }
+            Backend::Postgres { groups, .. } => {
+                groups.submit(Waiting { tenant, run: Box::new(run), answer }).await?;
+            }
         }
         answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
     }

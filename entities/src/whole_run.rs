@@ -32,6 +32,14 @@ pub(crate) struct Waiting {
     pub(crate) answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
+/// The same for SQLite: its statements made ready by whoever asks, because the writer is what everybody waits for.
+pub(crate) struct Scripted {
+    pub(crate) run: Box<WholeRun>,
+    pub(crate) script: String,
+    pub(crate) values: Vec<Value>,
+    pub(crate) answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
 impl WholeRun {
     /// Every row is the tenant's own, and the run's.
     pub(crate) fn check(&self, tenant: TenantId) -> Result<(), StoreError> {
@@ -47,19 +55,29 @@ impl WholeRun {
     }
 }
 
-/// Statements that insert these runs on SQLite, with their parameters.
-pub(crate) fn script(script: &mut String, values: &mut Vec<Value>, runs: &[Waiting]) {
-    for waiting in runs {
-        bulk::add_to(script, values, std::slice::from_ref(&waiting.run.run));
+impl Scripted {
+    pub(crate) fn new(run: WholeRun, answer: oneshot::Sender<Result<(), StoreError>>) -> Self {
+        let (script, values) = script(&run);
+        Self { run: Box::new(run), script, values, answer }
     }
-    for WholeRun { steps, attempts, items, appends, ledger, words, .. } in runs.iter().map(|waiting| &*waiting.run) {
-        bulk::add_to(script, values, steps);
-        bulk::add_to(script, values, attempts);
-        bulk::add_to(script, values, items);
-        bulk::add_to(script, values, appends);
-        bulk::add_to(script, values, ledger);
-        bulk::add_to(script, values, words);
+
+    /// The parameters; made anew where they were taken before.
+    pub(crate) fn take_values(&mut self) -> Vec<Value> {
+        if self.values.is_empty() { script(&self.run).1 } else { std::mem::take(&mut self.values) }
     }
+}
+
+/// Statements that insert this run on SQLite, with their parameters.
+fn script(run: &WholeRun) -> (String, Vec<Value>) {
+    let (mut script, mut values) = (String::new(), Vec::new());
+    bulk::add_to(&mut script, &mut values, std::slice::from_ref(&run.run));
+    bulk::add_to(&mut script, &mut values, &run.steps);
+    bulk::add_to(&mut script, &mut values, &run.attempts);
+    bulk::add_to(&mut script, &mut values, &run.items);
+    bulk::add_to(&mut script, &mut values, &run.appends);
+    bulk::add_to(&mut script, &mut values, &run.ledger);
+    bulk::add_to(&mut script, &mut values, &run.words);
+    (script, values)
 }
 
 /// Inserts the rows of runs of one tenant, table by table.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-use crate::whole_run::{self, Waiting};
+use crate::whole_run::Scripted;
 
 /// Units that one commit may hold. Bounds how long the first of them waits for the last.
 const UNITS_A_COMMIT: usize = 256;
@@ -45,7 +45,7 @@ pub(crate) type UnitJob = Box<dyn FnOnce(Arc<DatabaseTransaction>) -> BoxFuture<
 /// What the writer does.
 pub(crate) enum Job {
     Unit(UnitJob),
-    Run(Waiting),
+    Run(Scripted),
 }
 
 /// Whether somebody waits for what is written.
@@ -126,7 +126,7 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
             Some(job) = background.recv() => jobs.push(job),
         }
         let (runs, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Run(_)));
-        let runs: Vec<Waiting> = runs
+        let runs: Vec<Scripted> = runs
             .into_iter()
             .filter_map(|job| match job {
                 Job::Run(run) => Some(run),
@@ -165,15 +165,15 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
 }
 
 /// All of them together; one by one if that fails, so that each is kept or refused for its own sake.
-async fn keep_runs(desk: &Desk, mut runs: Vec<Waiting>) {
+async fn keep_runs(desk: &Desk, mut runs: Vec<Scripted>) {
     // Runs of one flow beside each other have as many rows each, so that their statements are known more often.
     runs.sort_by_key(|waiting| waiting.run.run.version_id);
     desk.counters.units.fetch_add(runs.len() as u64, Ordering::Relaxed);
-    let together = insert_runs(desk, &runs).await;
-    for waiting in runs {
+    let together = insert_runs(desk, &mut runs).await;
+    for mut waiting in runs {
         let result = match &together {
             Ok(()) => Ok(()),
-            Err(_) => insert_runs(desk, std::slice::from_ref(&waiting)).await,
+            Err(_) => insert_runs(desk, std::slice::from_mut(&mut waiting)).await,
         };
         // Whoever asked may be gone; the run stands all the same.
         let _ = waiting.answer.send(result);
@@ -184,14 +184,17 @@ async fn keep_runs(desk: &Desk, mut runs: Vec<Waiting>) {
 const RUNS_A_TRIP: usize = 16;
 
 /// A transaction of its own.
-async fn insert_runs(desk: &Desk, runs: &[Waiting]) -> Result<(), StoreError> {
+async fn insert_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError> {
     let trips = runs.len().div_ceil(RUNS_A_TRIP);
-    for (index, trip) in runs.chunks(RUNS_A_TRIP).enumerate() {
+    for (index, trip) in runs.chunks_mut(RUNS_A_TRIP).enumerate() {
         let (mut script, mut values) = (String::new(), Vec::new());
         if index == 0 {
             script.push_str("BEGIN IMMEDIATE;");
         }
-        whole_run::script(&mut script, &mut values, trip);
+        for run in trip {
+            script.push_str(&run.script);
+            values.append(&mut run.take_values());
+        }
         if index + 1 == trips {
             script.push_str("COMMIT");
         }
@@ -251,7 +254,7 @@ async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -
 }
 
 /// Runs of the background.
-async fn keep_those(desk: &Desk, runs: Vec<Waiting>) {
+async fn keep_those(desk: &Desk, runs: Vec<Scripted>) {
     if !runs.is_empty() {
         keep_runs(desk, runs).await;
     }

@@ -249,6 +249,37 @@ on_both_stores! {
         is_clean(&world, &key, &answer).await;
     }
 
+    async fn a_provider_s_other_address_answers_when_the_first_does_not(world: World) {
+        let everything = json!([{"match": {"model": "test-model"}, "response": {"content": "Here.", "usage": usage(10, 5)}}]);
+        let servers = [ModelServer::start(KEY, &everything).await, ModelServer::start(KEY, &everything).await];
+        let key = connected(&world, &servers[0], KEY).await;
+        // Nobody listens on the discard port.
+        let addresses = [servers[0].base_url(), servers[1].base_url()];
+        let connection = json!({
+            "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "more_base_urls": addresses, "max_concurrency": 2, "api_key": KEY,
+        });
+        let view = key.put("/api/v1/connections/house", &connection).await.expect_success().json();
+        assert_eq!((&view["more_base_urls"], &view["max_concurrency"]), (&json!(addresses), &json!(2)));
+        let mut tries = 0;
+        for _ in 0..6 {
+            let answer = ask(&key, "Where are you?").await.expect_status(200);
+            tries += step(&key, &answer).await["attempts"].as_u64().unwrap_or_default();
+        }
+        assert!(tries <= 8, "an address that is down is left alone: {tries} attempts for 6 answers");
+        let calls = [servers[0].asked().await.len(), servers[1].asked().await.len()];
+        assert!(calls[0] + calls[1] == 6 && calls.iter().all(|calls| *calls > 0), "{calls:?}");
+        // The key goes to no host that it was not given for.
+        let moved = json!({"kind": "openai", "base_url": servers[0].base_url(), "more_base_urls": ["http://127.0.0.2:9/v1"]});
+        let view = key.put("/api/v1/connections/house", &moved).await.expect_success().json();
+        assert_eq!(view["has_key"], false);
+        for (field, value) in [("more_base_urls", json!([servers[0].base_url()])), ("max_concurrency", json!(0)), ("more_base_urls", json!(["ftp://x"]))] {
+            let mut wrong = json!({"kind": "openai", "base_url": servers[0].base_url()});
+            wrong[field] = value;
+            let problem = key.put("/api/v1/connections/house", &wrong).await.expect_status(422).problem();
+            assert!(format!("{problem:?}").contains(field), "{problem:?}");
+        }
+    }
+
     async fn another_tenants_connection_cannot_be_used(world: World) {
         let server = ModelServer::start(KEY, &json!([{"match": {}, "response": {"content": "hi"}}])).await;
         connected(&world, &server, KEY).await;

@@ -80,9 +80,8 @@ impl Children for WorldChildren {
         }
         let parent = world.runs.depths.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).copied();
         let depth = parent.unwrap_or_default() + 1;
-        if depth > limits::CHILD_DEPTH {
-            let message = format!("Flows may call each other {} levels deep.", limits::CHILD_DEPTH);
-            return Err(Failure::new(FailureKind::Flow, "too_deep", message));
+        if depth >= limits::CHILD_DEPTH {
+            return Err(limits::too_deep());
         }
         let plan = world.loader.load(&request.flow)?;
         let inputs = child_inputs(&plan, request.inputs, request.narrow)?;

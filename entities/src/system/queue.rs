@@ -183,14 +183,18 @@ impl SystemUnit {
         Ok(counted.map_or(0, |(count,)| count))
     }
 
-    /// Keeps the places of these runs for longer.
+    /// Keeps the places of those of these runs for longer that this worker still holds.
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn extend_slots(&self, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
+    pub async fn extend_slots(&self, owner: &str, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
+        let runs = runs.into_iter().map(RunId::uuid);
+        let mut held = sea_orm::sea_query::Query::select();
+        held.column(run::Column::Id).from(run::Entity);
+        held.and_where(run::Column::Id.is_in(runs)).and_where(run::Column::LeaseOwner.eq(owner));
         let extended = slot::Entity::update_many()
             .col_expr(slot::Column::Until, Expr::value(until))
-            .filter(slot::Column::RunId.is_in(runs.into_iter().map(RunId::uuid)))
+            .filter(slot::Column::RunId.in_subquery(held))
             .filter(slot::Column::Waiting.eq(false))
             .exec(self.connection())
             .await?;

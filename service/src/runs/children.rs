@@ -39,9 +39,8 @@ pub(super) struct RunChildren {
 impl Children for RunChildren {
     async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
         let depth = u32::try_from(self.parent.depth).unwrap_or_default() + 1;
-        if depth > engine::limits::CHILD_DEPTH {
-            let message = format!("Flows may call flows {} deep.", engine::limits::CHILD_DEPTH);
-            return Err(Failure::new(FailureKind::Limit, "child_depth", message));
+        if depth >= engine::limits::CHILD_DEPTH {
+            return Err(engine::limits::too_deep());
         }
         let tenant = self.tenant();
         let version = match (request.version, &request.channel) {

@@ -261,7 +261,7 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
         let runs = mine.iter().map(|(_, run)| *run).collect();
         let places = mine.iter().map(|(_, run)| *run).collect();
         let held = weir.store().write_system(move |unit| async move {
-            unit.extend_slots(places, until).await?;
+            unit.extend_slots(&owner, places, until).await?;
             unit.extend_leases(&owner, runs, until).await
         });
         if let Err(error) = held.await {

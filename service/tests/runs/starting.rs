@@ -320,7 +320,7 @@ async fn a_flow_that_calls_itself_ends_at_the_depth_limit() {
         assert_eq!(run.summary.status, RunStatus::Failed);
         assert_eq!(run.summary.error.unwrap().code, "child_depth");
         let all = runs::list(&stage.weir, &stage.actor, &RunFilter::default()).await.unwrap();
-        assert_eq!(all.data.len(), 9, "the root and eight below it");
+        assert_eq!(all.data.len(), 8, "the root and seven below it");
     })
     .await;
 }

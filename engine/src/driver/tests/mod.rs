@@ -626,6 +626,6 @@ async fn flows_run_flows_down_to_a_limit() {
     assert_eq!(settled.outputs, json!({"n": 5}), "narrowed to what the callee declares");
     assert!(entries.iter().any(|entry| matches!(entry.event, Event::ChildStarted { .. })));
     let code = |settled: &crate::Settled| settled.error.as_ref().map(|error| error.code.clone());
-    assert_eq!(code(&run("endless", json!({})).await.0).as_deref(), Some("too_deep"));
+    assert_eq!(code(&run("endless", json!({})).await.0).as_deref(), Some("child_depth"));
     assert_eq!(code(&run("lost", json!({})).await.0).as_deref(), Some("unknown_flow"));
 }
