@@ -143,6 +143,28 @@ on_both_stores! {
         assert!(list.contains("/t/acme/runs.csv?status=failed&amp;flow=bad"), "{list}");
     }
 
+    async fn a_search_finds_runs_in_the_list_in_its_files_and_by_the_api(world: World) {
+        let acme = world.tenant("acme").await;
+        let owner = acme.owner().await;
+        let own = acme.key(&[]).await;
+        own.put_flow("orders", "search: [customer, outputs.order]\ninputs: {customer: string}\nsteps:\n  - name: one\n    executor: data_transformer\n    config: {data: \"Order of {{ inputs.customer }}\"}\noutputs: {order: \"{{ steps.one }}\"}\n").await.expect_success();
+        let mut runs = Vec::new();
+        for customer in ["Ada Lovelace <ada@example.com>", "Grace Hopper"] {
+            let answer = own.run("orders", &json!({"customer": customer})).await.expect_status(200).json();
+            runs.push(answer["run_id"].as_str().unwrap_or_default().to_owned());
+        }
+        let found = own.get("/api/v1/runs?search=ADA%20order").await.expect_status(200).json();
+        let ids: Vec<&str> = found["data"].as_array().into_iter().flatten().filter_map(|run| run["id"].as_str()).collect();
+        assert_eq!(ids, [runs[0].as_str()]);
+        let page = owner.open("/t/acme/runs?search=hopper").await.answer.text();
+        assert!(page.contains(&runs[1]) && !page.contains(&runs[0]), "{page}");
+        assert!(page.contains("/t/acme/runs.csv?search=hopper") && page.contains("value=\"hopper\""), "{page}");
+        let file = owner.open("/t/acme/runs.json?search=example+ada").await.answer.json();
+        assert_eq!(file.as_array().map(Vec::len), Some(1), "{file}");
+        let nobody = owner.open("/t/acme/runs?search=nobody").await.answer.text();
+        assert!(nobody.contains("No runs match"), "{nobody}");
+    }
+
     async fn a_run_shows_its_events_and_itself_raw(world: World) {
         let acme = world.tenant("acme").await;
         let owner = acme.owner().await;
