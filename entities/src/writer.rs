@@ -102,14 +102,18 @@ struct Desk {
 struct Batch<'l> {
     jobs: Vec<Job>,
     background: &'l mut mpsc::Receiver<Job>,
-    /// Until when more is taken from the background.
-    until: Instant,
+    /// For how long more is taken from the background, once the others are done.
+    share: Duration,
+    until: Option<Instant>,
 }
 
 impl Batch<'_> {
-    /// The next job of the background, while there is time for it.
+    /// The next job of the background, while there is time for it; one in any case, so that it always goes on.
     fn next(&mut self) -> Option<Job> {
-        (Instant::now() < self.until).then(|| self.background.try_recv().ok()).flatten()
+        let now = Instant::now();
+        let is_time = self.until.is_none_or(|until| now < until);
+        self.until.get_or_insert(now + self.share);
+        is_time.then(|| self.background.try_recv().ok()).flatten()
     }
 }
 
@@ -136,7 +140,8 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
         if !runs.is_empty() {
             keep_runs(&desk, runs).await;
         }
-        let mut batch = Batch { jobs, background: &mut background, until: Instant::now() + BACKGROUND_SHARE.max(disk) };
+        let share = BACKGROUND_SHARE.max(disk);
+        let mut batch = Batch { jobs, background: &mut background, share, until: None };
         if batch.jobs.is_empty() {
             match batch.next() {
                 Some(job) => batch.jobs.push(job),
