@@ -26,7 +26,7 @@ const UNITS_A_COMMIT: usize = 256;
 const QUEUE: usize = 4096;
 /// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
 /// that commits stay worth their cost.
-const BACKGROUND_SHARE: Duration = Duration::from_millis(2);
+const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
 /// A unit only talks to the store; one that takes longer than this is stuck.
 pub(crate) const UNIT_LIMIT: Duration = Duration::from_secs(10);
 

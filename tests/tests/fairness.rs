@@ -19,7 +19,7 @@ steps:
 /// Runs of the small tenant.
 const FEW: usize = 10;
 /// Runs that one claim takes at most.
-const CLAIM: usize = 32;
+const CLAIM: usize = 16;
 
 /// When a run was made and when it began.
 #[derive(Debug, Clone, Copy)]
@@ -132,15 +132,15 @@ async fn rule(store: Store) {
     let large_starts = large_starts(&world).await;
     assert!(large_starts.len() < queued, "the large tenant's queue was not empty meanwhile: {}", large_starts.len());
 
-    // Turns are taken run by run, so the ten are in the first claim, as they would be alone. Another claim may have been made
+    // Turns are taken run by run, so the ten are in the first claim, as they would be alone. Others may have been made
     // before the last of them was begun.
     let last = waited.iter().map(|span| span.started).max().unwrap();
     let before = large_starts.iter().filter(|at| **at <= last).count();
-    assert!(before <= 2 * CLAIM, "{before} of the large tenant's runs began before the small one's ten");
+    assert!(before <= 4 * CLAIM, "{before} of the large tenant's runs began before the small one's ten");
     for span in &came {
         let between = large_starts.iter().filter(|at| **at > span.created && **at <= span.started).count();
         // Places are kept for those who come, and what they write comes first.
-        assert!(between <= CLAIM, "{between} runs of the large tenant began while one of the small one's waited");
+        assert!(between <= 2 * CLAIM, "{between} runs of the large tenant began while one of the small one's waited");
     }
     println!(
         "fairness on {store:?}: ten runs beside {queued}: {before} of the others began before the last of ten that were \

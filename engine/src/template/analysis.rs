@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt};
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt, UnaryOpKind};
 use minijinja::value::ValueKind;
 
 use super::syntax::{Seen, walk_expr, walk_stmt};
@@ -278,14 +278,46 @@ fn expr_is_cheap(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::BinOp(node) => match node.op {
             // Lists grow lazily by `+`, and fuel does not see it; a number or a text on one side rules lists out.
-            BinOpKind::Add => is_plain_literal(&node.left) || is_plain_literal(&node.right),
-            BinOpKind::Mul | BinOpKind::Pow => is_number_literal(&node.left) && is_number_literal(&node.right),
+            BinOpKind::Add => [&node.left, &node.right].into_iter().any(|side| is_plain_literal(side) || is_number(side)),
+            // A text or a list times a number is itself so many times.
+            BinOpKind::Mul => is_number(expr) || is_factor(&node.left) || is_factor(&node.right),
+            BinOpKind::Pow => is_number_literal(&node.left) && is_number_literal(&node.right),
             _ => true,
         },
         Expr::Filter(node) => filter_is_cheap(node),
         Expr::Call(node) => call_is_cheap(node),
         _ => true,
     }
+}
+
+/// Whether the value is a number, or there is none.
+fn is_number(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Const(_) => is_number_literal(expr),
+        Expr::UnaryOp(node) => matches!(node.op, UnaryOpKind::Neg),
+        Expr::BinOp(node) => match node.op {
+            BinOpKind::Sub | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem => true,
+            // Nothing but a number can be taken one and a half times.
+            BinOpKind::Mul => {
+                is_fraction(&node.left) || is_fraction(&node.right) || (is_number(&node.left) && is_number(&node.right))
+            }
+            BinOpKind::Add => is_number(&node.left) || is_number(&node.right),
+            _ => false,
+        },
+        Expr::Filter(node) => matches!(node.name, "abs" | "count" | "float" | "int" | "length" | "round"),
+        _ => false,
+    }
+}
+
+fn is_fraction(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Const(node) if node.value.kind() == ValueKind::Number && !node.value.is_integer())
+}
+
+/// How often a cheap template may repeat its data at once.
+const MOST_TIMES: i64 = 16;
+
+fn is_factor(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Const(node) if node.value.as_i64().is_some_and(|times| times <= MOST_TIMES))
 }
 
 fn is_plain_literal(expr: &Expr<'_>) -> bool {
@@ -511,13 +543,20 @@ mod tests {
             "6 * 7",
             "inputs.l|map(attribute='x')|list",
             "inputs.x|tojson|b64encode",
+            "inputs.a * 2 > inputs.b",
+            "3.5 * inputs.lines[0].count + inputs.lines[1].price",
+            "(inputs.a - inputs.b) * inputs.l|length",
+            "inputs.a|int + inputs.b|float",
         ];
         for source in cheap {
             assert_eq!(analysed(source).weight, Weight::Cheap, "{source}");
         }
         let costly = [
             "inputs.a + inputs.b",
-            "inputs.a * 3",
+            "inputs.a * 300",
+            "inputs.a * inputs.b",
+            "inputs.a * 2 + inputs.b",
+            "(inputs.a - 1) * inputs.b",
             "range(10)",
             "inputs.a|map('upper')",
             "inputs.x|replace('a', 'b')",

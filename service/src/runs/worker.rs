@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker rests after the store refused.
 const REST: Duration = Duration::from_millis(500);
 /// Runs taken in one claim.
-const BATCH: u32 = 32;
+const BATCH: u32 = 16;
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// Starts this process's worker. It ends when `shutdown` is cancelled and its runs are over or given back.
