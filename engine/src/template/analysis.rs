@@ -120,15 +120,17 @@ impl Analysis {
 
     /// Growth multiplies along a chain of filters, and a chain lies within one expression.
     fn weigh_growth(&mut self, expr: &Expr<'_>) {
-        let mut growing = 0;
-        walk_expr(expr, false, &mut |seen| {
-            if let Seen::Expr { expr: Expr::Filter(filter), .. } = seen
-                && GROWING_FILTERS.contains(&filter.name)
+        let (mut growing, mut repeated) = (0, 0);
+        walk_expr(expr, false, &mut |seen| match seen {
+            Seen::Expr { expr: Expr::Filter(filter), .. } if GROWING_FILTERS.contains(&filter.name) => growing += 1,
+            Seen::Expr { expr: expr @ Expr::BinOp(node), .. }
+                if matches!(node.op, BinOpKind::Mul) && !is_number(expr) =>
             {
-                growing += 1;
+                repeated += 1;
             }
+            _ => {}
         });
-        if growing > MOST_GROWING {
+        if growing > MOST_GROWING || repeated > 1 {
             self.weight = Weight::Costly;
         }
     }
@@ -278,7 +280,9 @@ fn expr_is_cheap(expr: &Expr<'_>) -> bool {
     match expr {
         Expr::BinOp(node) => match node.op {
             // Lists grow lazily by `+`, and fuel does not see it; a number or a text on one side rules lists out.
-            BinOpKind::Add => [&node.left, &node.right].into_iter().any(|side| is_plain_literal(side) || is_number(side)),
+            BinOpKind::Add => {
+                [&node.left, &node.right].into_iter().any(|side| is_plain_literal(side) || is_number(side))
+            }
             // A text or a list times a number is itself so many times.
             BinOpKind::Mul => is_number(expr) || is_factor(&node.left) || is_factor(&node.right),
             BinOpKind::Pow => is_number_literal(&node.left) && is_number_literal(&node.right),
@@ -555,6 +559,7 @@ mod tests {
             "inputs.a + inputs.b",
             "inputs.a * 300",
             "inputs.a * inputs.b",
+            "inputs.a * 16 * 16",
             "inputs.a * 2 + inputs.b",
             "(inputs.a - 1) * inputs.b",
             "range(10)",
