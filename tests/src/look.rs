@@ -129,8 +129,8 @@ impl Look {
             let (run, last): (Uuid, i64) = (column(row, "run_id"), column(row, "position"));
             let entries: Vec<Value> =
                 serde_json::from_str(&column::<String>(row, "entries")).expect("a list of entries");
-            let positions = entries.iter().map(|entry| entry["position"].as_i64());
-            assert_eq!(positions.last().flatten(), Some(last), "an append is found by its last entry");
+            let mut positions = entries.iter().map(|entry| entry["position"].as_i64());
+            assert_eq!(positions.next_back().flatten(), Some(last), "an append is found by its last entry");
             lines.extend(entries.into_iter().map(|mut entry| Line {
                 run,
                 position: entry["position"].as_i64().unwrap_or_default(),

@@ -65,9 +65,9 @@ async fn weights_are_shares_of_what_is_taken() {
         tenants::set_queue_weight(&stage.weir, "two", 3).await.unwrap();
         let one = queue(&stage, &stage.actor, "one", 40, 3).await;
         let two = queue(&stage, &stage.stranger, "one", 40, 3).await;
-        assert_eq!(runs::worker::step(&stage.weir).await.unwrap(), 32);
-        assert_eq!(over(&stage, &stage.actor, &one).await, 8);
-        assert_eq!(over(&stage, &stage.stranger, &two).await, 24);
+        assert_eq!(runs::worker::step(&stage.weir).await.unwrap(), 16);
+        assert_eq!(over(&stage, &stage.actor, &one).await, 4);
+        assert_eq!(over(&stage, &stage.stranger, &two).await, 12);
     })
     .await;
 }
@@ -80,10 +80,10 @@ async fn within_a_tenant_priority_comes_first_and_then_who_came_first() {
         let last = queue(&stage, &stage.actor, "one", 2, 5).await;
         let first = queue(&stage, &stage.actor, "one", 5, 1).await;
         assert_eq!(why(&stage, last[1].run_id).await.ahead, Some(41));
-        assert_eq!(runs::worker::step(&stage.weir).await.unwrap(), 32);
+        assert_eq!(runs::worker::step(&stage.weir).await.unwrap(), 16);
         assert_eq!(over(&stage, &stage.actor, &first).await, 5);
-        assert_eq!(over(&stage, &stage.actor, &usual[..27]).await, 27);
-        assert_eq!(over(&stage, &stage.actor, &usual[27..]).await, 0);
+        assert_eq!(over(&stage, &stage.actor, &usual[..11]).await, 11);
+        assert_eq!(over(&stage, &stage.actor, &usual[11..]).await, 0);
         assert_eq!(over(&stage, &stage.actor, &last).await, 0);
         stage.step().await;
         assert_eq!(over(&stage, &stage.actor, &last).await, 2);
