@@ -84,17 +84,12 @@ pub async fn put(
             return Err(ServiceError::field("/kind", message));
         }
     };
-    let settings = settings(kind, &base_url, input.more_base_urls, input.max_concurrency)?;
+    let settings = settings(kind, &base_url, &input.more_base_urls, input.max_concurrency)?;
     let shape = Shape { kind, base_url: Some(base_url), settings };
     save(weir, actor, name, shape, input.api_key.map(Zeroizing::new)).await
 }
 
-fn settings(
-    kind: &str,
-    first: &str,
-    more: Vec<String>,
-    max_concurrency: Option<u32>,
-) -> Result<Settings, ServiceError> {
+fn settings(kind: &str, first: &str, more: &[String], max_concurrency: Option<u32>) -> Result<Settings, ServiceError> {
     let fault = |message: &str| ServiceError::field("/more_base_urls", message);
     if !more.is_empty() && kind != OPENAI {
         return Err(fault("Only a connection to models has several addresses."));
@@ -107,7 +102,7 @@ fn settings(
         return Err(ServiceError::field("/max_concurrency", message));
     }
     let mut more_base_urls: Vec<String> = Vec::with_capacity(more.len());
-    for address in &more {
+    for address in more {
         let address = base_url(Some(address), "up to and including `/v1`").map_err(|_| {
             fault("Each is an address like https://api.openai.com/v1, without user, query and fragment.")
         })?;

@@ -10,7 +10,7 @@ use domain::{RunId, TenantId};
 use engine::Entry;
 use tokio::sync::broadcast;
 
-use super::journal::view_of;
+use super::entries::view_of;
 use super::wait::SettledRun;
 
 /// Messages that a slow watcher may be behind before it has to read the journal instead.

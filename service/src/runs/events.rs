@@ -18,7 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::{Live, Speaker};
 use super::desk::Told;
-use super::journal;
+use super::entries;
 use crate::{Actor, ServiceError, Weir, authz};
 
 /// Events read from the store at a time.
@@ -103,7 +103,7 @@ pub async fn events_page(
     authz::check_flow(actor, Permission::RunsRead, &row.flow_name)?;
     let reader = weir.store().read(actor.tenant).await?;
     let (entries, more) = after_position(&reader, id, after, limit as usize).await?;
-    Ok((entries.iter().map(journal::view_of).collect(), more))
+    Ok((entries.iter().map(entries::view_of).collect(), more))
 }
 
 /// Appends that are read at once: each holds at least one entry, and may hold many.
@@ -124,7 +124,7 @@ async fn after_position(
         let appends = reader.find::<append::Entity>().filter(C::RunId.eq(run.uuid())).filter(behind);
         let rows = appends.order_by_asc(C::Position).limit(APPENDS).all().await?;
         let is_last = (rows.len() as u64) < APPENDS;
-        let entries = journal::entries_of(&rows).map_err(ServiceError::internal)?;
+        let entries = entries::entries_of(&rows).map_err(ServiceError::internal)?;
         found.extend(entries.into_iter().filter(|entry| entry.position > last));
         if found.len() > limit {
             found.truncate(limit);
@@ -198,7 +198,7 @@ impl Watch {
             let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
             self.over |= status.is_some_and(domain::RunStatus::is_terminal);
         }
-        let views: Vec<EventView> = entries.iter().map(journal::view_of).collect();
+        let views: Vec<EventView> = entries.iter().map(entries::view_of).collect();
         if !self.look {
             // Behind the last page nothing is left whose start could still come.
             let to_come = |text: &(Speaker, Told)| views.iter().any(|view| starts(view, text));

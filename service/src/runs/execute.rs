@@ -21,8 +21,9 @@ use super::again::Kept;
 use super::bus::Live;
 use super::children::RunChildren;
 use super::desk::{Crew, LocalRun};
+use super::entries;
 use super::inbox::{self, RunInbox};
-use super::journal::{self, RunJournal};
+use super::journal::RunJournal;
 use super::ports::{RunBlobs, RunWatcher};
 use super::slots;
 use super::step_slots::{self, RunSlots};
@@ -398,7 +399,7 @@ pub(super) async fn history(
     let reader = weir.store().read(tenant).await?;
     let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(row.id));
     let rows = appends.order_by_asc(append::Column::Position).all().await?;
-    journal::entries_of(&rows).map_err(ServiceError::internal)
+    entries::entries_of(&rows).map_err(ServiceError::internal)
 }
 
 /// How a run leaves this process without being settled.

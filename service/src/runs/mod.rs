@@ -16,6 +16,7 @@ mod bus;
 mod cancel;
 mod children;
 mod desk;
+mod entries;
 mod events;
 mod execute;
 mod fairness;

@@ -35,7 +35,7 @@ pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView
         // Large configs stand in the journal alone.
         let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(id.uuid()));
         let appends = appends.order_by_asc(append::Column::Position).all().await?;
-        for entry in super::journal::entries_of(&appends).map_err(ServiceError::internal)? {
+        for entry in super::entries::entries_of(&appends).map_err(ServiceError::internal)? {
             if let Event::StepConfigured { step, item: None, config, .. } = entry.event
                 && let Some(row) = rows.iter_mut().find(|row| row.name == step)
             {
