@@ -207,6 +207,12 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
                 .autocomplete("off")
                 .state(&state)
                 .line("url")}
+            {Field::new("api_key", "Key")
+                .tag(if has_key { "stored" } else { "optional" })
+                .hint(if has_key { "Leave it empty to keep the stored key." } else { "Encrypted at once, never shown again." })
+                .autocomplete("off")
+                .state(&state)
+                .password()}
             {Field::new("more_base_urls", "More addresses")
                 .tag("optional")
                 .hint("Further addresses of the same model provider, with blanks between them. Calls go where answers come soonest, and around what is down.")
@@ -223,12 +229,6 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
                 .autocomplete("off")
                 .state(&state)
                 .line("number")}
-            {Field::new("api_key", "Key")
-                .tag(if has_key { "stored" } else { "optional" })
-                .hint(if has_key { "Leave it empty to keep the stored key." } else { "Encrypted at once, never shown again." })
-                .autocomplete("off")
-                .state(&state)
-                .password()}
             <div class="form-foot">
                 <button class="button primary">{if present.is_some() { "Save" } else { "Add the connection" }}</button>
                 <a class="button plain" href=path::section(&here.tenant, "connections")>"Cancel"</a>
