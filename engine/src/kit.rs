@@ -15,7 +15,7 @@ use crate::memory::{
     FixedModels, FixedSecrets, FlowLoader, MemoryBlobs, MemoryCache, MemoryInbox, MemoryJournal, Unobserved, World,
     WorldParts, new_run_id,
 };
-use crate::ports::{Children, Clock, Money, PortError, Slots, SystemClock};
+use crate::ports::{Children, Clock, Models, Money, PortError, Slots, SystemClock};
 use crate::*;
 
 /// What every executor of the kit saw.
@@ -82,6 +82,7 @@ pub(crate) fn spec(name: &str) -> ExecutorSpec {
             "properties": {
                 "give": any, "sleep_ms": {"type": ["integer", "string"]}, "fail": any, "times": any, "panic": any,
                 "file": any, "text": any, "sources": any, "token": {"type": "string"}, "prompt": any, "prompt_file": any,
+                "connection": any,
             },
             "additionalProperties": false,
         }),
@@ -233,6 +234,7 @@ pub(crate) struct Stage {
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) slots: Option<Arc<dyn Slots>>,
     pub(crate) money: Option<Arc<dyn Money>>,
+    pub(crate) models: Arc<dyn Models>,
     pub(crate) restart_by: Option<String>,
     pub(crate) reused: Vec<dispatcher::Reused>,
     pub(crate) id: RunId,
@@ -266,6 +268,7 @@ impl Stage {
             cache: Arc::default(),
             slots: None,
             money: None,
+            models: Arc::new(FixedModels::default()),
             restart_by: None,
             reused: Vec::new(),
             id: new_run_id(),
@@ -282,6 +285,11 @@ impl Stage {
     }
 
     pub(crate) async fn go_on(&self, history: Vec<Entry>) -> Ran {
+        self.driven(history).await.unwrap()
+    }
+
+    /// The same where the surroundings may fail.
+    pub(crate) async fn driven(&self, history: Vec<Entry>) -> Result<Ran, DriveError> {
         let journal = Arc::new(MemoryJournal::with_history(self.id, history.clone()));
         let secrets = FixedSecrets(BTreeMap::from([("TOKEN".to_owned(), "hunter22".to_owned())]));
         let run = Run {
@@ -306,7 +314,7 @@ impl Stage {
             journal: journal.clone(),
             blobs: self.blobs.clone(),
             secrets: Arc::new(secrets),
-            models: Arc::new(FixedModels::default()),
+            models: self.models.clone(),
             values: Arc::new(crate::memory::MemoryValues::default()),
             children: Arc::new(NoChildren),
             clock: Arc::new(ShiftedClock(self.shift)),
@@ -317,8 +325,8 @@ impl Stage {
             slots: self.slots.clone(),
             money: self.money.clone(),
         };
-        let outcome = drive(run, history, surroundings, self.control.clone()).await.unwrap();
-        Ran { outcome, entries: journal.entries() }
+        let outcome = drive(run, history, surroundings, self.control.clone()).await?;
+        Ok(Ran { outcome, entries: journal.entries() })
     }
 
     pub(crate) fn calls(&self) -> Vec<(String, u32)> {

@@ -110,7 +110,7 @@ pub trait Models: Send + Sync {
 
     /// How many attempts may go through a connection at the same time, over all runs; `None`: as many as there are, or
     /// there is no such connection, which the attempt itself finds out.
-    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, Failure> {
+    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, PortError> {
         let _ = connection;
         Ok(None)
     }

@@ -8,7 +8,7 @@ use language::plan::{CacheMode, ConcurrencyPlan};
 use super::Driver;
 use crate::dispatcher::{Place, Signal};
 use crate::event::LimitKind;
-use crate::ports::{SlotAnswer, SlotLimit, SlotRequest};
+use crate::ports::{PortError, SlotAnswer, SlotLimit, SlotRequest};
 use crate::run::DriveError;
 use crate::template::limit_key;
 
@@ -17,7 +17,9 @@ impl Driver {
         let Some(slots) = self.surroundings.slots.clone() else {
             return Ok(Some(Signal::SlotsAnswered { place, answer: SlotAnswer::Taken }));
         };
-        let answer = match self.limits_of(place).await {
+        // A store that is away is no fault of the step: the run rests.
+        let connection = self.limit_of_connection(place).await?;
+        let answer = match self.limits_of(place, connection) {
             Err(failure) => SlotAnswer::Refused(failure),
             Ok(limits) if limits.is_empty() => SlotAnswer::Taken,
             Ok(limits) => {
@@ -30,7 +32,7 @@ impl Driver {
         Ok(Some(Signal::SlotsAnswered { place, answer }))
     }
 
-    async fn limits_of(&self, place: Place) -> Result<Vec<SlotLimit>, Failure> {
+    fn limits_of(&self, place: Place, connection: Option<SlotLimit>) -> Result<Vec<SlotLimit>, Failure> {
         let plan = &self.prepared.plan().steps[place.step];
         let pool = plan.resources.as_ref().map(|resources| SlotLimit {
             kind: LimitKind::Pool,
@@ -41,12 +43,11 @@ impl Driver {
         let step = plan.concurrency.as_ref().map(|concurrency| self.limit_of_step(place, concurrency)).transpose()?;
         let cache =
             self.single_flight(place).map(|key| SlotLimit { kind: LimitKind::Cache, key, units: 1, most: Some(1) });
-        let connection = self.limit_of_connection(place).await?;
         Ok(pool.into_iter().chain(step).chain(connection).chain(cache).collect())
     }
 
     /// What the tenant says of the connection that the attempt goes through.
-    async fn limit_of_connection(&self, place: Place) -> Result<Option<SlotLimit>, Failure> {
+    async fn limit_of_connection(&self, place: Place) -> Result<Option<SlotLimit>, PortError> {
         let unit = self.state.unit(place);
         if !self.prepared.graph().connects(place.step, unit.entry, unit.config.as_ref()) {
             return Ok(None);

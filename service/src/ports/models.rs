@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, TenantId};
-use engine::ports::{ModelEndpoint, ModelKind, Models, ServiceEndpoint};
+use engine::ports::{ModelEndpoint, ModelKind, Models, PortError, ServiceEndpoint};
 
 use super::prices;
 use crate::{ServiceError, Weir};
@@ -68,9 +68,9 @@ impl Models for TenantModels {
         })
     }
 
-    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, Failure> {
+    async fn most_at_once(&self, connection: &str) -> Result<Option<u32>, PortError> {
         let most = crate::connections::most_at_once(&self.weir, self.tenant, connection).await;
-        most.map_err(|error| unavailable(&error))
+        most.map_err(|error| PortError::Unavailable(error.to_string()))
     }
 
     async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {

@@ -1,14 +1,15 @@
 //! Slots under limits that count over runs: who waits, who is refused, and when they are given back.
 use std::sync::Arc;
 
-use domain::{RunId, RunStatus};
+use domain::{Failure, RunId, RunStatus};
 use serde_json::json;
 
 use crate::Outcome;
 use crate::event::LimitKind;
 use crate::kit::{Ran, Stage};
 use crate::memory::{MemoryPools, MemorySlots};
-use crate::ports::{SlotAnswer, SlotLimit, SlotRequest, Slots as _};
+use crate::ports::{ModelEndpoint, Models, PortError, ServiceEndpoint, SlotAnswer, SlotLimit, SlotRequest, Slots as _};
+use crate::run::DriveError;
 
 fn pools() -> Arc<MemoryPools> {
     Arc::new(MemoryPools::new([("gpu".to_owned(), 2)]))
@@ -140,4 +141,34 @@ async fn an_output_that_somebody_is_making_for_the_cache_is_waited_for_and_not_m
     let mut ends = [one.step("look"), two.step("look")];
     ends.sort();
     assert_eq!(ends, ["cached", "succeeded"]);
+}
+
+/// Connections in a store that is away.
+struct Away;
+
+#[async_trait::async_trait]
+impl Models for Away {
+    async fn resolve(&self, _: Option<&str>) -> Result<ModelEndpoint, Failure> {
+        panic!("no attempt is made");
+    }
+
+    async fn service(&self, _: &str) -> Result<ServiceEndpoint, Failure> {
+        panic!("no attempt is made");
+    }
+
+    async fn most_at_once(&self, _: &str) -> Result<Option<u32>, PortError> {
+        Err(PortError::Unavailable("the store is away".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_run_rests_while_the_limits_of_its_connections_cannot_be_read() {
+    let pools = pools();
+    let mut stage = staged("steps:\n  - {name: call, executor: act, config: {connection: house, give: 7}}\n", &pools);
+    stage.models = Arc::new(Away);
+    let rested = stage.driven(Vec::new()).await;
+    assert!(matches!(rested, Err(DriveError::Port(PortError::Unavailable(_)))), "{rested:?}");
+    assert!(stage.calls().is_empty());
+    stage.models = Arc::new(crate::memory::FixedModels::default());
+    assert_eq!(stage.go().await.settled().status, RunStatus::Succeeded);
 }
