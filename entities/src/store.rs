@@ -113,7 +113,8 @@ impl Store {
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
             let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
-            Backend::Sqlite { readers, writer: Writer::start(writer) }
+            let writer = Writer::start(writer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            Backend::Sqlite { readers, writer }
         };
         let inner = Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap });
         Ok(Self { inner, lane: Lane::Foreground })

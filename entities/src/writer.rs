@@ -1,6 +1,7 @@
 //! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint, inserts the whole runs together, commits
-//! once, then answers all. What somebody waits for comes before what workers do by themselves, and a commit takes only so
-//! much of the latter as keeps the next caller's wait short.
+//! once, then answers all. It has a thread of its own, so that no other task's work comes before a commit. What somebody
+//! waits for comes before what workers do by themselves: most of its commits take none of the latter, and the others only
+//! so much as keeps the next caller's wait short.
 //!
 //! Invariant: nobody is answered with success before the commit that holds what they asked for; a unit that fails, panics or
 //! takes too long leaves its neighbours as they are, and so does a run that cannot be kept.
@@ -27,6 +28,9 @@ const QUEUE: usize = 4096;
 /// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
 /// that commits stay worth their cost.
 const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
+/// While somebody waits, the background's turn comes this many of its shares after its last one: callers have most of the
+/// writer's time, and work of the background still goes on.
+const TURN_AFTER_SHARES: u32 = 4;
 /// A unit only talks to the store; one that takes longer than this is stuck.
 pub(crate) const UNIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -70,12 +74,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: DatabaseConnection) -> Self {
+    pub(crate) fn start(connection: DatabaseConnection) -> std::io::Result<Self> {
         let (foreground, waited_for) = mpsc::channel(QUEUE);
         let (background, behind) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
-        tokio::spawn(work(Desk { connection, counters: Arc::clone(&counters) }, waited_for, behind));
-        Self { foreground, background, counters }
+        let desk = Desk { connection, counters: Arc::clone(&counters) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new()
+            .name("weir-writer".to_owned())
+            .spawn(move || runtime.block_on(work(desk, waited_for, behind)))?;
+        Ok(Self { foreground, background, counters })
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -104,21 +112,36 @@ struct Batch<'l> {
     background: &'l mut mpsc::Receiver<Job>,
     /// For how long more is taken from the background, once the others are done.
     share: Duration,
-    until: Option<Instant>,
+    turn: Turn,
+}
+
+/// The background's part in one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Callers wait, and the background had its part a moment ago.
+    Passed,
+    Open,
+    /// Something was taken, and more is until then.
+    Until(Instant),
 }
 
 impl Batch<'_> {
     /// The next job of the background, while there is time for it; one in any case, so that it always goes on.
     fn next(&mut self) -> Option<Job> {
         let now = Instant::now();
-        let is_time = self.until.is_none_or(|until| now < until);
-        self.until.get_or_insert(now + self.share);
-        is_time.then(|| self.background.try_recv().ok()).flatten()
+        match self.turn {
+            Turn::Passed => return None,
+            Turn::Open => self.turn = Turn::Until(now + self.share),
+            Turn::Until(until) if now >= until => return None,
+            Turn::Until(_) => {}
+        }
+        self.background.try_recv().ok()
     }
 }
 
 async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: mpsc::Receiver<Job>) {
     let mut disk = Duration::ZERO;
+    let mut last_turn: Option<Instant> = None;
     loop {
         let mut jobs = Vec::with_capacity(UNITS_A_COMMIT);
         tokio::select! {
@@ -127,7 +150,10 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
                 // Both lanes end together, with the store.
                 if taken == 0 { break }
             }
-            Some(job) = background.recv() => jobs.push(job),
+            Some(job) = background.recv() => {
+                last_turn = None;
+                jobs.push(job);
+            }
         }
         let (runs, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Run(_)));
         let runs: Vec<Scripted> = runs
@@ -141,7 +167,9 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
             keep_runs(&desk, runs).await;
         }
         let share = BACKGROUND_SHARE.max(disk);
-        let mut batch = Batch { jobs, background: &mut background, share, until: None };
+        let is_passed = last_turn.is_some_and(|last| last.elapsed() < share * TURN_AFTER_SHARES);
+        let turn = if is_passed { Turn::Passed } else { Turn::Open };
+        let mut batch = Batch { jobs, background: &mut background, share, turn };
         if batch.jobs.is_empty() {
             match batch.next() {
                 Some(job) => batch.jobs.push(job),
@@ -157,6 +185,9 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
                 desk.counters.commits.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => tracing::error!(%error, units = answers.len(), "a group of units was not committed"),
+        }
+        if let Turn::Until(_) = batch.turn {
+            last_turn = Some(Instant::now());
         }
         // Jobs that were never run are dropped with the batch; their callers see a closed channel.
         drop(batch);

@@ -23,8 +23,8 @@ pub use describe::{CallableFlow, callable};
 pub use detail::{get, version, versions};
 pub(crate) use figures::percentile;
 pub use list::{list, names};
-pub(crate) use plans::find;
 pub use plans::{Plans, Resolved, Wanted, compile, plan, resolve};
+pub(crate) use plans::{default_model, find};
 pub use publish::{PutOptions, Saved, put};
 
 use crate::ServiceError;

@@ -24,6 +24,7 @@ const KNOWN_FOR: Duration = Duration::from_millis(500);
 pub struct Plans {
     by_version: moka::sync::Cache<VersionId, Arc<Plan>>,
     now: moka::sync::Cache<(TenantId, String, Option<u32>), Resolved>,
+    default_models: moka::sync::Cache<TenantId, Option<String>>,
     /// Grows with every change; an answer that was read before one is not kept.
     changes: AtomicU64,
 }
@@ -33,6 +34,7 @@ impl Default for Plans {
         Self {
             by_version: moka::sync::Cache::new(2_000),
             now: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(KNOWN_FOR).build(),
+            default_models: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(KNOWN_FOR).build(),
             changes: AtomicU64::new(0),
         }
     }
@@ -43,6 +45,7 @@ impl Plans {
     pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.now.invalidate_all();
+        self.default_models.invalidate_all();
     }
 }
 
@@ -126,6 +129,22 @@ async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Res
         max_running: tenant_row.max_running,
         experiment,
     })
+}
+
+/// The tenant's own model, for steps that name none.
+///
+/// # Errors
+/// [`ServiceError::NotFound`] for a tenant that is not there.
+pub(crate) async fn default_model(weir: &Weir, tenant: TenantId) -> Result<Option<String>, ServiceError> {
+    if let Some(known) = weir.plans().default_models.get(&tenant) {
+        return Ok(known);
+    }
+    let changes = weir.plans().changes.load(Ordering::SeqCst);
+    let model = crate::tenants::row(weir, tenant).await?.default_model;
+    if weir.plans().changes.load(Ordering::SeqCst) == changes {
+        weir.plans().default_models.insert(tenant, model.clone());
+    }
+    Ok(model)
 }
 
 /// The plan of a version, by its id.

@@ -77,6 +77,7 @@ impl Children for RunChildren {
         execute::lease(&mut row, &self.crew, self.weir.now());
         // The child's row points at the parent's.
         self.journal.ensure_written().await.map_err(|error| unwritten(&error))?;
+        let entered = execute::enter(&self.weir, &self.crew, &row);
         let (key, keep) = (request.key, row.clone());
         let found = self.weir.store().write(tenant, move |unit| async move {
             let before = unit.find::<run::Entity>().filter(run::Column::StartKey.eq(key)).one().await?;
@@ -97,7 +98,7 @@ impl Children for RunChildren {
             default_model: resolved.default_model,
             store: self.weir.store().clone(),
         };
-        execute::spawn(&self.weir, &self.crew, job, true, None);
+        execute::spawn(&self.weir, &self.crew, job, entered, true, None);
         Ok(run_id)
     }
 
@@ -186,8 +187,10 @@ impl RunChildren {
         });
         let claimed = claimed.await.map_err(|error| PortError::Unavailable(error.to_string()))?;
         if let Some(row) = claimed {
-            let (weir, crew) = (self.weir.clone(), Arc::clone(&self.crew));
-            self.crew.tasks.spawn(execute::execute_claimed(weir, crew, row));
+            for (row, entered) in execute::enter_claimed(&self.weir, &self.crew, vec![row]).await {
+                let (weir, crew) = (self.weir.clone(), Arc::clone(&self.crew));
+                self.crew.tasks.spawn(execute::execute_claimed(weir, crew, row, entered));
+            }
         }
         Ok(())
     }

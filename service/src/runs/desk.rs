@@ -165,6 +165,23 @@ impl LocalRun {
     }
 }
 
+/// A run's place among those that this process executes.
+pub(super) struct Entered {
+    runs: Runs,
+    run: RunId,
+    pub(super) local: Arc<LocalRun>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut all = self.runs.local();
+        // The run may have been claimed again here since.
+        if all.get(&self.run).is_some_and(|there| Arc::ptr_eq(there, &self.local)) {
+            all.remove(&self.run);
+        }
+    }
+}
+
 impl Runs {
     #[must_use]
     pub fn bus(&self) -> &Bus {
@@ -217,12 +234,10 @@ impl Runs {
         }
     }
 
-    pub(super) fn enter(&self, run: RunId, local: Arc<LocalRun>) {
-        self.local().insert(run, local);
-    }
-
-    pub(super) fn leave(&self, run: RunId) {
-        self.local().remove(&run);
+    /// Lets what comes for a run find it, until what this gives is dropped.
+    pub(super) fn enter(&self, run: RunId, local: Arc<LocalRun>) -> Entered {
+        self.local().insert(run, Arc::clone(&local));
+        Entered { runs: self.clone(), run, local }
     }
 
     pub(super) fn find(&self, run: RunId) -> Option<Arc<LocalRun>> {

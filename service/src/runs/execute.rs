@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::again::Kept;
 use super::bus::Live;
 use super::children::RunChildren;
-use super::desk::{Crew, LocalRun};
+use super::desk::{Crew, Entered, LocalRun};
 use super::entries;
 use super::inbox::{self, RunInbox};
 use super::journal::RunJournal;
@@ -61,20 +61,62 @@ pub(super) fn lease(row: &mut run::Model, crew: &Crew, now: DateTime<Utc>) {
     row.claims = 1;
 }
 
-/// Executes a run in a task of its own. `place` is given back when it ends.
-pub(super) fn spawn(weir: &Weir, crew: &Arc<Crew>, job: Job, written: bool, place: Option<OwnedSemaphorePermit>) {
+/// Executes a new run in a task of its own. `place` is given back when it ends.
+pub(super) fn spawn(
+    weir: &Weir,
+    crew: &Arc<Crew>,
+    job: Job,
+    entered: Entered,
+    written: bool,
+    place: Option<OwnedSemaphorePermit>,
+) {
     let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
     crew.tasks.spawn(async move {
-        execute(weir, of_crew, job, written).await;
+        execute(weir, of_crew, job, entered, written).await;
         drop(place);
     });
 }
 
+/// Lets what comes for a run find it. Before a run is written, so that nothing that comes for it is missed.
+pub(super) fn enter(weir: &Weir, crew: &Crew, row: &run::Model) -> Entered {
+    let tenant = TenantId::from_uuid(row.tenant_id);
+    let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
+    weir.runs().enter(RunId::from_uuid(row.id), local)
+}
+
+/// Enters runs that were claimed, then looks what lies in their inboxes: in this order nothing is missed.
+pub(super) async fn enter_claimed(weir: &Weir, crew: &Crew, rows: Vec<run::Model>) -> Vec<(run::Model, Entered)> {
+    let entered: Vec<(run::Model, Entered)> = rows
+        .into_iter()
+        .map(|row| {
+            let entered = enter(weir, crew, &row);
+            (row, entered)
+        })
+        .collect();
+    if let Err(error) = fetch_letters(weir, &entered).await {
+        // Looked at again with the next renewal of the leases.
+        tracing::warn!(%error, "the inboxes of claimed runs could not be read");
+    }
+    entered
+}
+
+async fn fetch_letters(weir: &Weir, entered: &[(run::Model, Entered)]) -> Result<(), StoreError> {
+    let all: Vec<(TenantId, RunId)> =
+        entered.iter().map(|(row, _)| (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id))).collect();
+    let with_letters = weir.store().system().await?.with_open_inbox(&all).await?;
+    for (tenant, run) in with_letters {
+        if let Some((_, entered)) = entered.iter().find(|(row, _)| row.id == run.uuid()) {
+            inbox::fetch(weir, tenant, run, &entered.local).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Executes a run that was claimed out of the store.
-pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: run::Model) {
+pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: run::Model, entered: Entered) {
     let keep = row.clone();
     match prepare(&weir, row).await {
-        Ok(job) => execute(weir, crew, job, true).await,
+        Ok(job) => execute(weir, crew, job, entered, true).await,
         Err(error) => {
             tracing::error!(error = ?error, run = %RunId::from_uuid(keep.id), "a claimed run could not be prepared");
             let end = if error.code().retryable() {
@@ -96,14 +138,15 @@ async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
     let tenant = TenantId::from_uuid(row.tenant_id);
     let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
     let inputs = super::wait::value(weir, tenant, row.inputs.clone(), row.inputs_blob).await?;
-    let default_model = crate::tenants::row(weir, tenant).await?.default_model;
+    let default_model = crate::flows::default_model(weir, tenant).await?;
     let store = weir.store().in_background();
     Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model, store })
 }
 
-async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
+async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Entered, written: bool) {
     let row = job.row.clone();
     let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let local = Arc::clone(&entered.local);
     let deaths = row.claims - 1;
     if deaths >= IN_COMPANY + ALONE {
         finish(&weir, &row, End::Park(killer(deaths))).await;
@@ -112,23 +155,17 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     if written && row.slot_key.is_some() && !admitted(&weir, &row, &job.plan).await {
         return;
     }
-    let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &crew.stop));
-    weir.runs().enter(run_id, Arc::clone(&local));
     if row.cancel_requested_at.is_some() {
         local.cancel(row.cancel_reason.clone());
     }
     if deaths >= IN_COMPANY {
         line_up(&weir, &crew, &local, &row).await;
     }
-    if written && let Err(error) = inbox::fetch(&weir, tenant, run_id, &local).await {
-        // Looked at again with the next renewal of the lease.
-        tracing::warn!(%error, run = %run_id, "a run's inbox could not be read");
-    }
     if row.event_position == 0
         && let Some(letter) = local.letters.kill()
     {
         // Killed in the queue: nothing of it has begun, so nothing begins.
-        weir.runs().leave(run_id);
+        drop(entered);
         let failure = Failure::new(FailureKind::Cancelled, "killed", format!("{} killed the run.", letter.by));
         let end = unbegun::End { heard: Some(letter), ..unbegun::End::new(RunStatus::Killed, failure) };
         unbegun::settle(&weir, &row, &job.plan, end).await;
@@ -138,7 +175,7 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
         Ok(history) => history,
         Err(error) => {
             tracing::error!(error = ?error, run = %run_id, "a run's journal could not be read");
-            weir.runs().leave(run_id);
+            drop(entered);
             finish(&weir, &row, End::Rest).await;
             return;
         }
@@ -156,12 +193,12 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, written: bool) {
     if row.event_position == 0
         && let Some(end) = missing_callee(&weir, &row, &job.plan).await
     {
-        weir.runs().leave(run_id);
+        drop(entered);
         unbegun::settle_by(&weir, &row, &journal, end).await;
         return;
     }
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
-    weir.runs().leave(run_id);
+    drop(entered);
     let driven = match driven {
         Ok(Ok(Outcome::Settled(settled))) => {
             announce(&weir, &row, &journal, *settled).await;

@@ -164,13 +164,14 @@ async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer
         return Ok(started);
     };
     execute::lease(&mut job.row, &crew, weir.now());
+    let entered = execute::enter(weir, &crew, &job.row);
     let written = answer == Answer::Later;
     if written {
         let row = job.row.clone();
         weir.store().write(tenant, |unit| async move { unit.insert(row).await }).await.map_err(ServiceError::from)?;
         weir.runs().bus().tell_tenant(tenant, started.run_id);
     }
-    execute::spawn(weir, &crew, job, written, Some(place));
+    execute::spawn(weir, &crew, job, entered, written, Some(place));
     Ok(Started { status: RunStatus::Running, ..started })
 }
 
@@ -184,10 +185,11 @@ async fn once(
 ) -> Result<Started, ServiceError> {
     let fingerprint = Sha256::new().chain_update(&pins).chain_update(canonical(&job.inputs)).finalize().to_vec();
     let fresh = started(weir, &job.row, resolved, false);
-    let place = free_place(weir, &job.row, resolved);
-    if let Some((crew, _)) = &place {
-        execute::lease(&mut job.row, crew, weir.now());
-    }
+    let place = free_place(weir, &job.row, resolved).map(|(crew, place)| {
+        execute::lease(&mut job.row, &crew, weir.now());
+        let entered = execute::enter(weir, &crew, &job.row);
+        (crew, place, entered)
+    });
     let now = weir.now();
     let key_row = idempotency_key::Model {
         tenant_id: job.row.tenant_id,
@@ -207,7 +209,7 @@ async fn once(
             Ok(Kept::New(admission)) => {
                 weir.runs().bus().tell_tenant(fresh.tenant, fresh.run_id);
                 match place {
-                    Some((crew, place)) => execute::spawn(weir, &crew, job, true, Some(place)),
+                    Some((crew, place, entered)) => execute::spawn(weir, &crew, job, entered, true, Some(place)),
                     None => admitted_now(weir, &job, admission).await,
                 }
                 return Ok(fresh);

@@ -78,7 +78,10 @@ pub async fn step(weir: &Weir) -> Result<usize, crate::ServiceError> {
     let crew = crew(&WorkerOptions::default());
     let runs = claim(weir, &crew, BATCH).await?;
     let count = runs.len();
-    let executing = runs.into_iter().map(|row| execute::execute_claimed(weir.clone(), Arc::clone(&crew), row));
+    let entered = execute::enter_claimed(weir, &crew, runs).await;
+    let executing = entered
+        .into_iter()
+        .map(|(row, entered)| execute::execute_claimed(weir.clone(), Arc::clone(&crew), row, entered));
     futures_util::future::join_all(executing).await;
     crew.tasks.close();
     crew.tasks.wait().await;
@@ -138,10 +141,11 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
         }
         let rest = match claim_if_any(weir, crew, u32::try_from(places.len()).unwrap_or(BATCH)).await {
             Ok(Claimed::Runs(runs)) => {
-                for (row, place) in runs.into_iter().zip(places) {
+                let entered = execute::enter_claimed(weir, crew, runs).await;
+                for ((row, entered), place) in entered.into_iter().zip(places) {
                     let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
                     crew.tasks.spawn(async move {
-                        execute::execute_claimed(weir, of_crew, row).await;
+                        execute::execute_claimed(weir, of_crew, row, entered).await;
                         drop(place);
                     });
                 }
