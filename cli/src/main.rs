@@ -39,21 +39,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// How far the threads that work off the queue stand behind those that answer requests and those that commit, which have
-/// theirs elsewhere. At 5 they have a quarter of a core that both want.
-const QUEUE_NICENESS: i32 = 5;
-
-fn step_behind() {
-    // Of the calling thread: on Linux none named is that one, and each has its own. Where that is refused it keeps the
-    // usual priority, and works all the same.
-    let _ = rustix::process::setpriority_process(None, QUEUE_NICENESS);
-}
-
 fn run(arguments: Arguments, output: &output::Output) -> Result<Exit, exit::Failure> {
     server::install_cryptography();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .on_thread_start(step_behind)
         .build()
         .map_err(|error| exit::Failure::new(Exit::Failure, format!("the runtime cannot start: {error}")))?;
     runtime.block_on(commands::dispatch(arguments, output))

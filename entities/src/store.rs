@@ -94,8 +94,16 @@ struct Inner {
 
 #[derive(Debug)]
 enum Backend {
-    Sqlite { readers: DatabaseConnection, writer: Writer },
-    Postgres { pool: DatabaseConnection, groups: Groups },
+    Sqlite {
+        readers: DatabaseConnection,
+        writer: Writer,
+    },
+    Postgres {
+        pool: DatabaseConnection,
+        /// For what nobody waits for: few, so that it does not stand in the way of the others.
+        behind: DatabaseConnection,
+        groups: Groups,
+    },
 }
 
 impl Store {
@@ -106,10 +114,12 @@ impl Store {
     /// database is out of reach.
     pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let backend = if url.starts_with("postgres") {
-            let pool = Database::connect(postgres_options(url, options)).await?;
+            let few = options.connections.div_ceil(4);
+            let pool = Database::connect(postgres_options(url, options.connections.saturating_sub(few).max(1))).await?;
             refuse_mighty_role(&pool).await?;
+            let behind = Database::connect(postgres_options(url, few)).await?;
             let groups = Groups::start(&pool, options.tap);
-            Backend::Postgres { pool, groups }
+            Backend::Postgres { pool, behind, groups }
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
             let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
@@ -120,7 +130,8 @@ impl Store {
         Ok(Self { inner, lane: Lane::Foreground })
     }
 
-    /// The same store for work that nobody waits for: on SQLite what is written by this one comes behind what others write.
+    /// The same store for work that nobody waits for: what is written by this one comes behind what others write on SQLite,
+    /// and goes over few connections on PostgreSQL.
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), lane: Lane::Background }
@@ -281,7 +292,8 @@ impl Store {
                 writer.submit(self.lane, Job::Unit(job)).await?;
                 answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
-            Backend::Postgres { pool, .. } => {
+            Backend::Postgres { pool, behind, .. } => {
+                let pool = if self.lane == Lane::Background { behind } else { pool };
                 let transaction = Arc::new(begin(pool, tenant).await?);
                 let result = attempt(DbBackend::Postgres, &transaction, tenant, tap, unit).await;
                 let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
@@ -367,9 +379,9 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
     options
 }
 
-fn postgres_options(url: &str, options: &StoreOptions) -> ConnectOptions {
+fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(url);
-    connect.max_connections(options.connections).sqlx_logging(false).record_stmt_in_spans(false);
+    connect.max_connections(connections).sqlx_logging(false).record_stmt_in_spans(false);
     connect.acquire_timeout(Duration::from_secs(10));
     connect.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_connect(|connection, _| {

@@ -28,9 +28,12 @@ const QUEUE: usize = 4096;
 /// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
 /// that commits stay worth their cost.
 const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
-/// While somebody waits, the background's turn comes this many of its shares after its last one: callers have most of the
+/// Where somebody asked this short while ago, the next one is likely to ask now: a commit of the background begun meanwhile
+/// would make them wait for its end.
+const CALLERS_PAUSE: Duration = Duration::from_millis(2);
+/// While callers come, the background's turn comes this many of its shares after its last one: they have most of the
 /// writer's time, and work of the background still goes on.
-const TURN_AFTER_SHARES: u32 = 4;
+const TURN_AFTER_SHARES: u32 = 8;
 /// A unit only talks to the store; one that takes longer than this is stuck.
 pub(crate) const UNIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -141,19 +144,27 @@ impl Batch<'_> {
 
 async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: mpsc::Receiver<Job>) {
     let mut disk = Duration::ZERO;
-    let mut last_turn: Option<Instant> = None;
+    let (mut last_call, mut last_turn): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
+        let share = BACKGROUND_SHARE.max(disk);
+        let quiet = last_call.map(|call| call + CALLERS_PAUSE);
+        let due = last_turn.map(|turn| turn + share * TURN_AFTER_SHARES);
+        // The sooner of the two. Without either there is nothing to wait for.
+        let open = quiet.and_then(|quiet| Some(quiet.min(due?)));
+        let mut turn = Turn::Open;
         let mut jobs = Vec::with_capacity(UNITS_A_COMMIT);
         tokio::select! {
             biased;
             taken = foreground.recv_many(&mut jobs, UNITS_A_COMMIT) => {
                 // Both lanes end together, with the store.
                 if taken == 0 { break }
+                let now = Instant::now();
+                last_call = Some(now);
+                if due.is_some_and(|due| now < due) {
+                    turn = Turn::Passed;
+                }
             }
-            Some(job) = background.recv() => {
-                last_turn = None;
-                jobs.push(job);
-            }
+            Some(job) = opened(open, &mut background) => jobs.push(job),
         }
         let (runs, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Run(_)));
         let runs: Vec<Scripted> = runs
@@ -166,9 +177,6 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
         if !runs.is_empty() {
             keep_runs(&desk, runs).await;
         }
-        let share = BACKGROUND_SHARE.max(disk);
-        let is_passed = last_turn.is_some_and(|last| last.elapsed() < share * TURN_AFTER_SHARES);
-        let turn = if is_passed { Turn::Passed } else { Turn::Open };
         let mut batch = Batch { jobs, background: &mut background, share, turn };
         if batch.jobs.is_empty() {
             match batch.next() {
@@ -198,6 +206,14 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
     if let Err(error) = desk.connection.close().await {
         tracing::warn!(%error, "the writer's connection did not close cleanly");
     }
+}
+
+/// The background's next job, once it may have one.
+async fn opened(open: Option<Instant>, background: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    if let Some(open) = open {
+        tokio::time::sleep_until(open).await;
+    }
+    background.recv().await
 }
 
 /// All of them together; one by one if that fails, so that each is kept or refused for its own sake.

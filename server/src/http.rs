@@ -16,6 +16,7 @@ use utoipa_actix_web::AppExt;
 use crate::config::Config;
 use crate::middleware::around::around;
 use crate::middleware::rate::Rates;
+use crate::queue_threads::QueueThreads;
 use crate::start::StartError;
 use crate::state::State;
 use crate::{api, console, docs, fallback};
@@ -76,7 +77,8 @@ async fn run(
     let host = web::Data::new(console::Host::new(weir.clone(), config, &base_url));
     let routes = web::Data::new(fallback::Routes::of(&state.openapi));
     let options = WorkerOptions { concurrency, ..WorkerOptions::default() };
-    let worker = worker::spawn(weir, options, draining.clone());
+    let queue = QueueThreads::start().map_err(StartError::Server)?;
+    let worker = queue.within(|| worker::spawn(weir, options, draining.clone()));
     let server = HttpServer::new(move || {
         let app = App::new()
             .app_data(state.clone())

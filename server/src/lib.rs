@@ -14,6 +14,7 @@ mod http;
 mod middleware;
 mod nearest;
 mod problem;
+mod queue_threads;
 mod sse;
 mod start;
 mod state;
