@@ -104,6 +104,9 @@ pub struct Connection {
     /// A whole number; empty is no limit.
     #[serde(default)]
     pub max_concurrency: String,
+    /// A line a model: its name or `*`, then US dollars for a million tokens of input, of output, and of cached input.
+    #[serde(default)]
+    pub prices: String,
     /// Write-only; empty keeps the stored one.
     #[serde(default)]
     pub api_key: String,

@@ -94,6 +94,15 @@ pub enum Event {
         item: Option<u32>,
         attempt: u32,
     },
+    /// The worker went away in the middle of an attempt, and another goes on with it: what the call had used until then
+    /// nobody knows.
+    AttemptInterrupted {
+        step: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<u32>,
+        attempt: u32,
+        usage: Usage,
+    },
     /// A child run belongs to the running attempt.
     ChildStarted {
         step: String,
@@ -392,6 +401,7 @@ impl Event {
             | Self::StepConfigured { step, .. }
             | Self::StepQueued { step, .. }
             | Self::AttemptStarted { step, .. }
+            | Self::AttemptInterrupted { step, .. }
             | Self::ChildStarted { step, .. }
             | Self::AttemptFailed { step, .. }
             | Self::FallbackStarted { step, .. }
@@ -411,6 +421,7 @@ impl Event {
             Self::StepConfigured { item, .. }
             | Self::StepQueued { item, .. }
             | Self::AttemptStarted { item, .. }
+            | Self::AttemptInterrupted { item, .. }
             | Self::ChildStarted { item, .. }
             | Self::AttemptFailed { item, .. }
             | Self::FallbackStarted { item, .. }
@@ -434,6 +445,7 @@ impl Event {
             Self::StepConfigured { .. } => "step_configured",
             Self::StepQueued { .. } => "step_queued",
             Self::AttemptStarted { .. } => "attempt_started",
+            Self::AttemptInterrupted { .. } => "attempt_interrupted",
             Self::ChildStarted { .. } => "child_started",
             Self::AttemptFailed { .. } => "attempt_failed",
             Self::FallbackStarted { .. } => "fallback_started",

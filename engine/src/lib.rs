@@ -13,6 +13,7 @@ pub mod limits;
 pub mod memory;
 pub mod money;
 pub mod ports;
+pub mod prices;
 pub mod retry;
 pub mod run;
 pub mod template;

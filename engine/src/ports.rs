@@ -78,13 +78,12 @@ pub enum ModelKind {
     Simulated,
 }
 
-/// Prices per million units, with the table version they come from.
+/// Prices per million units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelPrice {
     pub input_per_million: NanoUsd,
     pub output_per_million: NanoUsd,
     pub cached_input_per_million: Option<NanoUsd>,
-    pub table_version: u32,
 }
 
 /// A service that is no model, as a step calls it: a web API or a database.

@@ -57,16 +57,6 @@ pub trait Scope: Linked + Sync {
             Ok(Entity::find().filter(Column::Id.is_in(ids)).all(connection).await?)
         }
     }
-
-    /// One table of prices.
-    fn find_prices(&self, version: &str) -> impl Future<Output = Result<Vec<crate::price::Model>, StoreError>> + Send {
-        let connection = self.connection();
-        let version = version.to_owned();
-        async move {
-            use crate::price::{Column, Entity};
-            Ok(Entity::find().filter(Column::Version.eq(version)).all(connection).await?)
-        }
-    }
 }
 
 /// Reads within one tenant. On PostgreSQL a transaction, so keep it short and drop it before anything slow.

@@ -14,6 +14,7 @@ mod m0007_waiting_slots;
 mod m0008_accounts;
 mod m0009_run_words;
 mod m0010_appends;
+mod m0011_connection_prices;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_accounts::Migration),
             Box::new(m0009_run_words::Migration),
             Box::new(m0010_appends::Migration),
+            Box::new(m0011_connection_prices::Migration),
         ]
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a `simulated` connection exists only where the demo's seed made one; nobody can write one.
 
-use domain::wire::{ConnectionInput, ConnectionView};
+use std::collections::BTreeMap;
+
+use domain::wire::{ConnectionInput, ConnectionView, ModelRate};
 use domain::{Permission, TenantId};
 use engine::ports::{ModelKind, ServiceEndpoint};
 use entities::{JsonText, Scope as _, connection};
@@ -30,12 +32,15 @@ struct Shape {
 }
 
 /// What not every connection has, as its row keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Settings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more_base_urls: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_concurrency: Option<u32>,
+    /// As the newest revision has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    prices: BTreeMap<String, ModelRate>,
 }
 
 impl Settings {
@@ -84,7 +89,7 @@ pub async fn put(
             return Err(ServiceError::field("/kind", message));
         }
     };
-    let settings = settings(kind, &base_url, &input.more_base_urls, input.max_concurrency)?;
+    let settings = Settings { prices: prices(kind, input.prices)?, ..settings(kind, &base_url, &input.more_base_urls, input.max_concurrency)? };
     let shape = Shape { kind, base_url: Some(base_url), settings };
     save(weir, actor, name, shape, input.api_key.map(Zeroizing::new)).await
 }
@@ -111,7 +116,15 @@ fn settings(kind: &str, first: &str, more: &[String], max_concurrency: Option<u3
         }
         more_base_urls.push(address);
     }
-    Ok(Settings { more_base_urls, max_concurrency })
+    Ok(Settings { more_base_urls, max_concurrency, prices: BTreeMap::new() })
+}
+
+fn prices(kind: &str, prices: BTreeMap<String, ModelRate>) -> Result<BTreeMap<String, ModelRate>, ServiceError> {
+    if !prices.is_empty() && kind != OPENAI {
+        return Err(ServiceError::field("/prices", "Only a connection to models has prices."));
+    }
+    crate::prices::check(&prices)?;
+    Ok(prices)
 }
 
 /// Makes the demo's built-in connection. Only the demo's seed calls this.
@@ -127,13 +140,18 @@ pub async fn delete(weir: &Weir, actor: &Actor, name: &str) -> Result<(), Servic
         return Err(ServiceError::not_found("connection", crate::text::column(name, 64)));
     }
     let audit_row = entry(weir, actor, "connection.deleted", None, name);
-    let name = name.to_owned();
+    let (name, now) = (name.to_owned(), weir.now());
     weir.store()
         .write(actor.tenant, move |unit| async move {
-            let gone = unit.delete::<connection::Entity>().filter(connection::Column::Name.eq(&name)).exec().await?;
-            if gone == 0 {
+            let find = unit.find::<connection::Entity>().filter(connection::Column::Name.eq(&name));
+            let Some(row) = find.for_update().one().await? else {
                 return Err(ServiceError::not_found("connection", name));
+            };
+            if !Settings::of(&row).prices.is_empty() {
+                // Another connection of this name is somebody else's, with prices of its own.
+                crate::prices::change(&unit, &name, &BTreeMap::new(), now).await?;
             }
+            unit.delete::<connection::Entity>().filter(connection::Column::Name.eq(&name)).exec().await?;
             audit::write(&unit, audit_row).await?;
             Ok(())
         })
@@ -216,9 +234,11 @@ async fn save(
     let fresh = weir.ids().connection().uuid();
     let (now, tenant) = (weir.now(), actor.tenant);
     let audit_row = entry(weir, actor, "connection.set", base_url.as_deref(), name);
+    let prices = settings.prices.clone();
     let settings = (settings != Settings::default()).then(|| JsonText::of(&settings));
     let name = name.to_owned();
-    weir.store()
+    let saved = weir
+        .store()
         .write(actor.tenant, move |unit| async move {
             let find = unit.find::<connection::Entity>().filter(connection::Column::Name.eq(&name));
             let known = find.for_update().one().await?;
@@ -239,7 +259,10 @@ async fn save(
                 created_at: now,
                 updated_at: now,
             });
-            let before = Settings::of(&row).more_base_urls;
+            let Settings { more_base_urls: before, prices: charged, .. } = Settings::of(&row);
+            if charged != prices {
+                crate::prices::change(&unit, &row.name, &prices, now).await?;
+            }
             row.settings = settings;
             let hosts = |first: Option<&str>, more: &[String]| {
                 first.into_iter().chain(more.iter().map(String::as_str)).map(|url| host(Some(url))).collect::<Vec<_>>()
@@ -270,7 +293,10 @@ async fn save(
             audit::write(&unit, audit_row).await?;
             Ok(view(&row))
         })
-        .await
+        .await?;
+    // Runs that start from now on take the new prices.
+    weir.plans().changed();
+    Ok(saved)
 }
 
 fn entry(
@@ -323,10 +349,11 @@ fn object(row: &connection::Model) -> String {
 }
 
 fn view(row: &connection::Model) -> ConnectionView {
-    let Settings { more_base_urls, max_concurrency } = Settings::of(row);
+    let Settings { more_base_urls, max_concurrency, prices } = Settings::of(row);
     ConnectionView {
         more_base_urls,
         max_concurrency,
+        prices,
         name: row.name.clone(),
         kind: row.kind.clone(),
         base_url: row.base_url.clone(),

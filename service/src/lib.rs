@@ -22,6 +22,7 @@ pub mod members;
 pub mod overview;
 pub mod password;
 pub mod ports;
+mod prices;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;

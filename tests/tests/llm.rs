@@ -1,4 +1,6 @@
 //! Suite: `llm_analyzer` in the built program against an OpenAI-compatible server that others wrote, errors and all.
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::{Answer, ApiKey, Event, ModelServer, World, on_both_stores};
 
@@ -278,6 +280,56 @@ on_both_stores! {
             let problem = key.put("/api/v1/connections/house", &wrong).await.expect_status(422).problem();
             assert!(format!("{problem:?}").contains(field), "{problem:?}");
         }
+    }
+
+    async fn a_connections_prices_hold_for_the_runs_that_start_from_then_on(world: World) {
+        // The second is called while the price changes.
+        let answers = json!([
+            {"match": {"userMessage": "Slowly"}, "latency": 1_500, "response": {"content": "Here.", "usage": usage(1_000, 100)}},
+            {"match": {}, "response": {"content": "Here.", "usage": usage(1_000, 100)}},
+        ]);
+        let server = ModelServer::start(KEY, &answers).await;
+        let key = connected(&world, &server, KEY).await;
+        let priced = |prices: Value| json!({"kind": "openai", "base_url": server.base_url(), "prices": prices});
+        let capped = format!("max_cost: 0.50\n{ASK}");
+        key.put_flow("ask", &capped).await.expect_success();
+        let refused = ask(&key, "Unpriced?").await.expect_status(402);
+        assert_eq!(refused.problem().code, "price_unknown");
+        assert!(server.asked().await.is_empty(), "nothing is bought at an unknown price under a cap");
+
+        let rates = json!({"test-model": {"input": 2.0, "output": 10.0}, "*": {"input": 0.5, "output": 0.5, "cached_input": 0.0}});
+        let view = key.put("/api/v1/connections/house", &priced(rates.clone())).await.expect_success().json();
+        assert_eq!(view["prices"], rates);
+        let first = ask(&key, "Now?").await.expect_status(200).json();
+        assert_eq!(first["cost_nano_usd"], 1_000 * 2_000 + 100 * 10_000);
+
+        let (slow, change) = tokio::join!(ask(&key, "Slowly?"), async {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            key.put("/api/v1/connections/house", &priced(json!({"*": {"input": 0.0, "output": 1.0}}))).await
+        });
+        change.expect_success();
+        assert_eq!(slow.expect_status(200).json()["cost_nano_usd"], first["cost_nano_usd"], "pinned when it started");
+        let later = ask(&key, "And now?").await.expect_status(200).json();
+        assert_eq!(later["cost_nano_usd"], 100 * 1_000);
+
+        for wrong in [
+            json!({"test-model": {"input": -1, "output": 1}}),
+            json!({"test-model": {"input": 1}}),
+            json!({"a b": {"input": 1, "output": 1}}),
+            json!({"test-model": {"input": 1, "output": 1, "per_call": 1}}),
+            json!({"test-model": {"input": 1e9, "output": 1}}),
+        ] {
+            let problem = key.put("/api/v1/connections/house", &priced(wrong.clone())).await.expect_status(422).problem();
+            assert!(format!("{problem:?}").contains("prices"), "{wrong}: {problem:?}");
+        }
+        let elsewhere = json!({"kind": "http", "base_url": "https://api.example.com", "prices": {"a": {"input": 1, "output": 1}}});
+        key.put("/api/v1/connections/web", &elsewhere).await.expect_status(422);
+
+        // Another connection of that name is another one.
+        key.delete("/api/v1/connections/house").await.expect_success();
+        connected(&world, &server, KEY).await;
+        key.put_flow("ask", &capped).await.expect_success();
+        ask(&key, "Whose prices?").await.expect_status(402);
     }
 
     async fn another_tenants_connection_cannot_be_used(world: World) {

@@ -352,6 +352,7 @@ impl ConsoleData for Gallery {
             base_url: url.map(str::to_owned),
             more_base_urls: Vec::new(),
             max_concurrency: None,
+            prices: std::collections::BTreeMap::new(),
             has_key,
             updated_at: before(86_400),
         };

@@ -1,7 +1,9 @@
 //! Connections: the services that flows call, with their keys, which are written, tried out and never shown again.
 
+use std::collections::BTreeMap;
+
 use domain::Permission;
-use domain::wire::ConnectionView;
+use domain::wire::{ConnectionView, ModelRate};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 
@@ -229,6 +231,14 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
                 .autocomplete("off")
                 .state(&state)
                 .line("number")}
+            {Field::new("prices", "Prices")
+                .tag("optional")
+                .hint("A line a model: its name (or * for all others), then US dollars for a million tokens of input, of output and, where it differs, of cached input. Runs under a max_cost need them, except for well-known models at OpenAI.")
+                .placeholder("llama-3.3-70b 0.59 0.79")
+                .value(present.map(|connection| price_lines(&connection.prices)).unwrap_or_default())
+                .mono()
+                .state(&state)
+                .area()}
             <div class="form-foot">
                 <button class="button primary">{if present.is_some() { "Save" } else { "Add the connection" }}</button>
                 <a class="button plain" href=path::section(&here.tenant, "connections")>"Cancel"</a>
@@ -236,6 +246,15 @@ fn form(here: &Here, present: Option<&ConnectionView>) -> AnyView {
         </form>
     };
     view! { <section class="card">{fields}</section> }.into_any()
+}
+
+/// As the form's field takes them.
+fn price_lines(prices: &BTreeMap<String, ModelRate>) -> String {
+    let line = |(model, rate): (&String, &ModelRate)| {
+        let cached = rate.cached_input.map(|dollars| format!(" {dollars}")).unwrap_or_default();
+        format!("{model} {} {}{cached}", rate.input, rate.output)
+    };
+    prices.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn removal(here: &Here, connection: &ConnectionView) -> AnyView {

@@ -195,7 +195,7 @@ fn models(file: &std::path::Path) -> Result<FixedModels, Failure> {
         }
         // One process runs here, so that a limit over all runs has nothing to hold back.
         let base_urls = std::iter::once(base_url).chain(input.more_base_urls).filter(|url| !url.is_empty()).collect();
-        connections.insert(name, Connection { kind, base_urls, api_key: input.api_key });
+        connections.insert(name, Connection { kind, base_urls, api_key: input.api_key, prices: input.prices });
     }
     Ok(FixedModels { connections, services, default_model: written.default_model })
 }

@@ -1,5 +1,7 @@
 //! Tenants, members, keys, secrets and connections on the wire.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -150,8 +152,20 @@ pub struct SecretView {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What a model costs, in US dollars for a million tokens. 0 is free.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ModelRate {
+    pub input: f64,
+    pub output: f64,
+    /// Input that the provider had kept from before; as `input` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<f64>,
+}
+
 /// A connection as lists show it: never its credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConnectionView {
     pub name: String,
@@ -162,12 +176,15 @@ pub struct ConnectionView {
     pub more_base_urls: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
+    /// By the model's name at the provider; `*` for all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, ModelRate>,
     pub has_key: bool,
     pub updated_at: DateTime<Utc>,
 }
 
 /// Body of `PUT /api/v1/connections/{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionInput {
@@ -182,6 +199,10 @@ pub struct ConnectionInput {
     /// limit unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
+    /// What its models cost, by their names at the provider, `*` for all others. They come before the built-in prices, hold
+    /// for runs that start from then on, and without one a model has no known cost and no place under a `max_cost`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, ModelRate>,
     /// Absent keeps the stored one.
     #[serde(default)]
     pub api_key: Option<String>,

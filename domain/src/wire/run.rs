@@ -18,7 +18,8 @@ pub struct Usage {
     /// `provider/model` the units were bought from; empty when nothing was bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Units by kind: `input_tokens`, `output_tokens`, `cached_tokens`, `pages` ...
+    /// Units by kind: `input_tokens`, `output_tokens`, `cached_tokens`, `pages` ...; `unseen_calls` where something was
+    /// bought and nobody saw how much, because the call was cut off.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub units: BTreeMap<String, u64>,
     /// Price at the time, null when no price is known for what was used.
@@ -30,6 +31,24 @@ pub struct Usage {
     /// What an output from the step cache cost when it was made; absent where none came from there, or nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_nano_usd: Option<NanoUsd>,
+}
+
+/// The unit of calls that were cut off, so that nobody knows what they used.
+const UNSEEN_CALLS: &str = "unseen_calls";
+
+impl Usage {
+    /// What a call used that somebody charges for and whose end nobody saw. Its cost is unknown, which is not nothing.
+    #[must_use]
+    pub fn unseen() -> Self {
+        Self { units: BTreeMap::from([(UNSEEN_CALLS.to_owned(), 1)]), ..Self::default() }
+    }
+
+    /// Whether something was used that somebody charges for.
+    #[must_use]
+    pub fn is_bought(&self) -> bool {
+        let is_bought = |kind: &String| kind.ends_with("_tokens") || kind == UNSEEN_CALLS;
+        self.model.is_some() || self.cost_nano_usd.is_some() || self.units.keys().any(is_bought)
+    }
 }
 
 /// What a run used in all.

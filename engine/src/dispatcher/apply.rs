@@ -116,6 +116,7 @@ impl State {
                 self.enter_running(graph, place, at);
                 self.unit_mut(place).attempt_started(*attempt, at);
             }
+            Event::AttemptInterrupted { usage, .. } => self.spend(place, Some(usage)),
             Event::ChildStarted { run_id, .. } => self.unit_mut(place).children.push(*run_id),
             Event::AttemptFailed { failure, usage, retry_at, .. } => {
                 self.leave_running(graph, place);
@@ -275,9 +276,8 @@ impl State {
             let total = self.usage.units.entry(kind.clone()).or_default();
             *total = total.saturating_add(*units);
         }
-        let bought = usage.model.is_some() || usage.units.keys().any(|kind| kind.ends_with("_tokens"));
         let cost = match usage.cost_nano_usd {
-            None if !bought => Some(NanoUsd::ZERO),
+            None if !usage.is_bought() => Some(NanoUsd::ZERO),
             cost => cost,
         };
         let add = |sum: Option<NanoUsd>| Some(sum?.plus(cost?));

@@ -34,6 +34,8 @@ struct Rule {
     control: Option<Control>,
     /// Every call of it goes through a connection of the tenant, whether the config names one or not.
     connects: bool,
+    /// Whether somebody charges for its calls.
+    buys: bool,
 }
 
 impl Graph {
@@ -62,6 +64,7 @@ impl Graph {
                 starts_child: spec.cost == CostKind::Child,
                 control: spec.control,
                 connects: spec.cost == CostKind::Tokens,
+                buys: spec.cost == CostKind::Tokens,
             })
         };
         let rules = plan
@@ -110,6 +113,11 @@ impl Graph {
     pub(crate) fn connects(&self, step: StepIndex, entry: u32, config: Option<&Value>) -> bool {
         let names_one = config.is_some_and(|config| config.get("connection").is_some());
         names_one || self.rule(step, entry).is_some_and(|rule| rule.connects)
+    }
+
+    /// Whether somebody charges for the entry's calls.
+    pub(crate) fn buys(&self, step: StepIndex, entry: u32) -> bool {
+        self.rule(step, entry).is_some_and(|rule| rule.buys)
     }
 
     /// How many steps the flow has without its handlers.

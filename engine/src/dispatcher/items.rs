@@ -148,6 +148,7 @@ impl Turn<'_> {
                 self.state.unit_mut(place).asked = false;
                 continue;
             }
+            let usage = self.unseen(place);
             if status == StepStatus::Running {
                 self.command(Command::CancelAttempt { place, attempt: attempts, grace: false });
             }
@@ -159,7 +160,7 @@ impl Turn<'_> {
                 output: None,
                 error: Some(failure.clone()),
                 reason: None,
-                usage: None,
+                usage,
             });
         }
     }

@@ -307,20 +307,29 @@ impl Turn<'_> {
     /// Ends a running attempt at once because a limit of time has passed.
     pub(super) fn time_out_attempt(&mut self, place: Place, failure: Failure, retry: bool) {
         let attempt = self.state.unit(place).attempts;
+        let usage = self.unseen(place);
         self.command(Command::CancelAttempt { place, attempt, grace: false });
         if retry {
-            self.attempt_failed(place, failure, None, StepStatus::TimedOut);
+            self.attempt_failed(place, failure, usage, StepStatus::TimedOut);
         } else if self.effect(place) == Effect::Unsafe
             && outcome_is_unknown(&failure)
             && !self.is_closing(place.step)
             && self.plan(place.step).on_unknown == OnUnknown::Attention
         {
-            self.park(place, failure, None);
+            self.park(place, failure, usage);
         } else if place.item.is_some() {
-            self.settle_item(place, StepStatus::TimedOut, None, Some(failure), None, None);
+            self.settle_item(place, StepStatus::TimedOut, None, Some(failure), None, usage);
         } else {
-            self.fail_step(place.step, failure, None, StepStatus::TimedOut);
+            self.fail_step(place.step, failure, usage, StepStatus::TimedOut);
         }
+    }
+
+    /// What an attempt used that is cut off now: unknown where somebody charges for its calls.
+    pub(super) fn unseen(&self, place: Place) -> Option<Usage> {
+        let unit = self.state.unit(place);
+        let is_parent = place.item.is_none() && self.state.steps[place.step].items.is_some();
+        let executes = unit.status == StepStatus::Running && !is_parent && !self.state.seekers.contains(&place);
+        (executes && self.graph.buys(place.step, unit.entry)).then(Usage::unseen)
     }
 
     pub(super) fn effect(&self, place: Place) -> Effect {

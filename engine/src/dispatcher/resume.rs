@@ -84,9 +84,10 @@ impl Turn<'_> {
 
     /// An attempt was under way when the worker went away.
     fn resume_attempt(&mut self, place: Place) {
+        let usage = self.unseen(place);
         let unit = self.state.unit(place);
         if let Some(reason) = unit.stop {
-            self.settle_cancelled(place, reason, None);
+            self.settle_cancelled(place, reason, usage);
             return;
         }
         let unsure = self.effect(place) == Effect::Unsafe;
@@ -97,8 +98,12 @@ impl Turn<'_> {
                 capitalised(&self.called(place))
             );
             let failure = Failure::new(FailureKind::Unknown, "outcome_unknown", message);
-            self.outcome_unknown(place, failure, None, StepStatus::Failed);
+            self.outcome_unknown(place, failure, usage, StepStatus::Failed);
             return;
+        }
+        if let Some(usage) = usage {
+            let (step, item, attempt) = (self.name(place.step), place.item, self.state.unit(place).attempts);
+            self.emit(Event::AttemptInterrupted { step, item, attempt, usage });
         }
         if self.is_limited(place) { self.seek_slots(place) } else { self.go_on_with_attempt(place) }
     }

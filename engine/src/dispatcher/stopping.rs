@@ -249,6 +249,7 @@ impl Turn<'_> {
         if status.is_settled() {
             return;
         }
+        let usage = self.unseen(place);
         if self.state.steps[step].items.is_some() {
             self.cut_items(step, &failure, StepStatus::TimedOut);
         } else if status == StepStatus::Running {
@@ -260,7 +261,7 @@ impl Turn<'_> {
         );
         if begun {
             self.state.steps[step].unit.falling_back = None;
-            self.fail_step(step, failure, None, StepStatus::TimedOut);
+            self.fail_step(step, failure, usage, StepStatus::TimedOut);
         } else {
             self.settle_skipped(step, reason);
         }

@@ -224,6 +224,7 @@ impl Turn<'_> {
             if !self.state.steps[step].unit.status.is_settled() {
                 let (status, attempt) = (self.state.steps[step].unit.status, self.state.steps[step].unit.attempts);
                 self.state.steps[step].unit.falling_back = None;
+                let usage = self.unseen(Place::of(step));
                 if self.state.steps[step].items.is_some() {
                     self.cut_items(step, &failure, StepStatus::Cancelled);
                 } else if status == StepStatus::Running {
@@ -236,7 +237,7 @@ impl Turn<'_> {
                     output: None,
                     error: Some(failure.clone()),
                     reason: Some(SkipReason::Cancelled),
-                    usage: None,
+                    usage,
                     taken_on: false,
                     reused_from: None,
                 });

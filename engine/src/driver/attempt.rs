@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use domain::wire::Usage;
 use domain::{Failure, FailureKind, NanoUsd, RunId};
 use futures_util::FutureExt as _;
 use language::CostKind;
@@ -252,12 +253,13 @@ impl Attempt {
         let cancel = self.call.cancel.clone();
         let config = std::mem::take(&mut self.config);
         let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
+        let unseen = (self.executor.spec().cost == CostKind::Tokens).then(Usage::unseen);
         let result = tokio::select! {
             result = run => match result {
                 Ok(result) => result,
-                Err(panic) => Err(panicked(panic.as_ref())),
+                Err(panic) => Err(Failed { failure: panicked(panic.as_ref()), usage: unseen }),
             },
-            () = grace(&cancel) => Err(stopped()),
+            () = grace(&cancel) => Err(Failed { failure: stopped(), usage: unseen }),
         };
         match result {
             Ok(done) => {
@@ -319,21 +321,19 @@ async fn grace(cancel: &CancellationToken) {
     tokio::time::sleep(Duration::from_millis(limits::CANCEL_GRACE_MS)).await;
 }
 
-fn stopped() -> Failed {
+fn stopped() -> Failure {
     let seconds = limits::CANCEL_GRACE_MS / 1_000;
     Failure::new(
         FailureKind::Cancelled,
         "cancelled",
         format!("The step did not stop within {seconds} s and was ended."),
     )
-    .into()
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failed {
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text.unwrap_or("without a message"), "an executor panicked");
     Failure::new(FailureKind::Internal, "executor_panicked", "The step's executor broke down. This is a fault of Weir.")
-        .into()
 }
 
 fn mask_value(value: &mut Value, secrets: &Masker) {

@@ -25,6 +25,7 @@ use crate::driver::drive_prepared;
 use crate::event::Entry;
 use crate::executor::{Progress, Registry};
 use crate::money::has_caps;
+use crate::prices;
 use crate::ports::{
     Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, ServiceEndpoint, Slots as _,
     SystemClock,
@@ -245,6 +246,8 @@ pub struct Connection {
     pub kind: ModelKind,
     pub base_urls: Vec<String>,
     pub api_key: Option<String>,
+    /// By the model's name at the provider.
+    pub prices: BTreeMap<String, domain::wire::ModelRate>,
 }
 
 /// Connections that do not change.
@@ -276,13 +279,18 @@ impl Models for FixedModels {
                 if known.is_empty() { "there are none".to_owned() } else { format!("known are {}", known.join(", ")) };
             return Err(fault("unknown_connection", format!("There is no connection `{name}`; {known}.")));
         };
+        let address = connection.base_urls.first().map(String::as_str).unwrap_or_default();
+        let price = match connection.kind {
+            ModelKind::OpenAi => prices::of_openai(&connection.prices, prices::NEWEST, address, model),
+            ModelKind::Simulated => Some(prices::of_simulated()),
+        };
         Ok(ModelEndpoint {
             connection: name.to_owned(),
             kind: connection.kind,
             base_urls: connection.base_urls.clone(),
             api_key: connection.api_key.clone(),
             model: model.to_owned(),
-            price: None,
+            price,
         })
     }
 

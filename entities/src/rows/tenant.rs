@@ -22,6 +22,8 @@ pub struct Model {
     pub max_running: Option<i32>,
     /// Units by name of pool, for steps with `resources`.
     #[sea_orm(column_type = "Text", nullable)]
+    /// Grows with every change of a connection's prices.
+    pub price_revision: i32,
     pub pools: Option<JsonText>,
 }
 

@@ -135,15 +135,6 @@ impl System {
             .one(&self.connection)
             .await?)
     }
-
-    /// The newest price table's version.
-    ///
-    /// # Errors
-    /// Whatever the database said.
-    pub async fn newest_price_version(&self) -> Result<Option<String>, StoreError> {
-        let row = price::Entity::find().order_by_desc(price::Column::ValidFrom).one(&self.connection).await?;
-        Ok(row.map(|row| row.version))
-    }
 }
 
 impl SystemUnit {

@@ -62,7 +62,6 @@ impl Server {
                 input_per_million: NanoUsd(1_000_000_000),
                 output_per_million: NanoUsd(2_000_000_000),
                 cached_input_per_million: None,
-                table_version: 1,
             }),
         }
     }

@@ -86,7 +86,6 @@ mod tests {
             input_per_million: NanoUsd(2_500_000_000),
             output_per_million: NanoUsd(10_000_000_000),
             cached_input_per_million: Some(NanoUsd(1_250_000_000)),
-            table_version: 1,
         };
         let tokens = |input, output, cached| Tokens { input, output, cached, estimated: false };
         assert_eq!(cost(&price, tokens(1_000_000, 0, 0)), NanoUsd(2_500_000_000));

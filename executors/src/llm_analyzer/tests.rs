@@ -246,7 +246,6 @@ async fn the_most_an_attempt_can_cost_is_never_below_what_it_does_cost_and_unkno
         input_per_million: dollars(2),
         output_per_million: dollars(10),
         cached_input_per_million: None,
-        table_version: 1,
     };
     let priced = ModelEndpoint { price: Some(price), ..endpoint("http://127.0.0.1:1") };
     let most = |endpoint: ModelEndpoint, config: Value| async move {

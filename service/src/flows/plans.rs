@@ -70,6 +70,8 @@ pub struct Resolved {
     pub channel: Option<String>,
     pub channel_position: i64,
     pub default_model: Option<String>,
+    /// Of the tenant's own prices.
+    pub(crate) price_revision: i32,
     /// How many runs of the tenant may execute at once.
     pub max_running: Option<i32>,
     /// The experiment that takes the flow's traffic; only where no version, channel or position was asked for.
@@ -126,6 +128,7 @@ async fn read(weir: &Weir, tenant: TenantId, name: &str, wanted: &Wanted) -> Res
         channel,
         channel_position: wanted.position.unwrap_or(tenant_row.channel_position),
         default_model: tenant_row.default_model,
+        price_revision: tenant_row.price_revision,
         max_running: tenant_row.max_running,
         experiment,
     })

@@ -2,7 +2,6 @@
 
 mod cache;
 mod models;
-pub mod prices;
 mod secrets;
 mod values;
 

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, TenantId};
+use engine::prices;
 use engine::ports::{ModelEndpoint, ModelKind, Models, PortError, ServiceEndpoint};
 
-use super::prices;
+use crate::prices::PriceVersion;
 use crate::{ServiceError, Weir};
 
 /// One tenant's models.
@@ -12,12 +13,14 @@ use crate::{ServiceError, Weir};
 pub struct TenantModels {
     weir: Weir,
     tenant: TenantId,
+    /// Whose prices hold.
+    prices: PriceVersion,
 }
 
 impl TenantModels {
     #[must_use]
-    pub const fn new(weir: Weir, tenant: TenantId) -> Self {
-        Self { weir, tenant }
+    pub(crate) const fn new(weir: Weir, tenant: TenantId, prices: PriceVersion) -> Self {
+        Self { weir, tenant, prices }
     }
 
     async fn wanted(&self, model: Option<&str>) -> Result<String, Failure> {
@@ -54,7 +57,10 @@ impl Models for TenantModels {
         })?;
         let price = match opened.kind {
             ModelKind::OpenAi => {
-                prices::of_openai(opened.base_urls.first().map(String::as_str).unwrap_or_default(), name)
+                let own = crate::prices::of_connection(&self.weir, self.tenant, &opened.name, self.prices).await;
+                let own = own.map_err(|error| unavailable(&error))?;
+                let address = opened.base_urls.first().map(String::as_str).unwrap_or_default();
+                prices::of_openai(&own, self.prices.table, address, name)
             }
             ModelKind::Simulated => Some(prices::of_simulated()),
         };

@@ -29,6 +29,7 @@ use super::slots;
 use super::step_slots::{self, RunSlots};
 use super::unbegun;
 use super::wait::SettledRun;
+use crate::prices::PriceVersion;
 use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
 use crate::{ServiceError, Weir};
 
@@ -353,6 +354,8 @@ pub(super) fn surroundings(
     row: &run::Model,
 ) -> Surroundings {
     let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let prices = row.price_version.as_deref().and_then(|version| version.parse().ok());
+    let prices = prices.unwrap_or(PriceVersion::now(0));
     let blobs = RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
     let children =
         RunChildren { weir: weir.clone(), crew: Arc::clone(crew), parent: row.clone(), journal: Arc::clone(journal) };
@@ -369,7 +372,7 @@ pub(super) fn surroundings(
         journal: Arc::clone(journal) as Arc<dyn engine::ports::Journal>,
         blobs: Arc::new(blobs),
         secrets: Arc::new(TenantSecrets::new(weir.clone(), tenant)),
-        models: Arc::new(TenantModels::new(weir.clone(), tenant)),
+        models: Arc::new(TenantModels::new(weir.clone(), tenant, prices)),
         values: Arc::new(TenantValues::new(weir.clone(), tenant)),
         children: Arc::new(children),
         clock: Arc::clone(weir.clock()),

@@ -167,6 +167,7 @@ impl Records {
             }
             Event::StepQueued { .. } => self.set_status(place, StepStatus::Queued, changes),
             Event::AttemptStarted { attempt, .. } => self.attempt_started(place, *attempt, at, worker, changes),
+            Event::AttemptInterrupted { usage, .. } => self.interrupted(place, usage, at, changes),
             Event::ChildStarted { run_id, .. } => {
                 let run = Some(run_id.uuid());
                 self.on_step(&place.0, changes, |row| row.child_run_id = run);
@@ -362,16 +363,26 @@ impl Records {
             self.spend(place, usage);
             changes.spent = true;
             let is_child = self.steps.get(&place.0).is_some_and(|step| step.child_run_id.is_some());
-            if is_bought(usage) && !is_child {
+            if usage.is_bought() && !is_child {
                 changes.ledger.push(self.entry(&ended, usage));
             }
         }
         changes.attempts.push(ended);
     }
 
+    /// What an attempt had used when its worker went away. The attempt itself goes on.
+    fn interrupted(&mut self, place: &Place, usage: &Usage, at: DateTime<Utc>, changes: &mut Changes) {
+        self.spend(place, usage);
+        changes.spent = true;
+        changes.steps.insert(place.0.clone());
+        if let Some(attempt) = self.attempts.get(place) {
+            changes.ledger.push(ledger::Model { at, ..self.entry(attempt, usage) });
+        }
+    }
+
     fn spend(&mut self, place: &Place, usage: &Usage) {
         add_units(&mut self.usage.units, &usage.units);
-        let cost = if is_bought(usage) { usage.cost_nano_usd } else { Some(usage.cost_nano_usd.unwrap_or_default()) };
+        let cost = if usage.is_bought() { usage.cost_nano_usd } else { Some(usage.cost_nano_usd.unwrap_or_default()) };
         let plus = |sum: Option<NanoUsd>| Some(sum?.plus(cost?));
         self.cost = plus(self.cost);
         if let Some(row) = self.steps.get_mut(&place.0) {
@@ -422,11 +433,6 @@ struct Ending {
 
 fn word(status: StepStatus) -> String {
     status.as_str().to_owned()
-}
-
-/// Whether something was used that somebody charges for.
-fn is_bought(usage: &Usage) -> bool {
-    usage.model.is_some() || usage.cost_nano_usd.is_some() || usage.units.keys().any(|kind| kind.ends_with("_tokens"))
 }
 
 fn add_units(sum: &mut BTreeMap<String, u64>, units: &BTreeMap<String, u64>) {

@@ -393,7 +393,7 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         version_number: i32::try_from(resolved.number).unwrap_or(i32::MAX),
         channel: resolved.channel.clone(),
         channel_position: resolved.channel_position,
-        price_version: Some(crate::ports::prices::VERSION.to_string()),
+        price_version: Some(crate::prices::PriceVersion::now(resolved.price_revision).to_string()),
         status: RunStatus::Queued.as_str().to_owned(),
         epoch: 1,
         trigger_kind: "flow".to_owned(),

@@ -235,6 +235,7 @@ async fn attempts_through_one_connection_wait_for_each_other_and_those_through_a
                 base_url: Some("https://api.example.com".to_owned()),
                 more_base_urls: Vec::new(),
                 max_concurrency: most,
+                prices: std::collections::BTreeMap::new(),
                 api_key: None,
             };
             let view = connections::put(&stage.weir, &stage.actor, name, input).await.unwrap();

@@ -3,6 +3,7 @@
 mod handlers;
 mod items;
 mod slots;
+mod unseen;
 mod waits;
 
 use chrono::TimeDelta;
