@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId};
 use engine::memory::{FixedModels, FixedSecrets, MemoryBlobs, MemoryJournal, MemoryValues, Unobserved, new_run_id};
-use engine::ports::{ChildRequest, Children, Clock as _, PortError, SystemClock};
+use engine::ports::{Child, ChildRequest, Children, Clock as _, PortError, SystemClock};
 use engine::{
     Control, Outcome, Prepared, Progress, Registry, Run, Settled, Surroundings, Unwatched, Watcher, drive_prepared,
 };
@@ -122,7 +122,7 @@ struct Nobody;
 
 #[async_trait]
 impl Children for Nobody {
-    async fn start(&self, _request: ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, _request: ChildRequest) -> Result<Child, Failure> {
         Err(Failure::new(FailureKind::Internal, "internal", "No flow is called while the engine is measured."))
     }
 

@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, NanoUsd, RunId, RunStatus, StepStatus};
+use language::Effect;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -59,6 +60,9 @@ pub enum Event {
     RunRestarted {
         epoch: u32,
         by: String,
+        /// The steps whose outcome stands. Journals of older programs do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<Vec<String>>,
     },
     /// The condition was evaluated: once, when the step became ready.
     ConditionSettled {
@@ -110,6 +114,9 @@ pub enum Event {
         item: Option<u32>,
         attempt: u32,
         run_id: RunId,
+        /// What the child does at most, with all that it runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        effect: Option<Effect>,
     },
     /// An attempt ended without settling the step: another follows at `retry_at`.
     AttemptFailed {

@@ -122,7 +122,7 @@ impl Executor for Nest {
             key: format!("{}#{}", call.key, call.attempt),
         };
         let child = call.children.start(request).await?;
-        match call.children.wait(child).await {
+        match call.children.wait(child.run).await {
             Ok(Settled { error: None, outputs, .. }) => Ok(Done::free(outputs)),
             Ok(Settled { error: Some(error), .. }) => Err(error.into()),
             Err(error) => Err(Failure::new(FailureKind::Internal, "internal", error.to_string()).into()),
@@ -202,7 +202,7 @@ struct NoChildren;
 
 #[async_trait]
 impl Children for NoChildren {
-    async fn start(&self, _request: ports::ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, _request: ports::ChildRequest) -> Result<ports::Child, Failure> {
         Err(Failure::new(FailureKind::Internal, "internal", "there are no children here"))
     }
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {

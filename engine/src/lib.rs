@@ -5,6 +5,7 @@
 
 pub mod dispatcher;
 pub mod driver;
+pub mod effects;
 pub mod event;
 pub mod executor;
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub fn too_deep() -> domain::Failure {
 pub const IN_PLACE_WAIT_MS: u64 = 2_000;
 /// How long a cancelled attempt may take to stop.
 pub const CANCEL_GRACE_MS: u64 = 30_000;
+/// How much later than the limit of a step, group or run its executors give up by themselves.
+pub const OUTER_MARGIN_MS: u64 = 1_000;
 /// How long an attempt whose time is over may tidy up; it is settled already.
 pub const ABORT_GRACE_MS: u64 = 1_000;
 /// Work that one template may do, in the template engine's units (an instruction, or 64 bytes made).
@@ -31,5 +33,5 @@ pub const TEMPLATE_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 pub const FLUSH_MS: u64 = 100;
 /// Attempts of one `for_each` step that are under way at the same time.
 pub const ITEMS_IN_FLIGHT: usize = 64;
-/// How long compensations, `on_error` and `finally` may take together.
+/// How long compensations may take together, and likewise `on_error`, and `finally`.
 pub const HANDLERS_MS: u64 = 60_000;

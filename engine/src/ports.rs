@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::{Failure, FileRef, NanoUsd, RunId};
+use domain::{Failure, FileRef, NanoUsd, RunId, RunStatus};
+use language::Effect;
 use serde_json::Value;
 
 use crate::event::{Entry, LimitKind, Outside, Settled};
@@ -128,10 +129,24 @@ pub trait KeyValue: Send + Sync {
 #[async_trait]
 pub trait Children: Send + Sync {
     /// Starts the child for this step and attempt, or finds it again after a crash: same `key`, same run.
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure>;
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure>;
     /// Waits until the child settles. Dropping the future does not stop the child.
     async fn wait(&self, run: RunId) -> Result<Settled, PortError>;
+    /// Comes back once the child has given its place back, with the status that it rests in: its parent need not hold one
+    /// either. Never where children stay in memory.
+    async fn rests(&self, run: RunId) -> Result<RunStatus, PortError> {
+        let _ = run;
+        std::future::pending().await
+    }
     async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError>;
+}
+
+/// A child that was started or found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    pub run: RunId,
+    /// What it does at most, with all that it runs.
+    pub effect: Effect,
 }
 
 #[derive(Debug, Clone, PartialEq)]

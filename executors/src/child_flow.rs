@@ -58,7 +58,7 @@ impl Callee {
     pub(crate) async fn outputs(&self, call: &Call, part: &str) -> Result<Value, Failure> {
         let request = self.request(call, part)?;
         // Not given up in the middle: a child that nobody knows of could not be cancelled with its parent.
-        let child = call.children.start(request).await?;
+        let child = call.children.start(request).await?.run;
         outputs(&self.flow_name, settled(call, child).await?)
     }
 }

@@ -60,7 +60,7 @@ impl Executor for FlowExecutor {
             return Ok(Done::free(callee.outputs(call, "").await?));
         }
         let request = ChildRequest { detached, ..callee.request(call, "")? };
-        let child = call.children.start(request).await?;
+        let child = call.children.start(request).await?.run;
         Ok(Done::free(json!({"run_id": child})))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Failure, FailureKind, FileRef, RunId};
-use engine::ports::{Blobs, ChildRequest, Children, ModelEndpoint, Models, PortError, ServiceEndpoint};
+use engine::ports::{Blobs, Child, ChildRequest, Children, ModelEndpoint, Models, PortError, ServiceEndpoint};
 use engine::{Call, Progress, Settled};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -65,7 +65,7 @@ struct NoChildren;
 
 #[async_trait]
 impl Children for NoChildren {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure> {
         Err(Failure::new(FailureKind::Flow, "flow_not_found", format!("There is no flow `{}`.", request.flow)))
     }
 

@@ -226,7 +226,11 @@ fn fallback(flow: &Flow, written: &Fallback, way: Way<'_>) -> FallbackPlan {
 fn repeat(written: &Repeat, until: Option<crate::plan::Expression>) -> Option<RepeatPlan> {
     Some(RepeatPlan {
         until: until?,
-        max_iterations: written.max_iterations.unwrap_or(limits::DEFAULT_ITERATIONS),
+        // Whoever says how long to pause in between watches something, for as long as `max_duration` says.
+        max_iterations: written.max_iterations.unwrap_or(match written.interval {
+            Some(pause) if pause > 0 => u32::try_from(limits::ITERATIONS).unwrap_or(u32::MAX),
+            _ => limits::DEFAULT_ITERATIONS,
+        }),
         interval_ms: written.interval.unwrap_or(0),
         max_duration_ms: written.max_duration.unwrap_or(limits::REPEAT_MS),
     })

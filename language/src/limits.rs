@@ -46,7 +46,7 @@ pub const FALLBACKS: usize = 10;
 pub const ITEMS: u32 = 10_000;
 /// The most that `max_items` may say.
 pub const MOST_ITEMS: u64 = 100_000;
-/// Iterations of a `repeat` that does not say `max_iterations`.
+/// Iterations of a `repeat` that says neither `max_iterations` nor `interval`.
 pub const DEFAULT_ITERATIONS: u32 = 100;
 /// The most that `max_iterations` may say.
 pub const ITERATIONS: u64 = 10_000;
@@ -103,7 +103,7 @@ pub const TABLE: &[Limit] = &[
     row("fallbacks of one step", FALLBACKS, "fallbacks"),
     row("items of a `for_each` without `max_items`", ITEMS as usize, "items"),
     row("`max_items`", MOST_ITEMS as usize, "items"),
-    row("iterations of a `repeat` without `max_iterations`", DEFAULT_ITERATIONS as usize, "iterations"),
+    row("iterations of a `repeat` without `max_iterations` and `interval`", DEFAULT_ITERATIONS as usize, "iterations"),
     row("`max_iterations`", ITERATIONS as usize, "iterations"),
     row("`limit` of a concurrency limit, `units` of a pool", PLACES as usize, "places"),
     row("`max_cost`", DOLLARS as usize, "US dollars"),

@@ -67,6 +67,7 @@ impl State {
                     failed_step: failed_step.clone(),
                     since: at,
                     turn: HandlerTurn::default(),
+                    turn_since: at,
                     out_of_time: false,
                 });
             }
@@ -117,7 +118,11 @@ impl State {
                 self.unit_mut(place).attempt_started(*attempt, at);
             }
             Event::AttemptInterrupted { usage, .. } => self.spend(place, Some(usage)),
-            Event::ChildStarted { run_id, .. } => self.unit_mut(place).children.push(*run_id),
+            Event::ChildStarted { run_id, effect, .. } => {
+                let unit = self.unit_mut(place);
+                unit.children.push(*run_id);
+                unit.child_effect = unit.child_effect.max(*effect);
+            }
             Event::AttemptFailed { failure, usage, retry_at, .. } => {
                 self.leave_running(graph, place);
                 self.spend(place, usage.as_ref());
@@ -170,6 +175,7 @@ impl State {
         self.leave_running(graph, place);
         self.spend(place, usage.as_ref());
         let unit = self.unit_mut(place);
+        unit.cut = is_cut(unit.status, *status);
         unit.status = *status;
         unit.attempts = *attempts;
         unit.output.clone_from(output);
@@ -195,7 +201,9 @@ impl State {
         self.spend(place, usage.as_ref());
         let state = &mut self.steps[place.step];
         state.taken_on = *taken_on;
+        let is_one_call = state.items.is_none();
         let unit = &mut state.unit;
+        unit.cut = is_one_call && is_cut(unit.status, *status);
         unit.status = *status;
         unit.attempts = *attempts;
         unit.output.clone_from(output);
@@ -288,6 +296,11 @@ impl State {
             unit.cost = add(unit.cost);
         }
     }
+}
+
+/// Whether a unit ends in the middle of an attempt, by a stop or a limit of time.
+const fn is_cut(before: StepStatus, after: StepStatus) -> bool {
+    matches!(before, StepStatus::Running) && matches!(after, StepStatus::Cancelled | StepStatus::TimedOut)
 }
 
 /// Whether nothing of the unit executes after this.

@@ -98,9 +98,11 @@ impl Turn<'_> {
         self.begin_turn();
     }
 
+    /// Compensations, `on_error` and `finally` have an allowance each: what hangs in one does not take the next one's time.
     fn start_handler_timer(&mut self) {
-        if let Some(handling) = &self.state.handling {
-            let at = later(handling.since, limits::HANDLERS_MS);
+        if let Some(handling) = &mut self.state.handling {
+            handling.out_of_time = false;
+            let at = later(handling.turn_since, limits::HANDLERS_MS);
             self.command(Command::StartTimer { timer: Timer::Handlers, at });
         }
     }
@@ -147,7 +149,8 @@ impl Turn<'_> {
     fn next_compensation(&mut self) {
         let open = |step: StepIndex| {
             let undo = self.plan(step).compensation?;
-            let done = self.state.steps[step].unit.status.is_success();
+            let state = &self.state.steps[step];
+            let done = state.unit.status.is_success() || state.items.as_ref().is_some_and(|items| items.succeeded > 0);
             (done && !self.state.steps[undo].unit.status.is_settled()).then_some(undo)
         };
         let next = self.state.settled_order.iter().rev().find_map(|step| open(*step));
@@ -187,8 +190,9 @@ impl Turn<'_> {
                 }
             };
             if let Some(handling) = &mut self.state.handling {
-                handling.turn = next;
+                (handling.turn, handling.turn_since) = (next, self.at);
             }
+            self.start_handler_timer();
             self.begin_turn();
         }
     }
@@ -223,17 +227,28 @@ impl Turn<'_> {
     /// The allowance of the handlers is used up.
     pub(super) fn handlers_timed_out(&mut self) {
         let Some(handling) = &mut self.state.handling else { return };
+        // The timer of an earlier turn.
+        if later(handling.turn_since, limits::HANDLERS_MS) > self.at {
+            return;
+        }
         if std::mem::replace(&mut handling.out_of_time, true) {
             return;
         }
+        let turn = handling.turn;
         let limit = seconds(limits::HANDLERS_MS);
-        for step in 0..self.state.steps.len() {
-            if self.plan(step).phase != Phase::Main {
-                let message = format!("Handlers have {limit} s in all; `{}` was not done by then.", self.name(step));
-                let failure = Failure::new(FailureKind::Timeout, "handlers_timeout", message);
-                self.cut_step(step, failure, SkipReason::Cancelled);
+        self.at_once(|this| {
+            for step in 0..this.state.steps.len() {
+                if this.turn_of(step) == Some(turn) {
+                    let message = format!(
+                        "{} have {limit} s in all; `{}` was not done by then.",
+                        turn_words(turn),
+                        this.name(step)
+                    );
+                    let failure = Failure::new(FailureKind::Timeout, "handlers_timeout", message);
+                    this.cut_step(step, failure, SkipReason::Cancelled);
+                }
             }
-        }
+        });
     }
 
     pub(super) fn settle_run(
@@ -274,6 +289,14 @@ impl Turn<'_> {
             let message = format!("Group `{name}` cannot be joined: too few of its steps succeeded.");
             Failure::new(FailureKind::Flow, "group_join", message).at_line(line)
         })
+    }
+}
+
+fn turn_words(turn: HandlerTurn) -> &'static str {
+    match turn {
+        HandlerTurn::Compensations => "Compensations",
+        HandlerTurn::OnError => "The steps of `on_error`",
+        HandlerTurn::Finally => "The steps of `finally`",
     }
 }
 

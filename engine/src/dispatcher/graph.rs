@@ -92,12 +92,7 @@ impl Graph {
             (EffectRule::StrictestChild, _) => None,
             (EffectRule::ByMethod { field }, config) => Some(effect_by_method(field, config)),
         };
-        let plan = &self.plan.steps[step];
-        let written = match entry.checked_sub(1) {
-            None => plan.effect,
-            Some(fallback) => plan.fallbacks.get(fallback as usize).and_then(|fallback| fallback.effect),
-        };
-        written.or_else(by_config).unwrap_or(Effect::Unsafe)
+        self.written_effect(step, entry).or_else(by_config).unwrap_or(Effect::Unsafe)
     }
 
     fn rule(&self, step: StepIndex, entry: u32) -> Option<&Rule> {
@@ -113,6 +108,20 @@ impl Graph {
     pub(crate) fn connects(&self, step: StepIndex, entry: u32, config: Option<&Value>) -> bool {
         let names_one = config.is_some_and(|config| config.get("connection").is_some());
         names_one || self.rule(step, entry).is_some_and(|rule| rule.connects)
+    }
+
+    /// Whether the entry runs another flow.
+    pub(crate) fn starts_child(&self, step: StepIndex, entry: u32) -> bool {
+        self.rule(step, entry).is_some_and(|rule| rule.starts_child)
+    }
+
+    /// What the author says of the entry's effect.
+    pub(crate) fn written_effect(&self, step: StepIndex, entry: u32) -> Option<Effect> {
+        let plan = &self.plan.steps[step];
+        match entry.checked_sub(1) {
+            None => plan.effect,
+            Some(fallback) => plan.fallbacks.get(fallback as usize).and_then(|fallback| fallback.effect),
+        }
     }
 
     /// Whether somebody charges for the entry's calls.
@@ -226,12 +235,17 @@ fn same_turn(plan: &Plan, phase: Phase, target: Target) -> bool {
     }
 }
 
-/// Whether a skip travels over this need: declared dependencies and reads of outputs, main input included.
-pub(crate) fn carries_skips(need: &Need) -> bool {
-    need.why.iter().any(|why| matches!(why, NeedKind::Declared | NeedKind::ReadOutput | NeedKind::MainInput))
+/// Whether a skip travels over this need: declared dependencies and reads of outputs, and sources of the main input where
+/// the call gives none (`is_fed`).
+pub(crate) fn carries_skips(need: &Need, is_fed: bool) -> bool {
+    need.why.iter().any(|why| match why {
+        NeedKind::Declared | NeedKind::ReadOutput => true,
+        NeedKind::MainInput => !is_fed,
+        NeedKind::ReadRecord | NeedKind::Order => false,
+    })
 }
 
-fn effect_by_method(field: &str, config: &Value) -> Effect {
+pub(crate) fn effect_by_method(field: &str, config: &Value) -> Effect {
     let has_body = ["json", "form", "body", "file"].iter().any(|key| config.get(key).is_some());
     let method = config.get(field).and_then(Value::as_str).map(str::to_ascii_uppercase);
     match method.as_deref() {

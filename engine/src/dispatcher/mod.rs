@@ -21,6 +21,7 @@ mod turn;
 mod unit;
 mod waiting;
 
+pub(crate) use graph::effect_by_method;
 pub use graph::{Graph, Node};
 pub use signal::{
     AttemptResult, CacheHit, Command, Configured, Decision, FailedAttempt, Input, Listed, Reused, Signal,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, FailureKind, StepStatus};
 use language::Effect;
-use language::plan::{FailureClass, OnError, OnExceeded, OnUnknown, StepIndex};
+use language::plan::{FailureClass, OnError, OnExceeded, OnUnknown, Phase, StepIndex};
 
 use super::resume::capitalised;
 use super::signal::{AttemptResult, Command, FailedAttempt, SucceededAttempt, Timer};
@@ -63,8 +63,11 @@ impl Turn<'_> {
 
     pub(super) fn start_attempt_timer(&mut self, place: Place) {
         if let Some(timeout) = self.plan(place.step).timeout_ms {
-            let attempt = self.state.unit(place).attempts;
-            let at = later(self.at, timeout);
+            let unit = self.state.unit(place);
+            // A child goes on while its parent rests or changes workers; any other call begins anew with the worker.
+            let goes_on = self.graph.starts_child(place.step, unit.entry);
+            let since = unit.attempt_at.filter(|_| goes_on).unwrap_or(self.at);
+            let (attempt, at) = (unit.attempts, later(since, timeout));
             self.command(Command::StartTimer { timer: Timer::Attempt(place, attempt), at });
         }
     }
@@ -109,6 +112,14 @@ impl Turn<'_> {
         let since = |start: DateTime<Utc>| (self.at - start).to_std().unwrap_or_default();
         let spent =
             Spent { attempts: attempt - unit.attempts_before, elapsed: unit.entry_at.map(since).unwrap_or_default() };
+        if self.graph.starts_child(place.step, entry)
+            && self.outcome_effect(place) == Effect::Unsafe
+            && self.plan(place.step).on_unknown != OnUnknown::Retry
+        {
+            // The child said itself what became of it; another attempt would be another child, and its effects new ones.
+            self.unit_failed(place, failure, usage, status);
+            return;
+        }
         let effect = match self.effect(place) {
             // The author said beforehand that a second call does no harm worth a person's time.
             Effect::Unsafe if self.plan(place.step).on_unknown == OnUnknown::Retry => Effect::Idempotent,
@@ -129,7 +140,7 @@ impl Turn<'_> {
 
     /// Nobody knows what became of an unsafe call: a person decides, unless the author did.
     pub(super) fn outcome_unknown(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
-        if self.plan(place.step).on_unknown == OnUnknown::Attention {
+        if self.plan(place.step).on_unknown == OnUnknown::Attention && self.may_park(place.step) {
             self.park(place, failure, usage);
         } else {
             self.unit_failed(place, failure, usage, status);
@@ -145,7 +156,7 @@ impl Turn<'_> {
 
     /// One way to do it failed for good: the next fallback that fits, else the end.
     pub(super) fn unit_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
-        if self.on_exceeded(place, &failure) == Some(OnExceeded::Approve) && !self.is_closing(place.step) {
+        if self.on_exceeded(place, &failure) == Some(OnExceeded::Approve) && self.may_park(place.step) {
             self.park(place, failure, usage);
         } else if let Some(entry) = self.next_entry(place, &failure) {
             let step = self.name(place.step);
@@ -188,7 +199,7 @@ impl Turn<'_> {
                 unit.falling_back = Some((failure, usage));
                 self.command(Command::RenderFallback { step });
             }
-            OnError::Attention if open => self.park(Place::of(step), failure, usage),
+            OnError::Attention if self.may_park(step) => self.park(Place::of(step), failure, usage),
             OnError::Continue => self.settle_failed(step, failure, usage, status, true),
             OnError::Fail | OnError::Value(_) | OnError::Attention => {
                 self.settle_failed(step, failure, usage, status, false);
@@ -281,11 +292,9 @@ impl Turn<'_> {
     }
 
     pub(super) fn settle_cancelled(&mut self, place: Place, reason: SkipReason, usage: Option<Usage>) {
-        let mut message = format!("{} was stopped: {}.", capitalised(&self.called(place)), stop_words(reason));
-        if self.effect(place) == Effect::Unsafe && self.state.unit(place).attempts > 0 {
-            message.push_str(" Its call may have taken effect all the same.");
-        }
+        let message = format!("{} was stopped: {}.", capitalised(&self.called(place)), stop_words(reason));
         let error = Failure::new(FailureKind::Cancelled, "cancelled", message);
+        let error = self.with_doubt(place, self.state.unit(place).status, error);
         if place.item.is_some() {
             self.settle_item(place, StepStatus::Cancelled, None, Some(error), Some(reason), usage);
             return;
@@ -304,19 +313,46 @@ impl Turn<'_> {
         self.after_settled(place.step);
     }
 
+    /// Says so where a call was under way that may have taken effect.
+    pub(super) fn with_doubt(&self, place: Place, status: StepStatus, mut failure: Failure) -> Failure {
+        if status == StepStatus::Running
+            && self.outcome_effect(place) == Effect::Unsafe
+            && self.state.unit(place).attempts > 0
+        {
+            failure.message.push_str(" Its call may have taken effect all the same.");
+        }
+        failure
+    }
+
+    /// Whether a person may be asked about the unit now. Handlers have a minute, and nobody waits for them.
+    pub(super) fn may_park(&self, step: StepIndex) -> bool {
+        self.plan(step).phase == Phase::Main && !self.is_closing(step)
+    }
+
+    /// What an attempt that came to its end, or was cut off, may have done. A child was found again after a crash and
+    /// guards its own steps; what another attempt would do again is what the child did.
+    pub(super) fn outcome_effect(&self, place: Place) -> Effect {
+        let unit = self.state.unit(place);
+        if self.graph.starts_child(place.step, unit.entry) {
+            let written = self.graph.written_effect(place.step, unit.entry);
+            return written.or(unit.child_effect).unwrap_or(Effect::Pure);
+        }
+        self.effect(place)
+    }
+
     /// Ends a running attempt at once because a limit of time has passed.
     pub(super) fn time_out_attempt(&mut self, place: Place, failure: Failure, retry: bool) {
+        let is_unsure = self.outcome_effect(place) == Effect::Unsafe && outcome_is_unknown(&failure);
         let attempt = self.state.unit(place).attempts;
         let usage = self.unseen(place);
         self.command(Command::CancelAttempt { place, attempt, grace: false });
-        if retry {
-            self.attempt_failed(place, failure, usage, StepStatus::TimedOut);
-        } else if self.effect(place) == Effect::Unsafe
-            && outcome_is_unknown(&failure)
-            && !self.is_closing(place.step)
-            && self.plan(place.step).on_unknown == OnUnknown::Attention
-        {
+        let on_unknown = self.plan(place.step).on_unknown;
+        if is_unsure && on_unknown == OnUnknown::Attention && self.may_park(place.step) {
             self.park(place, failure, usage);
+        } else if retry && is_unsure && on_unknown != OnUnknown::Retry {
+            self.unit_failed(place, failure, usage, StepStatus::TimedOut);
+        } else if retry {
+            self.attempt_failed(place, failure, usage, StepStatus::TimedOut);
         } else if place.item.is_some() {
             self.settle_item(place, StepStatus::TimedOut, None, Some(failure), None, usage);
         } else {

@@ -18,7 +18,9 @@ impl State {
             return Err(Misfit::Epoch(epoch));
         }
         let kept = self.kept(graph);
+        let was_undone: Vec<bool> = self.steps.iter().map(|step| step.unit.status.is_success()).collect();
         let old = std::mem::replace(self, Self::new(graph));
+        self.fed = old.fed;
         self.position = old.position;
         self.epoch = epoch;
         self.started_at = Some(at);
@@ -35,7 +37,8 @@ impl State {
             let Some(old) = old.take() else { continue };
             let fresh = &mut self.steps[step];
             fresh.unit = old.unit.restarted(epoch);
-            fresh.items = old.items.map(|items| unfinished(items, epoch));
+            let is_undone = graph.plan().steps[step].compensation.is_some_and(|undo| was_undone[undo]);
+            fresh.items = old.items.map(|items| if is_undone { anew(items, epoch) } else { unfinished(items, epoch) });
         }
         for step in old.settled_order {
             // What was settled twice over two epochs stands here once.
@@ -53,7 +56,7 @@ impl State {
     }
 
     /// Which steps keep their outcome.
-    fn kept(&self, graph: &Graph) -> Vec<bool> {
+    pub(super) fn kept(&self, graph: &Graph) -> Vec<bool> {
         let plan = graph.plan();
         let undone = |step: StepIndex| {
             plan.steps[step].compensation.is_some_and(|undo| self.steps[undo].unit.status.is_success())
@@ -84,6 +87,15 @@ impl State {
         }
         kept
     }
+}
+
+/// What was undone is done again.
+fn anew(mut items: Items, epoch: u32) -> Items {
+    for unit in &mut items.units {
+        *unit = unit.restarted(epoch);
+    }
+    items.count_again();
+    items
 }
 
 /// The items that succeeded stay.

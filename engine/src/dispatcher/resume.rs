@@ -87,6 +87,11 @@ impl Turn<'_> {
         let usage = self.unseen(place);
         let unit = self.state.unit(place);
         if let Some(reason) = unit.stop {
+            let (attempt, has_children) = (unit.attempts, !unit.children.is_empty());
+            if has_children {
+                // They went on when the worker went away.
+                self.command(Command::CancelAttempt { place, attempt, grace: false });
+            }
             self.settle_cancelled(place, reason, usage);
             return;
         }
@@ -121,7 +126,9 @@ impl Turn<'_> {
             return;
         }
         let epoch = self.state.epoch + 1;
-        self.emit(Event::RunRestarted { epoch, by });
+        let kept = (0..).zip(self.state.kept(self.graph)).filter(|(_, kept)| *kept).map(|(step, _)| self.name(step));
+        let kept = Some(kept.collect());
+        self.emit(Event::RunRestarted { epoch, by, kept });
         self.resume();
     }
 }

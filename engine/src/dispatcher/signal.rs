@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::unit::Place;
 use crate::event::{Entry, Outside, SecretUse, Stored};
+use crate::ports::Child;
 use crate::ports::SlotAnswer;
 
 /// A signal with the time it came at and a number in `0.0..1.0` for whatever needs chance.
@@ -84,7 +85,7 @@ pub enum Signal {
     ChildStarted {
         place: Place,
         attempt: u32,
-        run_id: RunId,
+        child: Child,
     },
     TimerFired(Timer),
     CancelRequested {

@@ -65,6 +65,9 @@ pub struct State {
     pub(super) taken: BTreeSet<Node>,
     /// Steps whose needs are all settled and which were not looked at since.
     pub(super) ready: VecDeque<StepIndex>,
+    /// Steps whose main input the call itself can give: a skipped source does not skip them.
+    #[serde(skip)]
+    pub(super) fed: BTreeSet<StepIndex>,
     /// Units that asked for slots under limits beyond this run, and have none yet.
     #[serde(skip)]
     pub(super) seekers: BTreeSet<Place>,
@@ -95,6 +98,9 @@ pub struct Handling {
     /// The phase whose steps have their turn.
     #[serde(skip)]
     pub(super) turn: HandlerTurn,
+    /// When that began; anew where another worker goes on.
+    #[serde(skip)]
+    pub turn_since: DateTime<Utc>,
     #[serde(skip)]
     pub(super) out_of_time: bool,
 }
@@ -181,6 +187,7 @@ impl State {
             failures: Vec::new(),
             taken: BTreeSet::new(),
             ready: VecDeque::new(),
+            fed: BTreeSet::new(),
             seekers: BTreeSet::new(),
             timed_out: false,
             outputs_asked: false,
@@ -195,6 +202,11 @@ impl State {
             state.apply(graph, entry)?;
         }
         Ok(state)
+    }
+
+    /// Says which steps have a main input among the call's own inputs, which are the same for the whole run.
+    pub fn feed(&mut self, steps: impl IntoIterator<Item = StepIndex>) {
+        self.fed.extend(steps);
     }
 
     /// How many steps are not settled, handlers left out.

@@ -32,11 +32,9 @@ impl Turn<'_> {
         if self.graph.plan().fail_fast {
             let spared = self.graph.descendants(step);
             let phase = self.plan(step).phase;
-            for (other, spared) in spared.into_iter().enumerate() {
-                if !spared && self.plan(other).phase == phase {
-                    self.stop_step(other, SkipReason::FailFast);
-                }
-            }
+            let others = (0..).zip(spared).filter(|(other, spared)| !spared && self.plan(*other).phase == phase);
+            let others = others.map(|(other, _)| other).collect();
+            self.stop_all(others, SkipReason::FailFast);
         }
     }
 
@@ -44,15 +42,34 @@ impl Turn<'_> {
         if std::mem::replace(&mut self.state.groups[group].stopped, true) {
             return;
         }
-        for member in &self.graph.plan().groups[group].members {
-            self.stop_step(*member, SkipReason::GroupJoined);
+        self.stop_all(self.graph.plan().groups[group].members.clone(), SkipReason::GroupJoined);
+    }
+
+    fn stop_all(&mut self, steps: Vec<StepIndex>, reason: SkipReason) {
+        self.at_once(|turn| {
+            for step in &steps {
+                turn.stop_step(*step, reason);
+            }
+        });
+        for step in steps {
+            self.next_of_group(step);
         }
+    }
+
+    /// Stops several steps without any beginning in the place of another.
+    pub(super) fn at_once(&mut self, stop: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.stopping, true);
+        stop(self);
+        self.stopping = outer;
     }
 
     /// Gives a freed place under `max_parallel` to the next member in line.
     pub(super) fn next_of_group(&mut self, step: StepIndex) {
         let Some(group) = self.plan(step).group else { return };
         let Some(limit) = self.graph.plan().groups[group].max_parallel else { return };
+        if self.stopping || self.state.groups[group].stopped {
+            return;
+        }
         let members = &self.graph.plan().groups[group].members;
         while self.state.groups[group].running + self.state.seeking_members(members) < limit.max(1) as usize {
             let Some(next) = self.state.groups[group].queue.pop_front() else { return };
@@ -92,6 +109,7 @@ impl Turn<'_> {
             }
             // An item that was only being prepared is as if it had never begun.
             StepStatus::Pending if place.item.is_some() => unit.asked = false,
+            StepStatus::Waiting => self.settle_cancelled(place, reason, None),
             _ if unit.attempts > 0 || place.item.is_some() => self.settle_cancelled(place, reason, None),
             _ => self.settle_skipped(place.step, reason),
         }
@@ -146,11 +164,8 @@ impl Turn<'_> {
     }
 
     fn stop_main(&mut self, reason: SkipReason) {
-        for step in 0..self.state.steps.len() {
-            if self.plan(step).phase == Phase::Main {
-                self.stop_step(step, reason);
-            }
-        }
+        let main = (0..self.state.steps.len()).filter(|step| self.plan(*step).phase == Phase::Main).collect();
+        self.stop_all(main, reason);
     }
 
     pub(super) fn timer_fired(&mut self, timer: Timer) {
@@ -162,8 +177,9 @@ impl Turn<'_> {
             Timer::Attempt(place, attempt) => {
                 let Some(unit) = self.state.find(place) else { return };
                 if unit.status == StepStatus::Running && unit.attempts == attempt && unit.falling_back.is_none() {
-                    let limit = self.plan(place.step).timeout_ms;
-                    let failure = self.timeout("attempt_timeout", place.step, "One attempt", limit);
+                    let limit = limit_words(self.plan(place.step).timeout_ms);
+                    let message = format!("One attempt of {} took longer than {limit}.", self.called(place));
+                    let failure = self.timeout("attempt_timeout", place.step, message);
                     self.time_out_attempt(place, failure, true);
                 }
             }
@@ -186,7 +202,9 @@ impl Turn<'_> {
             // Of an earlier epoch.
             return;
         }
-        let failure = self.timeout("total_timeout", step, "All attempts together", self.plan(step).total_timeout_ms);
+        let limit = limit_words(self.plan(step).total_timeout_ms);
+        let message = format!("All attempts of step `{}` together took longer than {limit}.", self.plan(step).name);
+        let failure = self.timeout("total_timeout", step, message);
         self.out_of_time(step, failure);
     }
 
@@ -213,16 +231,29 @@ impl Turn<'_> {
             return;
         }
         let plan = &self.graph.plan().groups[group];
-        self.state.groups[group].stopped = true;
-        for member in &plan.members {
-            match self.state.steps[*member].unit.status {
-                StepStatus::Running => {
-                    let failure = self.timeout("group_timeout", *member, "Its group", plan.timeout_ms);
-                    self.out_of_time(*member, failure);
+        self.at_once(|turn| {
+            for member in &plan.members {
+                let message = format!(
+                    "The group of step `{}` took longer than {}.",
+                    turn.plan(*member).name,
+                    limit_words(plan.timeout_ms)
+                );
+                let failure = turn.timeout("group_timeout", *member, message);
+                match turn.state.steps[*member].unit.status {
+                    // A person has the word.
+                    StepStatus::NeedsAttention => {}
+                    StepStatus::Pending | StepStatus::Ready => turn.too_late(*member, failure),
+                    _ => turn.out_of_time(*member, failure),
                 }
-                _ => self.stop_step(*member, SkipReason::GroupJoined),
             }
-        }
+        });
+    }
+
+    /// A step that had not begun when its group's time was over: the group cannot be joined with it any more.
+    fn too_late(&mut self, step: StepIndex, failure: Failure) {
+        self.state.steps[step].unit.asked = false;
+        self.state.steps[step].unit.falling_back = None;
+        self.fail_step(step, failure, None, StepStatus::TimedOut);
     }
 
     pub(super) fn run_timed_out(&mut self) {
@@ -233,12 +264,19 @@ impl Turn<'_> {
         if std::mem::replace(&mut self.state.timed_out, true) {
             return;
         }
-        for step in 0..self.state.steps.len() {
-            if self.plan(step).phase == Phase::Main {
-                let failure = self.timeout("run_timeout", step, "The run", self.graph.plan().timeout_ms);
-                self.cut_step(step, failure, SkipReason::Cancelled);
+        let limit = limit_words(self.graph.plan().timeout_ms);
+        self.at_once(|turn| {
+            for step in 0..turn.state.steps.len() {
+                if turn.plan(step).phase == Phase::Main {
+                    let message = format!(
+                        "The run took longer than the flow's timeout of {limit}; step `{}` was not done by then.",
+                        turn.plan(step).name
+                    );
+                    let failure = turn.timeout("run_timeout", step, message);
+                    turn.cut_step(step, failure, SkipReason::Cancelled);
+                }
             }
-        }
+        });
     }
 
     /// Ends a step at once: nothing of it goes on, nothing of it is waited for.
@@ -260,6 +298,7 @@ impl Turn<'_> {
             StepStatus::Running | StepStatus::NeedsAttention | StepStatus::RetryWait | StepStatus::Waiting
         );
         if begun {
+            let failure = self.with_doubt(place, status, failure);
             self.state.steps[step].unit.falling_back = None;
             self.fail_step(step, failure, usage, StepStatus::TimedOut);
         } else {
@@ -267,13 +306,13 @@ impl Turn<'_> {
         }
     }
 
-    fn timeout(&self, code: &str, step: StepIndex, what: &str, limit_ms: Option<u64>) -> Failure {
-        let limit = limit_ms.map_or_else(|| "its time".to_owned(), |ms| format!("{} s", seconds(ms)));
-        let message = format!("{what} of step `{}` took longer than {limit}.", self.plan(step).name)
-            .replace("Its group of step", "The group of step")
-            .replace("The run of step", "The run was out of time in step");
+    fn timeout(&self, code: &str, step: StepIndex, message: String) -> Failure {
         Failure::new(FailureKind::Timeout, code, message).at_line(Some(self.plan(step).line))
     }
+}
+
+fn limit_words(limit_ms: Option<u64>) -> String {
+    limit_ms.map_or_else(|| "its time".to_owned(), |ms| format!("{} s", seconds(ms)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time for people, not for sums")]

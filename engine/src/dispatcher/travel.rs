@@ -170,7 +170,10 @@ impl State {
     /// Whether a skip reaches the step: all that carries skips was skipped, and the step's condition does not look at it.
     pub(super) fn skip_arrives(&self, graph: &Graph, step: StepIndex) -> bool {
         let plan = &graph.plan().steps[step];
-        let carriers = || graph.reasons(step).filter(|need| carries_skips(need)).map(|need| graph.node(need.target));
+        let carriers = || {
+            let is_fed = self.fed.contains(&step);
+            graph.reasons(step).filter(move |need| carries_skips(need, is_fed)).map(|need| graph.node(need.target))
+        };
         let watched = |node: Node| match graph.group_of(node) {
             Some(group) => graph.plan().groups[group].members.iter().any(|member| plan.watches.contains(member)),
             None => plan.watches.contains(&node),

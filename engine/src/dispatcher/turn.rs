@@ -3,7 +3,7 @@
 //! Invariant: a turn ends only when no step is left that could be decided without hearing from outside.
 
 use chrono::{DateTime, Utc};
-use domain::{Failure, FailureKind, RunId, StepStatus};
+use domain::{Failure, FailureKind, StepStatus};
 use language::plan::{OnSkip, Phase, RunIf, StepIndex, StepPlan};
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use super::signal::{Command, Configured, Decision, Input, Reused, Signal, Timer}
 use super::state::State;
 use super::unit::Place;
 use crate::event::{Entry, Event, SkipReason};
+use crate::ports::Child;
 
 /// Takes one signal: changes the state, and says what is to be journaled and done. Signals about what is over already
 /// are ignored.
@@ -19,7 +20,8 @@ pub fn step(state: &mut State, graph: &Graph, input: Input) -> Decision {
     if state.end.is_some() && !matches!(input.signal, Signal::Restarted { .. }) {
         return Decision::default();
     }
-    let mut turn = Turn { state, graph, at: input.at, jitter: input.jitter, decision: Decision::default() };
+    let mut turn =
+        Turn { state, graph, at: input.at, jitter: input.jitter, stopping: false, decision: Decision::default() };
     turn.take(input.signal);
     turn.pump();
     turn.decision
@@ -30,6 +32,8 @@ pub(super) struct Turn<'a> {
     pub(super) graph: &'a Graph,
     pub(super) at: DateTime<Utc>,
     pub(super) jitter: f64,
+    /// Steps are being stopped one after another: whatever waits for a place gets none, for its own end may come next.
+    pub(super) stopping: bool,
     decision: Decision,
 }
 
@@ -51,7 +55,7 @@ impl<'a> Turn<'a> {
             Signal::AttemptEnded { place, attempt, result } => self.attempt_ended(place, attempt, result),
             Signal::UntilRendered { place, result } => self.until_rendered(place, result),
             Signal::ItemsGathered { step, result } => self.items_gathered(step, result),
-            Signal::ChildStarted { place, attempt, run_id } => self.child_started(place, attempt, run_id),
+            Signal::ChildStarted { place, attempt, child } => self.child_started(place, attempt, child),
             Signal::TimerFired(timer) => self.timer_fired(timer),
             Signal::CancelRequested { by } => self.cancel_requested(by),
             Signal::Outside { delivery, by, what } => self.outside(delivery, &by, &what),
@@ -118,7 +122,9 @@ impl<'a> Turn<'a> {
         self.emit(Event::RunStarted { epoch: 1, vars });
         if let Some(failure) = failure {
             for step in 0..self.state.steps.len() {
-                self.settle_skipped(step, SkipReason::Cancelled);
+                if self.plan(step).phase == Phase::Main {
+                    self.settle_skipped(step, SkipReason::Cancelled);
+                }
             }
             self.fail_run(failure, None);
             return;
@@ -292,11 +298,12 @@ impl<'a> Turn<'a> {
         std::mem::take(&mut unit.asked) && !unit.status.is_settled()
     }
 
-    fn child_started(&mut self, place: Place, attempt: u32, run_id: RunId) {
+    fn child_started(&mut self, place: Place, attempt: u32, Child { run, effect }: Child) {
         let unit = self.state.unit(place);
         // A resumed attempt finds its child again.
-        if unit.status == StepStatus::Running && unit.attempts == attempt && !unit.children.contains(&run_id) {
-            self.emit(Event::ChildStarted { step: self.name(place.step), item: place.item, attempt, run_id });
+        if unit.status == StepStatus::Running && unit.attempts == attempt && !unit.children.contains(&run) {
+            let (step, effect) = (self.name(place.step), Some(effect));
+            self.emit(Event::ChildStarted { step, item: place.item, attempt, run_id: run, effect });
         }
     }
 }

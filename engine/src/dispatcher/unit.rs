@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
 use domain::{Failure, NanoUsd, RunId, StepStatus};
+use language::Effect;
 use language::plan::StepIndex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,6 +60,12 @@ pub struct Unit {
     pub cost: Option<NanoUsd>,
     /// Child runs of the last attempt.
     pub children: Vec<RunId>,
+    /// The strictest of what they do.
+    #[serde(default)]
+    pub child_effect: Option<Effect>,
+    /// It ended while an attempt was under way: nobody knows what became of its call.
+    #[serde(default)]
+    pub(super) cut: bool,
     /// Attempts before this entry and iteration.
     pub(crate) attempts_before: u32,
     /// When this entry's first attempt began.
@@ -99,6 +106,8 @@ impl Default for Unit {
             ended_at: None,
             cost: Some(NanoUsd::ZERO),
             children: Vec::new(),
+            child_effect: None,
+            cut: false,
             attempts_before: 0,
             entry_at: None,
             until_due: false,
@@ -115,6 +124,11 @@ impl Unit {
     #[must_use]
     pub fn success(&self) -> Option<bool> {
         self.status.is_settled().then(|| self.status.is_success())
+    }
+
+    /// Why its running attempt was told to stop.
+    pub(crate) const fn stop(&self) -> Option<SkipReason> {
+        self.stop
     }
 
     /// Whether it neither rests nor has ended.
@@ -136,6 +150,8 @@ impl Unit {
         self.started_at.get_or_insert(at);
         self.entry_at.get_or_insert(at);
         self.children.clear();
+        self.child_effect = None;
+        self.cut = false;
         self.asked = false;
     }
 
@@ -169,7 +185,7 @@ impl Unit {
     /// What is left of it when the run is restarted: its number of attempts, and what became of the last one.
     pub(super) fn restarted(&self, epoch: u32) -> Self {
         // A call whose outcome nobody knows keeps its key, so that the other side can tell that it is the same call.
-        let unknown = matches!(self.status, StepStatus::Running | StepStatus::NeedsAttention);
+        let unknown = self.cut || matches!(self.status, StepStatus::Running | StepStatus::NeedsAttention);
         Self {
             attempts: self.attempts,
             attempts_before: self.attempts,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::wire::Usage;
-use domain::{Failure, FailureKind, NanoUsd, RunId};
+use domain::{Failure, FailureKind, NanoUsd, RunId, RunStatus};
 use futures_util::FutureExt as _;
 use language::CostKind;
 use language::plan::StepPlan;
@@ -39,6 +39,8 @@ const OUTPUT_DEPTH: usize = 100;
 pub(super) struct Running {
     pub(super) attempt: u32,
     pub(super) children: Vec<RunId>,
+    /// It does nothing but wait for a child that gave its place back.
+    pub(super) resting: Option<RunStatus>,
     cancel: CancellationToken,
     task: AbortHandle,
 }
@@ -73,12 +75,17 @@ impl Driver {
             blobs: self.surroundings.blobs.clone(),
         };
         let task = self.tasks.spawn(async move { Note::Attempt { place, attempt, result: work.run().await } });
-        self.running.insert(place, Running { attempt, children, cancel, task });
+        self.running.insert(place, Running { attempt, children, resting: None, cancel, task });
     }
 
     /// Asks an attempt to stop; without grace it is gone at once, and its children are told.
     pub(super) fn cancel_attempt(&mut self, place: Place, attempt: u32, grace: bool) {
-        let Some(running) = self.running.get(&place).filter(|running| running.attempt == attempt) else { return };
+        let Some(running) = self.running.get(&place).filter(|running| running.attempt == attempt) else {
+            if !grace {
+                self.cancel_children(self.state.unit(place).children.clone());
+            }
+            return;
+        };
         running.cancel.cancel();
         if grace {
             return;
@@ -89,12 +96,16 @@ impl Driver {
             tokio::time::sleep(Duration::from_millis(limits::ABORT_GRACE_MS)).await;
             task.abort();
         });
-        for child in running.children.clone() {
+        self.cancel_children(running.children.clone());
+        self.running.remove(&place);
+    }
+
+    fn cancel_children(&self, runs: Vec<RunId>) {
+        for child in runs {
             let children = self.surroundings.children.clone();
             // Whether the child heard it or not, this attempt is over; the child's own limits still hold.
             tokio::spawn(async move { children.cancel(child, "the parent's step was out of time").await });
         }
-        self.running.remove(&place);
     }
 
     fn call(&self, place: Place, attempt: u32, cancel: &CancellationToken, children: Arc<dyn Children>) -> Call {
@@ -154,16 +165,19 @@ impl Driver {
         let step = place.step;
         let now = self.now();
         let group = plan.steps[step].group;
-        let handling = self.state.handling.as_ref().map(|handling| handling.since);
+        let handling = self.state.handling.as_ref().map(|handling| handling.turn_since);
+        // These are the engine's to notice: what an executor says of its own accord would pass for the attempt's own failure,
+        // which is retried and taken on.
+        let outer = |limit: Option<u64>| limit.map(|ms| ms.saturating_add(limits::OUTER_MARGIN_MS));
         let limits: [(Option<u64>, Option<DateTime<Utc>>); 5] = [
             (plan.steps[step].timeout_ms, Some(now)),
-            (plan.steps[step].total_timeout_ms, self.state.steps[step].unit.started_at),
-            (Some(limits::HANDLERS_MS), handling),
+            (outer(plan.steps[step].total_timeout_ms), self.state.steps[step].unit.started_at),
+            (outer(Some(limits::HANDLERS_MS)), handling),
             (
-                group.and_then(|group| plan.groups[group].timeout_ms),
+                outer(group.and_then(|group| plan.groups[group].timeout_ms)),
                 group.and_then(|group| self.state.groups[group].started_at),
             ),
-            (plan.timeout_ms.filter(|_| handling.is_none()), self.state.started_at),
+            (outer(plan.timeout_ms).filter(|_| handling.is_none()), self.state.started_at),
         ];
         let left = |(limit, start): (Option<u64>, Option<DateTime<Utc>>)| {
             let end = start? + chrono::TimeDelta::try_milliseconds(i64::try_from(limit?).ok()?)?;

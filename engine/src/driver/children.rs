@@ -8,18 +8,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::wire::Usage;
-use domain::{Failure, NanoUsd, RunId};
+use domain::{Failure, NanoUsd, RunId, RunStatus};
 use tokio::sync::mpsc;
 
 use crate::dispatcher::Place;
 use crate::event::Settled;
-use crate::ports::{ChildRequest, Children, PortError};
+use crate::ports::{Child, ChildRequest, Children, PortError};
 
-/// A child run was started or found again.
+/// What the driver hears of an attempt's child.
 pub(super) struct ChildNote {
     pub(super) place: Place,
     pub(super) attempt: u32,
-    pub(super) run_id: RunId,
+    pub(super) what: ChildNews,
+}
+
+pub(super) enum ChildNews {
+    /// It was started or found again.
+    Started(Child),
+    /// The attempt waits for a child that gave its place back.
+    Rests(RunStatus),
+    /// It waits no more.
+    Goes,
 }
 
 /// Children whose start the driver hears of, so that the journal knows them.
@@ -43,17 +52,33 @@ impl NotedChildren {
     }
 }
 
+impl NotedChildren {
+    async fn tell(&self, what: ChildNews) {
+        // A driver that is gone journals nothing any more.
+        let _ = self.notes.send(ChildNote { place: self.place, attempt: self.attempt, what }).await;
+    }
+}
+
 #[async_trait]
 impl Children for NotedChildren {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
-        let run_id = self.inner.start(request).await?;
-        // A driver that is gone journals nothing any more.
-        let _ = self.notes.send(ChildNote { place: self.place, attempt: self.attempt, run_id }).await;
-        Ok(run_id)
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure> {
+        let child = self.inner.start(request).await?;
+        self.tell(ChildNews::Started(child)).await;
+        Ok(child)
     }
 
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
-        let settled = self.inner.wait(run).await?;
+        let mut settled = self.inner.wait(run);
+        let settled = tokio::select! {
+            biased;
+            settled = &mut settled => settled,
+            status = self.inner.rests(run) => {
+                self.tell(ChildNews::Rests(status?)).await;
+                let settled = settled.await;
+                self.tell(ChildNews::Goes).await;
+                settled
+            }
+        }?;
         self.spent.note(run, &settled);
         Ok(settled)
     }
@@ -98,7 +123,6 @@ impl Spent {
 
 #[cfg(test)]
 mod tests {
-    use domain::RunStatus;
     use domain::wire::UsageTotals;
 
     use super::*;

@@ -4,7 +4,7 @@
 
 use domain::{Failure, FailureKind, FileRef};
 use language::DataKind;
-use language::plan::{MainInputPlan, Source, StepIndex};
+use language::plan::{MainInputPlan, Plan, Source, StepIndex, StepPlan};
 use serde_json::{Map, Value};
 
 use super::{Driver, has_output};
@@ -50,7 +50,6 @@ impl Driver {
     }
 
     fn source(&self, source: &Source) -> Option<(String, &Value)> {
-        let inputs = || self.run.inputs.as_object().into_iter().flatten();
         let (name, value) = match source {
             Source::Step { step, field } => {
                 if !has_output(self.state.steps[*step].unit.status) {
@@ -63,11 +62,29 @@ impl Driver {
                 };
                 (self.prepared.plan().steps[*step].name.clone(), value)
             }
-            Source::Input { name } => (name.clone(), self.run.inputs.get(name)?),
-            Source::OnlyFile => only(inputs().filter(|(_, value)| FileRef::from_value(value).is_some()))?,
-            Source::OnlyText => only(inputs().filter(|(_, value)| value.is_string()))?,
+            of_call @ (Source::Input { .. } | Source::OnlyFile | Source::OnlyText) => {
+                self::of_call(of_call, &self.run.inputs)?
+            }
         };
         (!value.is_null()).then_some((name, value))
+    }
+}
+
+/// The steps whose main input is among the call's own inputs.
+pub(super) fn fed(plan: &Plan, inputs: &Value) -> Vec<StepIndex> {
+    let gives = |source: &Source| of_call(source, inputs).is_some_and(|(_, value)| !value.is_null());
+    let is_fed = |step: &StepPlan| step.main_input.as_ref().is_some_and(|main| main.sources.iter().any(gives));
+    (0..).zip(&plan.steps).filter(|(_, step)| is_fed(step)).map(|(step, _)| step).collect()
+}
+
+/// What the call gives to a source.
+fn of_call<'a>(source: &Source, inputs: &'a Value) -> Option<(String, &'a Value)> {
+    let all = || inputs.as_object().into_iter().flatten();
+    match source {
+        Source::Step { .. } => None,
+        Source::Input { name } => Some((name.clone(), inputs.get(name)?)),
+        Source::OnlyFile => only(all().filter(|(_, value)| FileRef::from_value(value).is_some())),
+        Source::OnlyText => only(all().filter(|(_, value)| value.is_string())),
     }
 }
 

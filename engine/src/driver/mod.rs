@@ -34,7 +34,7 @@ use crate::run::{Control, DriveError, Outcome, Run, Surroundings};
 use crate::template::Prepared;
 use attempt::Running;
 use buffer::Buffer;
-use children::ChildNote;
+use children::{ChildNews, ChildNote};
 use timers::Timers;
 use values::Values;
 
@@ -60,8 +60,10 @@ pub async fn drive_prepared(
     surroundings: Surroundings,
     control: Control,
 ) -> Result<Outcome, DriveError> {
-    let state = State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
+    let mut state =
+        State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
     drop(history);
+    state.feed(inputs::fed(prepared.plan(), &run.inputs));
     Driver::new(run, prepared, state, surroundings).run(control).await
 }
 
@@ -135,7 +137,7 @@ impl Driver {
                 self.flush().await?;
                 continue;
             }
-            if self.tasks.is_empty()
+            if self.tasks.len() == self.resting().count()
                 && let Some(outcome) = self.suspend().await?
             {
                 return Ok(outcome);
@@ -173,21 +175,31 @@ impl Driver {
         Ok(Outcome::Settled(Box::new(self.settled().await?)))
     }
 
-    /// Nothing executes: wait in place for what comes soon, give the run back otherwise.
+    /// Nothing executes here: wait in place for what comes soon, give the run back otherwise.
     async fn suspend(&mut self) -> Result<Option<Outcome>, DriveError> {
-        let next = self.timers.next_wake(&self.state);
+        let resting = self.resting().map(|(place, _)| place).collect();
+        let next = self.timers.next_wake(&self.state, &resting);
         let patience = if self.surroundings.clock.runs_by_itself() { limits::IN_PLACE_WAIT_MS } else { 0 };
         if next.is_some_and(|at| until(self.now(), at) <= Duration::from_millis(patience)) {
             return Ok(None);
         }
         self.flush().await?;
-        let status = match self.state.needs_attention() {
+        let asks = |(_, status): (Place, RunStatus)| status == RunStatus::NeedsAttention;
+        let status = match self.state.needs_attention() || self.resting().any(asks) {
             true => RunStatus::NeedsAttention,
             // It is in line, and whoever waits for its answer goes on waiting.
             false if self.state.seekers().next().is_some() => RunStatus::Queued,
             false => RunStatus::Waiting,
         };
         Ok(Some(Outcome::Suspended { status, wake_at: next }))
+    }
+
+    /// Attempts that do nothing but wait for children that gave their places back.
+    fn resting(&self) -> impl Iterator<Item = (Place, RunStatus)> + '_ {
+        // One that was told to stop has its child to end first.
+        let goes_on = |place: Place| self.state.unit(place).stop().is_none();
+        let resting = self.running.iter().filter_map(|(place, running)| Some((*place, running.resting?)));
+        resting.filter(move |(place, _)| goes_on(*place))
     }
 
     async fn heard(&mut self, note: Note) -> Result<(), DriveError> {
@@ -207,11 +219,25 @@ impl Driver {
     }
 
     async fn child_started(&mut self, note: ChildNote) -> Result<(), DriveError> {
-        let ChildNote { place, attempt, run_id } = note;
-        if let Some(running) = self.running.get_mut(&place) {
-            running.children.push(run_id);
+        let ChildNote { place, attempt, what } = note;
+        let running = self.running.get_mut(&place).filter(|running| running.attempt == attempt);
+        match (what, running) {
+            (ChildNews::Started(child), running) => {
+                if let Some(running) = running {
+                    running.children.push(child.run);
+                }
+                self.feed(Signal::ChildStarted { place, attempt, child }).await
+            }
+            (ChildNews::Rests(status), Some(running)) => {
+                running.resting = Some(status);
+                Ok(())
+            }
+            (ChildNews::Goes, Some(running)) => {
+                running.resting = None;
+                Ok(())
+            }
+            (ChildNews::Rests(_) | ChildNews::Goes, None) => Ok(()),
         }
-        self.feed(Signal::ChildStarted { place, attempt, run_id }).await
     }
 
     /// Something came from outside. It is durable before anything else happens, so that it is taken in once.

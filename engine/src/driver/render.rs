@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind};
-use language::plan::StepIndex;
+use language::plan::{Phase, StepIndex};
 use sandbox::{Limits, SandboxError, Share};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::values::{Locals, load, store};
 use super::{Driver, Note, internal};
 use crate::dispatcher::{Listed, Place, Signal};
+use crate::event::Stored;
 use crate::limits;
 use crate::run::DriveError;
 use crate::template::{self, Fault, Prepared, Reads, Ready, RenderJob, Scope, ScopeParts, Weight};
@@ -194,6 +196,9 @@ impl Driver {
         let (Some(shape), Some(each)) = (prepared.steps[step].list.clone(), plan.for_each.clone()) else {
             return Ok(None);
         };
+        if let Phase::Compensation { of } = plan.phase {
+            return Ok(Some(self.list_undone(step, of).await?));
+        }
         let locals = self.handler_locals(step);
         let (render, outside) = self.prepare_render(&[&shape], None, &locals).await?;
         let name = plan.name.clone();
@@ -214,6 +219,25 @@ impl Driver {
             Ok(Signal::ListRendered { step, result })
         };
         self.do_or_spawn(outside, work).await
+    }
+
+    /// `{value, output}` of each item that succeeded, the last that was done first.
+    async fn list_undone(&mut self, step: StepIndex, of: StepIndex) -> Result<Signal, DriveError> {
+        let units = self.state.steps[of].items.iter().flat_map(|items| (0..).zip(&items.units));
+        let mut done: Vec<(u32, Option<DateTime<Utc>>, Stored)> = units
+            .filter(|(_, unit)| unit.status.is_success())
+            .map(|(item, unit)| (item, unit.ended_at, unit.output.clone().unwrap_or(Stored::Inline(Value::Null))))
+            .collect();
+        done.sort_by_key(|(item, ended_at, _)| std::cmp::Reverse((*ended_at, *item)));
+        let mut list = Vec::with_capacity(done.len());
+        for (item, _, output) in done {
+            let output = load(&*self.surroundings.blobs, output).await?;
+            list.push(json!({"value": self.list_item(of, item).await?, "output": output}));
+        }
+        let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        let items = store(&*self.surroundings.blobs, Value::Array(list)).await?.ok_or_else(too_large);
+        let result = items.map(|items| Listed { count, items });
+        Ok(Signal::ListRendered { step, result })
     }
 
     /// Whether an iteration was the last.

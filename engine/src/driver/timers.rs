@@ -4,12 +4,12 @@
 //! dispatcher's business.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use chrono::{DateTime, Utc};
 use domain::StepStatus;
 
-use crate::dispatcher::{State, Timer};
+use crate::dispatcher::{Place, State, Timer};
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
@@ -32,7 +32,8 @@ impl Timers {
     }
 
     /// The first timer that would still change something while nothing executes. Those before it are dropped.
-    pub(super) fn next_wake(&mut self, state: &State) -> Option<DateTime<Utc>> {
+    /// `resting`: attempts that go on elsewhere.
+    pub(super) fn next_wake(&mut self, state: &State, resting: &BTreeSet<Place>) -> Option<DateTime<Utc>> {
         loop {
             let (at, timer) = self.next()?;
             let status = |place| state.find(place).map(|unit| unit.status);
@@ -44,7 +45,7 @@ impl Timers {
                 Timer::Wake(place) => status(place) == Some(StepStatus::Waiting),
                 Timer::Queue(place) => status(place) == Some(StepStatus::Queued),
                 Timer::Total(step) => !state.steps[step].unit.status.is_settled(),
-                Timer::Attempt(..) => false,
+                Timer::Attempt(place, _) => resting.contains(&place),
             };
             if matters {
                 return Some(at);

@@ -108,7 +108,7 @@ impl Driver {
         ]
     }
 
-    async fn list_item(&mut self, step: StepIndex, item: u32) -> Result<Value, PortError> {
+    pub(super) async fn list_item(&mut self, step: StepIndex, item: u32) -> Result<Value, PortError> {
         let Some(items) = &self.state.steps[step].items else { return Ok(Value::Null) };
         let list = match &items.values {
             Stored::Inline(list) => list,

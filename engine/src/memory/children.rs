@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, RunId};
-use language::Plan;
+use language::{Effect, Plan};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::money::Outer;
 use super::world::{Start, World, new_run_id};
+use crate::effects::Effects;
 use crate::event::Settled;
 use crate::limits;
 use crate::money::Purse;
-use crate::ports::{ChildRequest, Children, Money, PortError};
+use crate::ports::{Child, ChildRequest, Children, Money, PortError};
 use crate::run::{Control, Outcome};
 
 /// Finds another flow by its name.
@@ -26,7 +27,7 @@ pub trait FlowLoader: Send + Sync {
     fn load(&self, flow: &str) -> Result<Arc<Plan>, Failure>;
 }
 
-struct Child {
+struct Running {
     cancel: CancellationToken,
     settled: watch::Receiver<Option<Settled>>,
 }
@@ -36,7 +37,7 @@ type Paying = (Arc<dyn Money>, Arc<Plan>);
 
 #[derive(Default)]
 pub(super) struct Runs {
-    children: Mutex<HashMap<RunId, Child>>,
+    children: Mutex<HashMap<RunId, Running>>,
     by_key: Mutex<HashMap<String, RunId>>,
     depths: Mutex<HashMap<RunId, u32>>,
     accounts: Mutex<HashMap<RunId, Paying>>,
@@ -72,11 +73,12 @@ impl WorldChildren {
 
 #[async_trait]
 impl Children for WorldChildren {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure> {
         let world = self.world()?;
+        let effect = strictest(&world, &request.flow, limits::CHILD_DEPTH);
         let known = world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(&request.key).copied();
         if let Some(run) = known {
-            return Ok(run);
+            return Ok(Child { run, effect });
         }
         let parent = world.runs.depths.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).copied();
         let depth = parent.unwrap_or_default() + 1;
@@ -89,7 +91,7 @@ impl Children for WorldChildren {
         let cancel = CancellationToken::new();
         let (sender, settled) = watch::channel(None);
         world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).insert(request.key, run);
-        let child = Child { cancel: cancel.clone(), settled };
+        let child = Running { cancel: cancel.clone(), settled };
         world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).insert(run, child);
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
@@ -104,7 +106,7 @@ impl Children for WorldChildren {
                 let _ = sender.send(Some(*settled));
             }
         });
-        Ok(run)
+        Ok(Child { run, effect })
     }
 
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
@@ -129,6 +131,16 @@ impl Children for WorldChildren {
         }
         Ok(())
     }
+}
+
+/// What a flow does with all that it calls. Where it cannot be loaded, its start says so.
+fn strictest(world: &World, flow: &str, depth: u32) -> Effect {
+    let Ok(plan) = world.loader.load(flow) else { return Effect::Pure };
+    if depth == 0 {
+        return Effect::Unsafe;
+    }
+    let effects = Effects::of(&plan, &world.registry);
+    effects.calls.iter().map(|callee| strictest(world, callee, depth - 1)).fold(effects.own, Effect::max)
 }
 
 /// The inputs as the child declares them; a whole object is narrowed to what it knows.

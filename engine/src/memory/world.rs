@@ -45,7 +45,7 @@ pub struct WorldParts {
 
 pub struct World {
     me: Weak<World>,
-    registry: Registry,
+    pub(super) registry: Registry,
     blobs: Arc<MemoryBlobs>,
     secrets: Arc<FixedSecrets>,
     models: Arc<FixedModels>,

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Failure, FailureKind, FileRef, RunId, TenantId};
 use engine::memory::MemoryValues;
-use engine::ports::{Blobs, ChildRequest, Children, KeyValue, ModelEndpoint, Models, PortError, ServiceEndpoint};
+use engine::ports::{
+    Blobs, Child, ChildRequest, Children, KeyValue, ModelEndpoint, Models, PortError, ServiceEndpoint,
+};
 use engine::{Call, Registry, Settled, Unwatched};
 use sandbox::{Pool, PoolConfig};
 use serde_json::{Value, json};
@@ -173,7 +175,7 @@ impl Flows {
 
 #[async_trait]
 impl Children for Flows {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure> {
         if !["echo", "shout", "broken", "endless"].contains(&request.flow.as_str()) {
             return Err(Failure::new(
                 FailureKind::Flow,
@@ -183,7 +185,7 @@ impl Children for Flows {
         }
         let mut started = self.started.lock().unwrap();
         started.push(request);
-        Ok(RunId::from_uuid(Uuid::from_u128(started.len() as u128)))
+        Ok(Child { run: RunId::from_uuid(Uuid::from_u128(started.len() as u128)), effect: language::Effect::Pure })
     }
 
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {

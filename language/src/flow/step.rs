@@ -149,6 +149,8 @@ pub struct Compensate {
     /// For a step with `for_each`: `item.value` and `item.output` are in scope.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub config: Option<Node>,
+    /// Its own retries, within the minute that compensations have; those of `defaults` unless said.
+    pub retry: Option<Retry>,
     #[schemars(skip)]
     pub span: Span,
 }
@@ -160,7 +162,7 @@ pub struct Repeat {
     /// Sees `output` and `iteration`, which counts from 1.
     #[schemars(with = "Condition")]
     pub until: Node,
-    /// How often at most; 100 unless said.
+    /// How often at most; 100 unless said, or 10,000 with an `interval`.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_iterations: Option<u32>,
     /// The pause between two iterations; none unless said.

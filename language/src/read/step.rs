@@ -40,7 +40,7 @@ pub(crate) const STEP_KEYS: &[&str] = &[
     "before",
     "after",
 ];
-pub(crate) const COMPENSATE_KEYS: &[&str] = &["executor", "config"];
+pub(crate) const COMPENSATE_KEYS: &[&str] = &["executor", "config", "retry"];
 
 const RUN_IF: &[(&str, RunIf)] = &[
     ("all_success", RunIf::AllSuccess),
@@ -154,6 +154,7 @@ fn compensate(reader: &mut Reader<'_>, entry: &Entry) -> Option<Compensate> {
     Some(Compensate {
         executor: required(reader, &fields, "`compensate`", "executor")?,
         config: fields.get("config").and_then(|entry| config(reader, entry)),
+        retry: fields.get("retry").and_then(|entry| failure::retry(reader, entry)),
         span: entry.value.span,
     })
 }
@@ -170,7 +171,7 @@ pub(super) fn compensation(of: &Step, index: usize) -> Option<Step> {
         parallel_group: None,
         condition: None,
         run_if: None,
-        retry: None,
+        retry: compensate.retry.clone(),
         timeout: None,
         total_timeout: None,
         first_token_timeout: None,
@@ -180,7 +181,8 @@ pub(super) fn compensation(of: &Step, index: usize) -> Option<Step> {
         on_skip: None,
         for_each: of.for_each.clone(),
         item_name: None,
-        max_parallel: of.max_parallel,
+        // In reverse order of their completion.
+        max_parallel: Some(1),
         max_items: of.max_items,
         on_item_error: None,
         repeat: None,

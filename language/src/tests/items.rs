@@ -155,7 +155,7 @@ steps:
     );
     let repeat = plan.steps[1].repeat.as_ref().unwrap();
     assert_eq!(repeat.until.source, "output.body.done or steps.start.count == iteration");
-    assert_eq!((repeat.max_iterations, repeat.interval_ms, repeat.max_duration_ms), (100, 5_000, 3_600_000));
+    assert_eq!((repeat.max_iterations, repeat.interval_ms, repeat.max_duration_ms), (10_000, 5_000, 3_600_000));
     assert_snapshot!(order(&plan), @r"
         start
         poll

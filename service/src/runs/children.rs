@@ -1,22 +1,26 @@
 //! Runs of other flows, started by a step.
 //!
-//! Invariant: a child is found again by its key, never started twice; a parent that waits holds its place, and its
-//! children take none, so that parents cannot starve their own children.
+//! Invariant: a child is found again by its key, never started twice; a parent that waits for a child that executes holds
+//! its place, and its children take none, so that parents cannot starve their own children. A parent whose children rest
+//! rests too, and the end of a child wakes it: child and parent see each other's last word under the parent's lock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId};
 use engine::Settled;
-use engine::ports::{ChildRequest, Children, PortError};
-use entities::{Scope, StoreError, run};
+use engine::effects::Effects;
+use engine::ports::{Child, ChildRequest, Children, PortError};
+use entities::{Scope, StoreError, Unit, run};
+use language::{Effect, Plan};
 use sea_orm::ColumnTrait;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Live;
-use super::desk::Crew;
+use super::desk::{Crew, LocalRun};
 use super::execute::{self, Job};
 use super::journal::RunJournal;
 use super::ports::port_error;
@@ -31,13 +35,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct RunChildren {
     pub(super) weir: Weir,
     pub(super) crew: Arc<Crew>,
+    /// The parent here.
+    pub(super) local: Arc<LocalRun>,
     pub(super) parent: run::Model,
     pub(super) journal: Arc<RunJournal>,
 }
 
 #[async_trait]
 impl Children for RunChildren {
-    async fn start(&self, request: ChildRequest) -> Result<RunId, Failure> {
+    async fn start(&self, request: ChildRequest) -> Result<Child, Failure> {
         let depth = u32::try_from(self.parent.depth).unwrap_or_default() + 1;
         if depth >= engine::limits::CHILD_DEPTH {
             return Err(engine::limits::too_deep());
@@ -49,6 +55,7 @@ impl Children for RunChildren {
         };
         let wanted = Wanted { version, channel: request.channel.clone(), position: Some(self.parent.channel_position) };
         let resolved = crate::flows::resolve(&self.weir, tenant, &request.flow, &wanted).await.map_err(unresolved)?;
+        let effect = self.strictest(resolved.plan.clone()).await.map_err(ours)?;
         let inputs = read_inputs(&self.weir, tenant, &resolved, &request).await?;
         let mut row = start::new_row(&self.weir, tenant, &resolved);
         let parent = &self.parent;
@@ -87,7 +94,7 @@ impl Children for RunChildren {
             Ok::<_, StoreError>(before)
         });
         if let Some(before) = found.await.map_err(ours)? {
-            return Ok(RunId::from_uuid(before.id));
+            return Ok(Child { run: RunId::from_uuid(before.id), effect });
         }
         let run_id = RunId::from_uuid(row.id);
         self.weir.runs().bus().tell_tenant(tenant, run_id);
@@ -99,7 +106,7 @@ impl Children for RunChildren {
             store: self.weir.store().clone(),
         };
         execute::spawn(&self.weir, &self.crew, job, entered, true, None);
-        Ok(run_id)
+        Ok(Child { run: run_id, effect })
     }
 
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
@@ -124,6 +131,23 @@ impl Children for RunChildren {
         }
     }
 
+    async fn rests(&self, run: RunId) -> Result<RunStatus, PortError> {
+        let mut live = self.weir.runs().bus().of_run(run);
+        loop {
+            let row = super::row(&self.weir, self.tenant(), run).await.map_err(port_error)?;
+            if let Some(status) = rest_of(&row, self.weir.now()) {
+                self.local.rests_behind(run);
+                return Ok(status);
+            }
+            let deadline = tokio::time::Instant::now() + LOOK_EVERY;
+            while let Ok(heard) = tokio::time::timeout_at(deadline, live.recv()).await {
+                if matches!(heard, Ok(Live::Changed | Live::Abandoned) | Err(_)) {
+                    break;
+                }
+            }
+        }
+    }
+
     async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
         match super::cancel::request(&self.weir, self.tenant(), run, reason.to_owned(), None).await {
             Ok(_) | Err(ServiceError::Conflict(_)) => Ok(()),
@@ -135,6 +159,28 @@ impl Children for RunChildren {
 impl RunChildren {
     fn tenant(&self) -> TenantId {
         TenantId::from_uuid(self.parent.tenant_id)
+    }
+
+    /// What a flow does, with all that it calls by written names as they stand for this tree.
+    async fn strictest(&self, plan: Arc<Plan>) -> Result<Effect, ServiceError> {
+        let (mut strictest, mut seen, mut open) = (Effect::Pure, BTreeSet::new(), vec![plan]);
+        while let Some(plan) = open.pop() {
+            let Effects { own, calls } = Effects::of(&plan, self.weir.registry());
+            strictest = strictest.max(own);
+            for callee in calls {
+                if strictest == Effect::Unsafe || !seen.insert(callee.clone()) {
+                    continue;
+                }
+                let wanted = Wanted { version: None, channel: None, position: Some(self.parent.channel_position) };
+                match crate::flows::resolve(&self.weir, self.tenant(), &callee, &wanted).await {
+                    Ok(resolved) => open.push(resolved.plan),
+                    // Whoever calls it finds that out.
+                    Err(ServiceError::NotFound { .. }) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        Ok(strictest)
     }
 
     /// The version that an experiment gave to the tree, where its own flow is called again from inside.
@@ -194,6 +240,51 @@ impl RunChildren {
         }
         Ok(())
     }
+}
+
+/// What a run rests in that nobody executes and nothing wakes soon.
+fn rest_of(row: &run::Model, now: chrono::DateTime<chrono::Utc>) -> Option<RunStatus> {
+    if row.lease_owner.is_some() || row.available_at <= now {
+        return None;
+    }
+    match RunStatus::parse(&row.status) {
+        Some(status @ (RunStatus::Waiting | RunStatus::NeedsAttention)) => Some(status),
+        // It waits behind a limit.
+        Some(RunStatus::Queued) if row.parked_for.is_some() => Some(RunStatus::Waiting),
+        _ => None,
+    }
+}
+
+/// Whether one of these runs is over.
+pub(super) async fn any_is_over(unit: &Unit, children: &[RunId]) -> Result<bool, StoreError> {
+    if children.is_empty() {
+        return Ok(false);
+    }
+    let ids = children.iter().map(|child| child.uuid());
+    let over = unit.find::<run::Entity>().filter(run::Column::Id.is_in(ids)).filter(run::Column::EndedAt.is_not_null());
+    Ok(over.one().await?.is_some())
+}
+
+/// The run that waits for this one, locked: before the child's own row, so that two of a tree never wait for each other.
+pub(super) async fn lock_parent(unit: &Unit, child: &run::Model) -> Result<Option<run::Model>, StoreError> {
+    let Some((parent, _)) = child.parent_run_id.zip(child.parent_step.as_ref()) else { return Ok(None) };
+    unit.find::<run::Entity>().filter(run::Column::Id.eq(parent)).for_update().one().await
+}
+
+/// Lets a parent that rests go on, in the unit that ends its child.
+pub(super) async fn wake_parent(
+    unit: &Unit,
+    parent: &run::Model,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), StoreError> {
+    use run::Column as C;
+    let rests = matches!(parent.status.as_str(), "waiting" | "needs_attention") && parent.lease_owner.is_none();
+    if !rests {
+        return Ok(());
+    }
+    let wake = unit.update::<run::Entity>().set(C::Status, RunStatus::Queued.as_str()).set(C::AvailableAt, now);
+    wake.filter(C::Id.eq(parent.id)).exec().await?;
+    unit.announce(super::listen::QUEUED).await
 }
 
 async fn read_inputs(

@@ -89,6 +89,8 @@ pub(super) struct LocalRun {
     pub(super) letters: Letters,
     /// Slots may be free that one of its steps waits for.
     pub(super) offers: Notify,
+    /// Children that it waits for and that gave their places back.
+    resting: Mutex<HashSet<RunId>>,
 }
 
 /// What an attempt said so far.
@@ -112,6 +114,7 @@ impl LocalRun {
             texts: Mutex::default(),
             letters: Letters::default(),
             offers: Notify::new(),
+            resting: Mutex::default(),
         }
     }
 
@@ -123,6 +126,15 @@ impl LocalRun {
         }
         drop(known);
         self.control.cancel.cancel();
+    }
+
+    pub(super) fn rests_behind(&self, child: RunId) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(child);
+    }
+
+    /// Any of these may be over before the run has given its own place back.
+    pub(super) fn resting_behind(&self) -> Vec<RunId> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     pub(super) fn hold_lane(&self, place: OwnedSemaphorePermit) {

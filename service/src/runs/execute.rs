@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::again::Kept;
 use super::bus::Live;
-use super::children::RunChildren;
+use super::children::{self, RunChildren};
 use super::desk::{Crew, Entered, LocalRun};
 use super::entries;
 use super::inbox::{self, RunInbox};
@@ -212,7 +212,7 @@ async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Entered, writte
         }
         unsettled => unsettled,
     };
-    let end = unsettled(run_id, driven);
+    let end = unsettled(run_id, driven, &local);
     if matches!(end, End::Suspend(..)) && journal.ensure_written().await.is_err() {
         tracing::error!(run = %run_id, "a run that waits could not be saved");
     }
@@ -245,9 +245,9 @@ async fn forget_attempts(weir: &Weir, row: &run::Model) -> Result<(), StoreError
 }
 
 /// What becomes of a run that was driven and did not settle.
-fn unsettled(run: RunId, driven: std::thread::Result<Result<Outcome, DriveError>>) -> End {
+fn unsettled(run: RunId, driven: std::thread::Result<Result<Outcome, DriveError>>, local: &LocalRun) -> End {
     match driven {
-        Ok(Ok(Outcome::Suspended { status, wake_at })) => End::Suspend(status, wake_at),
+        Ok(Ok(Outcome::Suspended { status, wake_at })) => End::Suspend(status, wake_at, local.resting_behind()),
         Ok(Ok(Outcome::Stopped | Outcome::Settled(_))) => End::GiveBack,
         Ok(Err(DriveError::Port(error))) => {
             tracing::error!(%error, %run, "a run was interrupted by a fault of ours");
@@ -357,8 +357,13 @@ pub(super) fn surroundings(
     let prices = row.price_version.as_deref().and_then(|version| version.parse().ok());
     let prices = prices.unwrap_or(PriceVersion::now(0));
     let blobs = RunBlobs { weir: weir.clone(), tenant, run, flow: row.flow_name.clone(), journal: Arc::clone(journal) };
-    let children =
-        RunChildren { weir: weir.clone(), crew: Arc::clone(crew), parent: row.clone(), journal: Arc::clone(journal) };
+    let children = RunChildren {
+        weir: weir.clone(),
+        crew: Arc::clone(crew),
+        local: Arc::clone(local),
+        parent: row.clone(),
+        journal: Arc::clone(journal),
+    };
     let slots = RunSlots {
         weir: weir.clone(),
         tenant,
@@ -444,7 +449,8 @@ pub(super) async fn history(
 
 /// How a run leaves this process without being settled.
 enum End {
-    Suspend(RunStatus, Option<DateTime<Utc>>),
+    /// Until a time, something from outside, or the end of one of these children.
+    Suspend(RunStatus, Option<DateTime<Utc>>, Vec<RunId>),
     /// This worker stops; the run did nothing wrong.
     GiveBack,
     /// A fault of ours: tried again soon, and counted.
@@ -475,11 +481,16 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
                 End::Suspend(..) if current.cancel_requested_at.is_some() || inbox::has_open(&unit, id).await? => {
                     (RunStatus::Queued, now)
                 }
-                End::Suspend(RunStatus::Queued, _) if step_slots::may_go_on(&unit, id, now).await? => {
+                // So must the end of a child that came meanwhile.
+                End::Suspend(_, _, children) if children::any_is_over(&unit, &children).await? => {
                     update = update.set(C::Claims, 0);
                     (RunStatus::Queued, now)
                 }
-                End::Suspend(status, wake_at) => {
+                End::Suspend(RunStatus::Queued, ..) if step_slots::may_go_on(&unit, id, now).await? => {
+                    update = update.set(C::Claims, 0);
+                    (RunStatus::Queued, now)
+                }
+                End::Suspend(status, wake_at, _) => {
                     // Whoever suspends it has not been killed by it.
                     update = update.set(C::Claims, 0);
                     (status, wake_at.unwrap_or_else(super::far_future))
@@ -511,7 +522,7 @@ async fn finish(weir: &Weir, row: &run::Model, end: End) {
 
 /// Leaves a run until a person acts on it.
 pub(super) async fn park_for_a_person(weir: &Weir, row: &run::Model, status: RunStatus) {
-    finish(weir, row, End::Suspend(status, None)).await;
+    finish(weir, row, End::Suspend(status, None, Vec::new())).await;
 }
 
 fn killer(times: i32) -> Failure {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::bus::{Happened, Live, Speaker};
+use super::children;
 use super::desk::LocalRun;
 use super::entries::append_of;
 use super::questions::{self, Outward};
@@ -35,6 +36,8 @@ pub(super) struct RunJournal {
     local: Arc<LocalRun>,
     /// Whether the run, or attempts of its steps, may hold or wait for places under limits.
     limited: bool,
+    /// Whether a step of another run waits for this one.
+    attached: bool,
     /// The fields that the run is found by.
     search: Vec<String>,
     state: Mutex<State>,
@@ -76,6 +79,7 @@ impl RunJournal {
         let position = row.event_position;
         let (cancelled, claims) = (row.cancel_requested_at, row.claims);
         let asking = questions::asking(plan, weir.catalogue());
+        let attached = row.parent_step.is_some();
         let limited = row.slot_key.is_some() || super::execute::has_slots(plan, weir.catalogue());
         let mut records = Records::new(row, plan);
         let mut changes = Changes::default();
@@ -89,7 +93,7 @@ impl RunJournal {
         let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
         let search = plan.search.clone();
         let store = weir.store().clone();
-        Self { weir, store, tenant, run, owner, local, limited, search, state }
+        Self { weir, store, tenant, run, owner, local, limited, attached, search, state }
     }
 
     /// Writes by this store's lane.
@@ -185,9 +189,14 @@ impl Journal for RunJournal {
         }
         let limited = self.limited;
         drop(state);
-        if limited && entries.iter().any(|entry| matches!(entry.event, Event::RunSettled { .. })) {
-            // Somebody may have been let in.
-            self.weir.runs().offer_slots();
+        if entries.iter().any(|entry| matches!(entry.event, Event::RunSettled { .. })) {
+            if limited {
+                // Somebody may have been let in.
+                self.weir.runs().offer_slots();
+            } else if self.attached {
+                // Its parent may rest.
+                self.weir.runs().wake();
+            }
         }
         if progressed {
             self.local.leave_lane();
@@ -354,6 +363,10 @@ impl Append {
         let (tenant, run) = (self.row.tenant_id, self.row.id);
         let limited = self.changes.settled && self.limited;
         let ended_at = self.row.ended_at;
+        let parent = if self.changes.settled { children::lock_parent(unit, &self.row).await? } else { None };
+        if let Some(parent) = &parent {
+            children::wake_parent(unit, parent, ended_at.unwrap_or(parent.created_at)).await?;
+        }
         if self.insert {
             let mut row = self.row;
             release_if_terminal(&mut row);

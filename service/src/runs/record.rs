@@ -97,7 +97,7 @@ impl Records {
                 self.begin(*epoch, at, changes);
                 changes.steps.extend(self.steps.keys().cloned());
             }
-            Event::RunRestarted { epoch, .. } => self.restart(*epoch, at, changes),
+            Event::RunRestarted { epoch, kept, .. } => self.restart(*epoch, kept.as_deref(), at, changes),
             Event::CancelRequested { .. } => {
                 self.run.cancel_requested_at.get_or_insert(at);
             }
@@ -131,12 +131,16 @@ impl Records {
     }
 
     /// The next epoch: what succeeded stays as it is, and the other rows say when they change.
-    fn restart(&mut self, epoch: u32, at: DateTime<Utc>, changes: &mut Changes) {
+    /// `kept`: the steps whose outcome stands.
+    fn restart(&mut self, epoch: u32, kept: Option<&[String]>, at: DateTime<Utc>, changes: &mut Changes) {
         self.begin(epoch, at, changes);
         self.run.cancel_requested_at = None;
         for row in self.steps.values_mut() {
-            let kept = row.success == Some(true) || row.skip_reason.as_deref() == Some("condition");
-            if !kept {
+            let is_kept = match kept {
+                Some(kept) => kept.contains(&row.name),
+                None => row.success == Some(true) || row.skip_reason.as_deref() == Some("condition"),
+            };
+            if !is_kept {
                 row.status = word(StepStatus::Pending);
                 (row.success, row.skipped, row.skip_reason, row.error) = (None, false, None, None);
                 (row.started_at, row.ended_at, row.duration_ms, row.waiting) = (None, None, None, None);

@@ -204,6 +204,11 @@ async fn begun(reader: &Reader, row: &run::Model, now: DateTime<Utc>, blank: Why
         }
         return Ok(WhyView { kind: WhyKind::Step, sentence: "The run is about to go on.".to_owned(), until, ..blank });
     };
+    if let (WhyKind::Step, RunStatus::Waiting | RunStatus::NeedsAttention, Some((step, child))) =
+        (kind, blank.status, found.iter().find_map(|step| Some((*step, step.child_run_id?))))
+    {
+        return behind_child(reader, step, child, until, blank).await;
+    }
     let error: Option<Failure> = found.first().and_then(|step| super::wait::failure(step.error.as_ref()));
     Ok(WhyView {
         kind,
@@ -211,6 +216,32 @@ async fn begun(reader: &Reader, row: &run::Model, now: DateTime<Utc>, blank: Why
         steps: found.iter().map(|step| step.name.clone()).collect(),
         held_by: found.iter().filter_map(|step| step.child_run_id).map(RunId::from_uuid).collect(),
         error: error.filter(|_| matches!(kind, WhyKind::Person | WhyKind::Time)),
+        until,
+        ..blank
+    })
+}
+
+/// A run that rests because a child does.
+async fn behind_child(
+    reader: &Reader,
+    step: &step::Model,
+    child: uuid::Uuid,
+    until: Option<DateTime<Utc>>,
+    blank: WhyView,
+) -> Result<WhyView, ServiceError> {
+    let row = reader.find::<run::Entity>().filter(run::Column::Id.eq(child)).one().await?;
+    let (flow, status) = row.map_or_else(Default::default, |row| (row.flow_name, row.status));
+    let asks = blank.status == RunStatus::NeedsAttention;
+    let child = RunId::from_uuid(child);
+    let what = if asks { "needs a person".to_owned() } else { format!("is `{status}`") };
+    Ok(WhyView {
+        kind: if asks { WhyKind::Person } else { WhyKind::Outside },
+        sentence: format!(
+            "The step `{}` waits for {child}, a run of `{flow}`, which {what}: ask why that one waits.",
+            step.name
+        ),
+        steps: vec![step.name.clone()],
+        held_by: vec![child],
         until,
         ..blank
     })

@@ -6,6 +6,7 @@ mod acts;
 mod durability;
 mod economy;
 mod queue;
+mod resting;
 mod slots;
 mod stage;
 mod starting;

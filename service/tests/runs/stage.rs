@@ -170,12 +170,17 @@ impl Executor for CallFlow {
             detached: false,
             key: call.key.clone(),
         };
-        let run = call.children.start(request).await?;
-        let settled = call
-            .children
-            .wait(run)
-            .await
-            .map_err(|error| Failed::from(Failure::new(FailureKind::Internal, "internal", error.to_string())))?;
+        let run = call.children.start(request).await?.run;
+        let waited = tokio::select! {
+            biased;
+            settled = call.children.wait(run) => settled,
+            () = call.cancel.cancelled() => match call.children.cancel(run, "its parent was").await {
+                Ok(()) => call.children.wait(run).await,
+                Err(error) => Err(error),
+            },
+        };
+        let settled =
+            waited.map_err(|error| Failed::from(Failure::new(FailureKind::Internal, "internal", error.to_string())))?;
         match settled.error {
             Some(error) => Err(error.into()),
             None => Ok(Done::free(settled.outputs)),

@@ -118,6 +118,7 @@ fn handlers_run_after_the_steps(graph: &Graph, run: &Simulated) -> Result<(), St
     let mut handling = false;
     let mut completed: Vec<usize> = Vec::new();
     let mut undone: Vec<usize> = Vec::new();
+    let mut partly = std::collections::BTreeSet::new();
     let mut failed = false;
     for entry in &run.journal {
         let step = entry.event.step().and_then(|name| graph.step_named(name));
@@ -131,9 +132,13 @@ fn handlers_run_after_the_steps(graph: &Graph, run: &Simulated) -> Result<(), St
                 undone.clear();
                 completed.clear();
             }
+            (Event::ItemSettled { status, .. }, Some(step)) if status.is_success() => {
+                partly.insert(step);
+            }
             (Event::StepSettled { status, .. }, Some(step)) => {
                 let phase = graph.plan().steps[step].phase;
-                if status.is_success() && phase == Phase::Main {
+                // Of a list that failed half-way, what succeeded is undone.
+                if (status.is_success() || partly.contains(&step)) && phase == Phase::Main {
                     completed.push(step);
                 }
             }

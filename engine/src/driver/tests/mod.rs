@@ -1,8 +1,10 @@
 //! The rules of the flow language, sections 2 to 5, as a run shows them.
 
+mod doubts;
 mod handlers;
 mod items;
 mod slots;
+mod stops;
 mod unseen;
 mod waits;
 
