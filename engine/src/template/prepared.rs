@@ -316,7 +316,7 @@ fn compile_files(
         match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
             Ok(stmt) => {
                 let mut analysis = Analysis::of_stmt(&stmt, names);
-                let preamble = callables.preamble(name, &analysis.reads.roots);
+                let preamble = callables.preamble(name, &free(text, &analysis.reads.roots));
                 sources.insert(name.clone(), preamble.text + &analysis.rewrite(text));
                 analysis.reads.files.extend(preamble.files);
                 reads.insert(name.clone(), analysis.reads);
@@ -327,6 +327,15 @@ fn compile_files(
         }
     }
     (sources, reads)
+}
+
+/// Names that the template does not set itself: a macro's parameter of another macro's name is no reason to load that one,
+/// which might load this one for the same reason.
+fn free(text: &str, roots: &BTreeSet<String>) -> BTreeSet<String> {
+    let environment = Environment::empty();
+    let Ok(template) = environment.template_from_str(text) else { return roots.clone() };
+    let undeclared = template.undeclared_variables(false);
+    roots.iter().filter(|root| undeclared.contains(*root)).cloned().collect()
 }
 
 /// Where an executor takes variables, these texts see them.
