@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use super::analysis::{Analysis, Names, Reads, Weight};
 use super::callables::Callables;
+use super::cases;
 use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::job::RenderJob;
@@ -284,7 +285,7 @@ impl Compiler {
             validator: parts
                 .executor
                 .as_ref()
-                .and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
+                .and_then(|executor| jsonschema::validator_for(&cases::rendered_schema(&executor.spec().config)).ok()),
             executor: parts.executor,
         }
     }
@@ -377,8 +378,12 @@ fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, na
         .and_then(|spec| spec.main_input.as_ref())
         .filter(|main| main.list)
         .and_then(|main| listed_steps(config.get(&main.field)?));
+    let shape = Shape::new(&Json::Object(config), &format!("steps/{name}/config"), names);
     Parts {
-        config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), names),
+        config: match spec {
+            Some(spec) => cases::mark(shape, &spec.config),
+            None => shape,
+        },
         raw,
         prompts,
         listed_steps,
