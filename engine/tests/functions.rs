@@ -407,7 +407,10 @@ async fn a_library_whose_macros_call_its_functions_can_be_used_by_all_its_names(
         ("libc.outer", "{% macro outer(t) %}[{{ bullet(t) }}{{ twice(t) }}]{% endmacro %}"),
         // A parameter or a value of the macro's own stands before a sibling of that name.
         ("libc.mutual", "{% macro mutual(own) %}{{ own }}{% endmacro %}"),
-        ("libc.own", "{% macro own(mutual, short) %}{% set twice = short %}{{ short }}{{ twice }}{{ mutual }}{% endmacro %}"),
+        (
+            "libc.own",
+            "{% macro own(mutual, short) %}{% set twice = short %}{{ short }}{{ twice }}{{ mutual }}{% endmacro %}",
+        ),
     ];
     for (template, expected) in [
         ("{{ libc.short('abcdef') }}", "abc"),

@@ -7,7 +7,7 @@ use engine::{Call, Done, Executor, Failed};
 use language::ExecutorSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{config, spec};
 
@@ -45,12 +45,10 @@ pub(crate) struct Conditional {
 
 impl Conditional {
     pub(crate) fn new() -> Self {
-        Self {
-            spec: spec::plain::<Config, spec::Anything>(
-                "conditional",
-                "Gives the value of the first case whose condition is true.",
-            ),
-        }
+        let summary = "Gives the value of the first case whose condition is true.";
+        let mut spec = spec::plain::<Config, spec::Anything>("conditional", summary);
+        spec.output["x-gives"] = json!({ "cases": "cases", "value": "value", "otherwise": "default" });
+        Self { spec }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cases of a config: conditions that are asked in order, of which the first that is true decides.
 //!
-//! Invariant: nothing of a case is rendered but its condition, unless it is the one; nothing behind that one is rendered
-//! at all. What is left out of the rendered list stands behind the case that was chosen, so that numbers of cases stay.
+//! Invariant: nothing of a case is rendered but its condition, unless it is the one; nothing behind that is rendered at
+//! all. What is left out of the rendered list stands behind the case that was chosen, so that numbers of cases stay.
 
 use minijinja::Environment;
 use serde_json::{Map, Value as Json, json};
@@ -164,7 +164,9 @@ mod tests {
         assert_eq!(fault.pointer, "/routes/1/condition");
         // What was chosen still has to fit.
         let validator = jsonschema::validator_for(&rendered_schema(&schema())).expect("a schema");
-        for wrong in [json!([{"condition": true}]), json!([{"condition": true, "flow_name": 1}]), json!([{}]), json!([])] {
+        for wrong in
+            [json!([{"condition": true}]), json!([{"condition": true, "flow_name": 1}]), json!([{}]), json!([])]
+        {
             assert!(!validator.is_valid(&json!({ "routes": wrong })), "{wrong}");
         }
     }
