@@ -1,12 +1,21 @@
 //! Flows that call flows by a written name: who is meant, whether the calls go round, and whether the inputs fit.
 //!
-//! Invariant: names that templates compute are left to the run.
+//! Invariant: names that templates compute are left to the run, and so is what a version or channel of its own takes.
+
+mod fit;
+mod order;
+mod places;
+mod references;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use places::{At, Places};
+pub use references::{Tenancy, check_references};
+
+use crate::Folder;
 use crate::codes::{self, Code};
 use crate::limits;
 use crate::plan::{Plan, StepPlan};
@@ -21,71 +30,136 @@ pub struct Call<'p> {
     pub name: &'p str,
     /// JSON pointer of the name within the config.
     pub pointer: String,
-    /// The keys of `inputs` beside the name, where they are written out.
-    pub inputs: Vec<&'p str>,
+    /// The fallback that calls, counted from 1; 0 is the step itself.
+    pub entry: usize,
+    /// The exact version that is written beside the name.
+    pub version: Option<u64>,
+    /// The channel that is written beside the name.
+    pub channel: Option<&'p str>,
+    given: Given<'p>,
 }
 
-/// The flows that a plan calls by written names.
+/// What a call gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Given<'p> {
+    Nothing,
+    /// Inputs by written keys. Where the pointer says.
+    Keys(&'p Map<String, Value>),
+    /// A value that the run makes.
+    Computed,
+}
+
+/// The flows that a plan calls by written names, in fallbacks too.
 #[must_use]
 pub fn calls(plan: &Plan) -> Vec<Call<'_>> {
     let mut found = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.executor.starts_with("flow_")) {
-        for (key, value) in &step.config {
-            below(step, value, &format!("/{key}"), (key, None), &mut found);
-        }
-        if let Some(call) = found.iter_mut().find(|call| std::ptr::eq(call.step, step) && call.pointer == "/flow_name")
-        {
-            call.inputs = keys(step.config.get("inputs"));
+    for step in &plan.steps {
+        let fallbacks = step.fallbacks.iter().map(|fallback| (&fallback.executor, &fallback.config));
+        let ways = std::iter::once((&step.executor, &step.config)).chain(fallbacks);
+        for (entry, (executor, config)) in ways.enumerate() {
+            of_way(step, entry, (executor, config), &mut found);
         }
     }
     found
 }
 
-fn keys(inputs: Option<&Value>) -> Vec<&str> {
-    inputs.and_then(Value::as_object).map(|inputs| inputs.keys().map(String::as_str).collect()).unwrap_or_default()
-}
-
-fn below<'p>(
+fn of_way<'p>(
     step: &'p StepPlan,
-    value: &'p Value,
-    pointer: &str,
-    (key, beside): (&str, Option<&'p Value>),
+    entry: usize,
+    (executor, config): (&str, &'p Map<String, Value>),
     found: &mut Vec<Call<'p>>,
 ) {
-    match value {
-        Value::String(name) if matches!(key, "flow_name" | "flows" | "default") => {
-            if crate::is_flow_name(name) && !templates::is_template(name) {
-                found.push(Call { step, name, pointer: pointer.to_owned(), inputs: keys(beside) });
-            }
+    let shared = given(config.get("inputs"));
+    let one = |fields: &'p Map<String, Value>, pointer: &str, otherwise: Given<'p>| {
+        let is_written = |name: &&str| crate::is_flow_name(name) && !templates::is_template(name);
+        let name = fields.get("flow_name").and_then(Value::as_str).filter(is_written)?;
+        let own = fields.get("inputs").map(|inputs| given(Some(inputs)));
+        Some(Call {
+            step,
+            name,
+            pointer: format!("{pointer}/flow_name"),
+            entry,
+            version: fields.get("version").and_then(Value::as_u64),
+            channel: fields.get("channel").and_then(Value::as_str).filter(|name| !templates::is_template(name)),
+            given: own.unwrap_or(otherwise),
+        })
+    };
+    let list = |key: &str| config.get(key).and_then(Value::as_array).into_iter().flatten().enumerate();
+    match executor {
+        "flow_executor" => found.extend(one(config, "", Given::Nothing)),
+        "flow_router" => {
+            let route =
+                |(index, route): (usize, &'p Value)| one(route.as_object()?, &format!("/routes/{index}"), shared);
+            found.extend(list("routes").filter_map(route));
+            let default = config.get("default").and_then(Value::as_object);
+            found.extend(default.and_then(|default| one(default, "/default", shared)));
         }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                below(step, item, &format!("{pointer}/{index}"), (key, None), found);
+        "flow_pipeline" => found.extend(list("flows").filter_map(|(index, stage)| {
+            let pointer = format!("/flows/{index}");
+            // Every flow but the first is given what the one before made.
+            let otherwise = if index == 0 { shared } else { Given::Computed };
+            match stage {
+                Value::Object(stage) => one(stage, &pointer, otherwise),
+                Value::String(name) if crate::is_flow_name(name) && !templates::is_template(name) => {
+                    let (version, channel) = (None, None);
+                    Some(Call { step, name, pointer, entry, version, channel, given: otherwise })
+                }
+                _ => None,
             }
-        }
-        Value::Object(fields) if key != "inputs" => {
-            for (name, field) in fields {
-                below(step, field, &format!("{pointer}/{name}"), (name, fields.get("inputs")), found);
-            }
-        }
+        })),
         _ => {}
     }
 }
 
-/// What is wrong with a plan's calls, when the flows that it reaches are these.
+fn given(inputs: Option<&Value>) -> Given<'_> {
+    match inputs {
+        None | Some(Value::Null) => Given::Nothing,
+        Some(Value::Object(keys)) => Given::Keys(keys),
+        Some(_) => Given::Computed,
+    }
+}
+
+impl Call<'_> {
+    /// The line of the name, or of the step.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        let lines = match self.entry.checked_sub(1).and_then(|index| self.step.fallbacks.get(index)) {
+            Some(fallback) => &fallback.config_lines,
+            None => &self.step.config_lines,
+        };
+        lines.get(&self.pointer).copied().unwrap_or(self.step.line)
+    }
+
+    /// Whether the flow's present `stable` version is what is meant.
+    const fn is_stable(&self) -> bool {
+        self.version.is_none() && self.channel.is_none()
+    }
+}
+
+/// What is wrong with a plan's calls, when the flows that it reaches are these. `absent` are calls of a version or a
+/// channel that is not there, by their places in [`calls`].
 #[must_use]
-pub fn check_calls(name: &str, plan: &Plan, known: &BTreeMap<String, Arc<Plan>>) -> Vec<Problem> {
+pub fn check_calls(
+    folder: &Folder,
+    (name, plan): (&str, &Plan),
+    known: &BTreeMap<String, Arc<Plan>>,
+    absent: &[usize],
+) -> Vec<Problem> {
+    let places = Places::of(folder);
     let mut problems = Vec::new();
-    for call in calls(plan) {
+    let calls = calls(plan);
+    for (index, call) in calls.iter().enumerate() {
+        let at = |pointer: &str, at: At| places.of_config(call, pointer, at);
+        let mut add = |code: Code, message: String, hint: Option<String>| {
+            problems.push(problem(call, code, (&message, hint), at(&call.pointer, At::Value)));
+        };
         let Some(callee) = known.get(call.name).filter(|_| call.name != name) else {
             if call.name == name {
-                let message = format!("the flow calls itself: {name} calls {name}");
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
+                add(codes::NEIGHBOUR_CYCLE, format!("the flow calls itself: {name} calls {name}"), None);
             } else {
                 let hint = suggest::nearest(call.name, known.keys().map(String::as_str));
                 let hint = hint.map(|name| format!("Did you mean `{name}`?"));
-                let message = format!("there is no flow `{}` to call yet", call.name);
-                problems.push(problem(&call, codes::UNKNOWN_CALLEE, &message, hint));
+                add(codes::UNKNOWN_CALLEE, format!("there is no flow `{}` to call yet", call.name), hint);
             }
             continue;
         };
@@ -94,21 +168,28 @@ pub fn check_calls(name: &str, plan: &Plan, known: &BTreeMap<String, Arc<Plan>>)
             Walk::Ends => {}
             Walk::Round => {
                 let message = format!("flows that call each other in a circle: {}", line.join(" calls "));
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
+                add(codes::NEIGHBOUR_CYCLE, message, None);
             }
             Walk::TooDeep => {
                 let message =
                     format!("more than {} flows call each other in a line: {}", limits::DEPTH, line.join(" calls "));
-                problems.push(problem(&call, codes::NEIGHBOUR_CYCLE, &message, None));
+                add(codes::NEIGHBOUR_CYCLE, message, None);
             }
         }
-        let declared: Vec<&str> = callee.inputs.iter().flatten().map(|input| input.name.as_str()).collect();
-        for given in call.inputs.iter().filter(|given| callee.inputs.is_some() && !declared.contains(given)) {
-            let message = format!("`{}` has no input `{given}`", call.name);
-            let hint = suggest::did_you_mean(given, declared.iter().copied());
-            problems.push(problem(&call, codes::CALLEE_INPUT, &message, Some(hint).filter(|hint| !hint.is_empty())));
+        if absent.contains(&index) {
+            let (key, what) = match call.version {
+                Some(version) => ("version", format!("version {version}")),
+                None => ("channel", format!("channel `{}`", call.channel.unwrap_or_default())),
+            };
+            let message = format!("`{}` has no {what} yet", call.name);
+            let beside = call.pointer.replace("/flow_name", &format!("/{key}"));
+            problems.push(problem(call, codes::UNKNOWN_CALLEE, (&message, None), at(&beside, At::Value)));
+        } else if call.is_stable() {
+            fit::inputs(call, callee, &places, &mut problems);
         }
     }
+    fit::outputs(plan, &calls, known, &places, &mut problems);
+    order::check(plan, &calls, known, &places, &mut problems);
     problems
 }
 
@@ -153,17 +234,25 @@ fn walk<'p>(
     Walk::Ends
 }
 
-fn problem(call: &Call<'_>, code: Code, message: &str, hint: Option<String>) -> Problem {
-    let line = call.step.config_lines.get(&call.pointer).copied().unwrap_or(call.step.line);
+fn problem(
+    call: &Call<'_>,
+    code: Code,
+    (message, hint): (&str, Option<String>),
+    at: Option<crate::source::Span>,
+) -> Problem {
+    let line = call.line();
+    let (from, to) = at.map_or(((line, 1), (line, 1)), |span| {
+        ((span.start.line, span.start.column), (span.end.line, span.end.column))
+    });
     Problem {
         code: code.code.to_owned(),
         severity: code.severity,
         message: format!("in `{}`: {message}", call.step.name),
-        hint,
+        hint: hint.filter(|hint| !hint.is_empty()),
         file: crate::FLOW_FILE.to_owned(),
-        line,
-        column: 1,
-        end_line: line,
-        end_column: 1,
+        line: from.0,
+        column: from.1,
+        end_line: to.0,
+        end_column: to.1,
     }
 }
