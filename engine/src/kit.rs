@@ -135,7 +135,7 @@ fn any() -> Value {
 }
 
 fn main_input(field: &str, kind: DataKind, list: bool) -> Option<MainInput> {
-    Some(MainInput { field: field.to_owned(), kind, list, required: true })
+    Some(MainInput { field: field.to_owned(), kind, list, required: true, needed_unless: Vec::new() })
 }
 
 pub(crate) fn registry(seen: &Arc<Seen>) -> Registry {

@@ -394,3 +394,37 @@ async fn macros_that_call_each_other_without_end_are_stopped() {
         json!("1")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_whose_macros_call_its_functions_can_be_used_by_all_its_names() {
+    let pool = pool();
+    let names = [
+        ("libc.short", "def short(t, n=3):\n    return t[:n]"),
+        ("libc.twice", "def twice(t):\n    return short(t) * 2"),
+    ];
+    let macros = [
+        ("libc.bullet", "{% macro bullet(t) %}<{{ short(t) }}>{% endmacro %}"),
+        ("libc.outer", "{% macro outer(t) %}[{{ bullet(t) }}{{ twice(t) }}]{% endmacro %}"),
+        // A parameter or a value of the macro's own stands before a sibling of that name.
+        ("libc.mutual", "{% macro mutual(own) %}{{ own }}{% endmacro %}"),
+        (
+            "libc.own",
+            "{% macro own(mutual, short) %}{% set twice = short %}{{ short }}{{ twice }}{{ mutual }}{% endmacro %}",
+        ),
+    ];
+    for (template, expected) in [
+        ("{{ libc.short('abcdef') }}", "abc"),
+        ("{{ libc.short('abcdef', n=2) }}", "ab"),
+        ("{{ libc.bullet('abcdef') }}", "<abc>"),
+        ("{{ libc.outer('abcdef') }}", "[<abc>abcabc]"),
+        ("{{ libc.own('z', 'x') }}{{ libc.mutual('y') }}", "xxzy"),
+        ("{{ libc.short('abcdef', 1) }} {{ libc.bullet('xyz1') }}", "a <xyz>"),
+        ("{% for t in ['abcd', 'efgh'] %}{{ libc.bullet(t) }}{{ libc.short(t, 1) }}{% endfor %}", "<abc>a<efg>e"),
+        ("{% include 'prompts/a.j2' %}", "abc <abc>"),
+    ] {
+        let mut plan = with_functions(&names, template);
+        plan.macros = macros.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        plan.files.insert("prompts/a.j2".to_owned(), "{{ libc.short('abcd') }} {{ libc.bullet('abcd') }}".to_owned());
+        assert_eq!(gives(&pool, plan).await, json!(expected), "{template}");
+    }
+}

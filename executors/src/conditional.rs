@@ -7,7 +7,7 @@ use engine::{Call, Done, Executor, Failed};
 use language::ExecutorSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{config, spec};
 
@@ -15,11 +15,11 @@ use crate::{config, spec};
 #[serde(deny_unknown_fields)]
 struct Config {
     /// Tried in order; the first whose condition is true gives its value.
-    #[schemars(length(min = 1))]
-    cases: Vec<Case>,
+    #[schemars(with = "Vec<Case>", length(min = 1), extend("x-weir-type" = "cases"))]
+    cases: Vec<Value>,
     /// The value when no condition is true. Without it, that is a failure.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(schema_with = "spec::any_value")]
+    #[schemars(schema_with = "spec::otherwise")]
     default: Option<Value>,
 }
 
@@ -27,8 +27,9 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct Case {
     /// True or false, with or without braces: `inputs.amount > 100`.
+    #[serde(rename = "condition")]
     #[schemars(schema_with = "spec::condition")]
-    condition: Value,
+    _condition: Value,
     #[schemars(schema_with = "spec::any_value")]
     value: Value,
 }
@@ -44,12 +45,10 @@ pub(crate) struct Conditional {
 
 impl Conditional {
     pub(crate) fn new() -> Self {
-        Self {
-            spec: spec::plain::<Config, spec::Anything>(
-                "conditional",
-                "Gives the value of the first case whose condition is true.",
-            ),
-        }
+        let summary = "Gives the value of the first case whose condition is true.";
+        let mut spec = spec::plain::<Config, spec::Anything>("conditional", summary);
+        spec.output["x-gives"] = json!({ "cases": "cases", "value": "value", "otherwise": "default" });
+        Self { spec }
     }
 }
 
@@ -61,10 +60,8 @@ impl Executor for Conditional {
 
     async fn run(&self, _call: &Call, config: Value) -> Result<Done, Failed> {
         let config: Config = config::read(config)?;
-        for (index, case) in config.cases.into_iter().enumerate() {
-            if config::holds(&case.condition, || format!("case {}", index + 1))? {
-                return Ok(Done::free(case.value));
-            }
+        if let Some(case) = config::chosen::<Case>(config.cases, "case")? {
+            return Ok(Done::free(case.value));
         }
         let none = || config::flow_fault("no_case", "No case holds and there is no `default`.");
         Ok(Done::free(config.default.ok_or_else(none)?))

@@ -60,15 +60,23 @@ pub(crate) fn share(sandbox: &sandbox::Pool, call: &Call) -> sandbox::Share {
     sandbox.share(call.tenant.uuid().as_u128())
 }
 
-/// Whether a rendered condition holds; `place` says which it is.
-pub(crate) fn holds(condition: &Value, place: impl Fn() -> String) -> Result<bool, Failure> {
-    condition.as_bool().ok_or_else(|| {
-        let message = format!(
-            "The condition of {} is neither true nor false. Compare something, as in `inputs.amount > 100`.",
-            place()
-        );
-        flow_fault("condition_type", message)
-    })
+/// The first of rendered cases whose condition is true. One that is not may be its condition alone.
+pub(crate) fn chosen<T: DeserializeOwned>(cases: Vec<Value>, what: &str) -> Result<Option<T>, Failure> {
+    for (index, case) in cases.into_iter().enumerate() {
+        match case.get("condition").and_then(Value::as_bool) {
+            Some(true) => return read(case).map(Some),
+            Some(false) => {}
+            None => {
+                let message = format!(
+                    "The condition of {what} {} is neither true nor false. Compare something, as in \
+                     `inputs.amount > 100`.",
+                    index + 1
+                );
+                return Err(flow_fault("condition_type", message));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A job that gave no answer, as a failure. `code` is for a job that asked for too much, `what` did so.

@@ -8,7 +8,7 @@ use engine::{Call, Done, Executor, Failed};
 use language::{DataKind, ExecutorSpec, MainInput};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::config::{self, flow_fault};
 use crate::spec;
@@ -87,14 +87,21 @@ pub(crate) struct DataCombiner {
 
 impl DataCombiner {
     pub(crate) fn new() -> Self {
-        let main_input = MainInput { field: "sources".into(), kind: DataKind::Data, list: true, required: true };
-        let spec = ExecutorSpec {
+        let main_input = MainInput {
+            field: "sources".into(),
+            kind: DataKind::Data,
+            list: true,
+            required: true,
+            needed_unless: Vec::new(),
+        };
+        let mut spec = ExecutorSpec {
             main_input: Some(main_input),
             ..spec::plain::<Config, spec::Anything>(
                 "data_combiner",
                 "Combines the outputs of several steps into one value.",
             )
         };
+        spec.output["x-gives"] = json!({ "named": "sources", "unless": ["mode"] });
         Self { spec }
     }
 }

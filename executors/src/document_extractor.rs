@@ -80,7 +80,13 @@ pub(crate) struct DocumentExtractor {
 impl DocumentExtractor {
     pub(crate) fn new(sandbox: Arc<sandbox::Pool>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "file".into(), kind: DataKind::File, list: false, required: true }),
+            main_input: Some(MainInput {
+                field: "file".into(),
+                kind: DataKind::File,
+                list: false,
+                required: true,
+                needed_unless: Vec::new(),
+            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             ..spec::plain::<Config, Output>(
                 "document_extractor",

@@ -52,7 +52,13 @@ pub(crate) struct FileAnalyzer {
 impl FileAnalyzer {
     pub(crate) fn new(sandbox: Arc<sandbox::Pool>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "file".into(), kind: DataKind::File, list: false, required: true }),
+            main_input: Some(MainInput {
+                field: "file".into(),
+                kind: DataKind::File,
+                list: false,
+                required: true,
+                needed_unless: Vec::new(),
+            }),
             ..spec::plain::<Config, Output>("file_analyzer", "Finds out what a file is, by its content.")
         };
         Self { spec, sandbox }

@@ -71,7 +71,13 @@ impl FlowPipeline {
     pub(crate) fn new(sandbox: Arc<Pool>) -> Self {
         let summary = "Runs flows one after the other, each on what the one before gave.";
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "inputs".into(), kind: DataKind::Data, list: false, required: false }),
+            main_input: Some(MainInput {
+                field: "inputs".into(),
+                kind: DataKind::Data,
+                list: false,
+                required: false,
+                needed_unless: Vec::new(),
+            }),
             effect: EffectRule::StrictestChild,
             cost: CostKind::Child,
             raw_fields: vec!["flows".to_owned()],

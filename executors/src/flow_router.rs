@@ -17,9 +17,10 @@ use crate::spec;
 #[serde(deny_unknown_fields)]
 struct Config {
     /// Tried in order; the first whose condition is true is taken.
-    #[schemars(length(min = 1))]
-    routes: Vec<Route>,
+    #[schemars(with = "Vec<Route>", length(min = 1), extend("x-weir-type" = "cases"))]
+    routes: Vec<Value>,
     /// The flow that runs when no condition is true. Without it, that is a failure.
+    #[schemars(extend("x-weir-type" = "otherwise"))]
     default: Option<Callee>,
     /// Inputs for every route that has none of its own.
     #[serde(default)]
@@ -31,8 +32,9 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct Route {
     /// True or false, with or without braces: `steps.check.file_type == 'pdf'`.
+    #[serde(rename = "condition")]
     #[schemars(schema_with = "spec::condition")]
-    condition: Value,
+    _condition: Value,
     /// The flow to run.
     flow_name: String,
     /// Exactly this version of it.
@@ -70,14 +72,10 @@ impl Executor for FlowRouter {
 
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
         let Config { routes, default, inputs } = config::read(config)?;
-        let mut chosen = None;
-        for (index, route) in routes.into_iter().enumerate() {
-            if config::holds(&route.condition, || format!("route {}", index + 1))? {
-                let Route { flow_name, version, channel, inputs, .. } = route;
-                chosen = Some(Callee { flow_name, version, channel, inputs });
-                break;
-            }
-        }
+        let chosen = config::chosen(routes, "route")?.map(|route| {
+            let Route { flow_name, version, channel, inputs, .. } = route;
+            Callee { flow_name, version, channel, inputs }
+        });
         let Some(mut callee) = chosen.or(default) else {
             return Err(flow_fault("no_route", "No route's condition is true and there is no `default`.").into());
         };

@@ -54,7 +54,13 @@ pub(crate) struct GenericProcessor {
 impl GenericProcessor {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "file".into(), kind: DataKind::File, list: false, required: true }),
+            main_input: Some(MainInput {
+                field: "file".into(),
+                kind: DataKind::File,
+                list: false,
+                required: true,
+                needed_unless: Vec::new(),
+            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             streams: true,
             ..spec::plain::<Config, Output>(

@@ -44,7 +44,13 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        let main_input = MainInput { field: "message".into(), kind: DataKind::Data, list: false, required: true };
+        let main_input = MainInput {
+            field: "message".into(),
+            kind: DataKind::Data,
+            list: false,
+            required: true,
+            needed_unless: Vec::new(),
+        };
         let spec = ExecutorSpec {
             main_input: Some(main_input),
             ..spec::plain::<Config, Output>("log", "Writes a message into the run's record.")

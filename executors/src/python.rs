@@ -41,7 +41,13 @@ pub(crate) struct Python {
 impl Python {
     pub(crate) fn new(sandbox: Arc<Pool>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "data".into(), kind: DataKind::Data, list: false, required: false }),
+            main_input: Some(MainInput {
+                field: "data".into(),
+                kind: DataKind::Data,
+                list: false,
+                required: false,
+                needed_unless: Vec::new(),
+            }),
             // Braces are Python's own here.
             raw_fields: vec!["code".to_owned()],
             ..spec::plain::<Config, spec::Anything>(

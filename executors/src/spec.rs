@@ -88,6 +88,11 @@ pub(crate) fn condition(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"x-weir-type": "condition"})
 }
 
+/// Any value, for when none of the cases beside it holds: rendered only then.
+pub(crate) fn otherwise(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-weir-type": "otherwise"})
+}
+
 /// The output of an executor that gives back whatever it was given.
 pub(crate) struct Anything;
 

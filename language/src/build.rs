@@ -70,7 +70,7 @@ pub(crate) fn plan(analysis: Analysis<'_>, subject: Subject<'_>, name: Option<St
 /// The folder's files; those of a library say their library's name where they mean what belongs to it.
 fn files(subject: Subject<'_>) -> BTreeMap<String, String> {
     let text = |file: &compose::TextFile| match &file.home {
-        Some(home) => compose::at_home(&file.text, home, subject.libraries, subject.files),
+        Some(home) => compose::file_at_home(&file.text, home, subject.libraries, subject.files),
         None => file.text.clone(),
     };
     subject.files.iter().map(|(path, file)| (path.clone(), text(file))).collect()
@@ -81,7 +81,7 @@ fn macros(subject: Subject<'_>) -> BTreeMap<String, String> {
     let mut macros: BTreeMap<String, String> = subject.flow.macros.iter().map(own).collect();
     for library in subject.libraries {
         macros.extend(library.macros.iter().map(|found| {
-            let source = compose::at_home(&found.source.value, &library.name, subject.libraries, subject.files);
+            let source = compose::macro_at_home(&found.source.value, &library.name, subject.files);
             (format!("{}.{}", library.name, found.name.value), source)
         }));
     }

@@ -30,6 +30,10 @@ pub struct MainInput {
     /// False where the executor also works without it (an `api_request` needs no body).
     #[serde(default = "yes")]
     pub required: bool,
+    /// Config keys one of which makes it optional; without any of them, and without variables of a prompt, there would
+    /// be nothing to work on.
+    #[serde(default)]
+    pub needed_unless: Vec<String>,
 }
 
 const fn yes() -> bool {
@@ -86,7 +90,9 @@ pub struct ExecutorSpec {
     pub summary: String,
     /// JSON Schema 2020-12 of the config object, `additionalProperties: false` unless `open_config`.
     pub config: Value,
-    /// JSON Schema 2020-12 of the output.
+    /// JSON Schema 2020-12 of the output. `x-schema-from` names the config field that holds it instead; `x-gives` says
+    /// that the output is what the config gives: `{field}`, `{named}` or `{cases, value, otherwise}`, and `unless` any of
+    /// these fields is there.
     pub output: Value,
     pub main_input: Option<MainInput>,
     #[serde(default)]

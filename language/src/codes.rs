@@ -77,10 +77,11 @@ codes! {
     FUNCTION_SHAPE = "F063", Error, "A function without its `def` line, or a macro without its `macro` block, of the same name.";
     FUNCTION_BODY = "F064", Warning, "A function whose body is missing or returns a name that nothing sets.";
     ARGUMENTS = "F065", Error, "A function or macro is called with arguments that it does not take.";
-    UNKNOWN_CALLEE = "F066", Warning, "A step calls a flow that is not there yet; the run would fail.";
-    CALLEE_INPUT = "F067", Warning, "A step gives a flow an input that it does not declare.";
-    TYPE_MISFIT = "F070", Error, "A value of another type than the config takes.";
-    NEVER_EQUAL = "F071", Warning, "A comparison that can never hold: the two sides have different types or choices.";
+    UNKNOWN_CALLEE = "F066", Warning, "A step calls a flow, a version or a channel that is not there yet; the run would fail.";
+    CALLEE_INPUT = "F067", Warning, "A step gives a flow an input that it does not declare or would refuse, or not one that it needs.";
+    UNKNOWN_REFERENCE = "F068", Warning, "A secret, a connection or a pool that the tenant does not have yet; said where the flow is saved.";
+    TYPE_MISFIT = "F070", Error, "A value of another type than the config, the list or the operation takes.";
+    NEVER_EQUAL = "F071", Warning, "A comparison that can never hold, or whose outcome no value changes: the two sides have different types or choices.";
     MAYBE_SKIPPED = "F072", Warning, "The output of a step is read that may have been skipped.";
     SECRET_LEAVES = "F073", Error, "A secret would leave: into a log, a prompt, or to a host that the call or a step chooses.";
     SECRET_SHOWN = "F074", Warning, "A secret stands in an address, which others write into their logs.";

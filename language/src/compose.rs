@@ -232,24 +232,42 @@ impl Composer<'_> {
     }
 }
 
-/// A library's template with its own files and functions under the library's name.
-pub(crate) fn at_home(text: &str, home: &str, libraries: &[Library], files: &Files) -> String {
+/// A library's file with the library's own files and functions under its name.
+pub(crate) fn file_at_home(text: &str, home: &str, libraries: &[Library], files: &Files) -> String {
     let Ok(found) = templates::scan(text) else { return text.to_owned() };
     let library = libraries.iter().find(|library| library.name == home);
     let is_own = |name: &str| library.is_some_and(|library| library.callables().any(|known| known == name));
-    let mut changes: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    let mut changes: Changes = Vec::new();
     for call in found.calls.iter().filter(|call| call.library.is_none() && is_own(&call.name)) {
         let start = call.range.start;
         if text.get(start..).is_some_and(|rest| rest.starts_with(&call.name)) {
             changes.push((start..start, format!("{home}.")));
         }
     }
+    replaced(text, changes.into_iter().chain(inclusions(&found, home, files)).collect())
+}
+
+/// A library's macro with the library's own files under its name. The functions and macros beside it keep theirs: it is
+/// loaded together with them, and under the library's name they would load it in turn.
+pub(crate) fn macro_at_home(text: &str, home: &str, files: &Files) -> String {
+    let Ok(found) = templates::scan(text) else { return text.to_owned() };
+    replaced(text, inclusions(&found, home, files))
+}
+
+type Changes = Vec<(std::ops::Range<usize>, String)>;
+
+fn inclusions(found: &templates::Found, home: &str, files: &Files) -> Changes {
+    let mut changes = Vec::new();
     for file in &found.files {
         let under = file.name.as_ref().map(|name| format!("{home}/{name}"));
         if let Some(under) = under.filter(|under| files.contains_key(under)) {
             changes.push((file.range.clone(), format!("{under:?}")));
         }
     }
+    changes
+}
+
+fn replaced(text: &str, mut changes: Changes) -> String {
     changes.sort_by_key(|(range, _)| range.start);
     let mut out = text.to_owned();
     for (range, new) in changes.into_iter().rev() {

@@ -5,6 +5,12 @@
 /// Names in scope in every template of a flow.
 pub const SCOPE: &[&str] = &["inputs", "steps", "vars", "run", "flow", "secrets"];
 
+/// What templates read below `run`.
+pub const RUN_FIELDS: &[&str] = &["id", "created_at", "trigger", "labels", "test", "depth", "epoch"];
+
+/// What templates read below `flow`.
+pub const FLOW_FIELDS: &[&str] = &["name", "version"];
+
 /// The fields of a step's record.
 pub const RECORD_FIELDS: &[&str] =
     &["status", "success", "skipped", "cached", "attempts", "error", "output", "started_at", "duration_ms", "cost"];

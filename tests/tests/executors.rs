@@ -156,6 +156,19 @@ on_both_stores! {
         assert_eq!(cause(&run(&key, &nowhere, &json!({"loud": false})).await.expect_status(500)), "no_route");
     }
 
+    async fn only_what_is_chosen_among_cases_is_rendered(world: World) {
+        let key = acme(&world).await;
+        let pick = "inputs:\n  a: {type: object, required: false}\n  k: {type: integer, default: 0}\nsteps:\n  - name: pick\n    executor: conditional\n    config:\n      cases:\n        - {condition: inputs.a.x is defined, value: \"{{ inputs.a.x }}\"}\n        - {condition: inputs.k > 1, value: \"{{ 10 // (inputs.k - 2) }}\"}\n      default: \"{{ 10 // inputs.k if inputs.k else 'none' }}\"\n";
+        for (inputs, expected) in [(json!({}), json!("none")), (json!({"a": {"x": 1}, "k": 2}), json!(1)), (json!({"k": 3}), json!(10))] {
+            assert_eq!(outputs(&key, pick, &inputs).await, expected, "{inputs}");
+        }
+        key.put_flow("tell", "inputs: {text: string}\nsteps:\n  - {name: a, executor: data_transformer, config: {data: \"{{ inputs.text }}\"}}\n").await.expect_success();
+        let route = "inputs:\n  a: {type: object, required: false}\n  k: {type: integer, default: 0}\nsteps:\n  - name: route\n    executor: flow_router\n    config:\n      routes:\n        - {condition: inputs.a is defined, flow_name: tell, inputs: {text: \"{{ inputs.a.text }}\"}}\n        - {condition: inputs.k == 0, flow_name: tell, inputs: {text: zero}}\n        - {condition: inputs.k + 1, flow_name: tell}\n";
+        assert_eq!(outputs(&key, route, &json!({"a": {"text": "hi"}})).await, "hi");
+        assert_eq!(outputs(&key, route, &json!({})).await, "zero");
+        assert_eq!(cause(&run(&key, route, &json!({"k": 1})).await.expect_status(500)), "condition_type");
+    }
+
     async fn a_document_pipeline_reads_each_page_its_own_way_and_remembers_what_it_saw(world: World) {
         let key = acme(&world).await;
         key.put_flow("subject", "inputs: {document: file}\nsteps:\n  - {name: read, executor: document_pipeline}\n").await.expect_success();

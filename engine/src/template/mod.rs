@@ -5,6 +5,7 @@
 
 mod analysis;
 mod callables;
+mod cases;
 mod dates;
 mod environment;
 mod expressions;

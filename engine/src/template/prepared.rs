@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use super::analysis::{Analysis, Names, Reads, Weight};
 use super::callables::Callables;
+use super::cases;
 use super::environment::{Place, environment};
 use super::fault::Fault;
 use super::job::RenderJob;
@@ -284,7 +285,7 @@ impl Compiler {
             validator: parts
                 .executor
                 .as_ref()
-                .and_then(|executor| jsonschema::validator_for(&executor.spec().config).ok()),
+                .and_then(|executor| jsonschema::validator_for(&cases::rendered_schema(&executor.spec().config)).ok()),
             executor: parts.executor,
         }
     }
@@ -316,7 +317,7 @@ fn compile_files(
         match minijinja::machinery::parse(text, name, minijinja::syntax::SyntaxConfig::default()) {
             Ok(stmt) => {
                 let mut analysis = Analysis::of_stmt(&stmt, names);
-                let preamble = callables.preamble(name, &analysis.reads.roots);
+                let preamble = callables.preamble(name, &free(text, &analysis.reads.roots));
                 sources.insert(name.clone(), preamble.text + &analysis.rewrite(text));
                 analysis.reads.files.extend(preamble.files);
                 reads.insert(name.clone(), analysis.reads);
@@ -327,6 +328,15 @@ fn compile_files(
         }
     }
     (sources, reads)
+}
+
+/// Names that the template does not set itself: a macro's parameter of another macro's name is no reason to load that one,
+/// which might load this one for the same reason.
+fn free(text: &str, roots: &BTreeSet<String>) -> BTreeSet<String> {
+    let environment = Environment::empty();
+    let Ok(template) = environment.template_from_str(text) else { return roots.clone() };
+    let undeclared = template.undeclared_variables(false);
+    roots.iter().filter(|root| undeclared.contains(*root)).cloned().collect()
 }
 
 /// Where an executor takes variables, these texts see them.
@@ -368,8 +378,12 @@ fn take_apart(plan: &Plan, index: StepIndex, entry: u32, registry: &Registry, na
         .and_then(|spec| spec.main_input.as_ref())
         .filter(|main| main.list)
         .and_then(|main| listed_steps(config.get(&main.field)?));
+    let shape = Shape::new(&Json::Object(config), &format!("steps/{name}/config"), names);
     Parts {
-        config: Shape::new(&Json::Object(config), &format!("steps/{name}/config"), names),
+        config: match spec {
+            Some(spec) => cases::mark(shape, &spec.config),
+            None => shape,
+        },
         raw,
         prompts,
         listed_steps,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::analysis::{Analysis, Names, Reads, Weight};
 use super::callables::Callables;
+use super::cases;
 use super::environment::{native_source, render};
 use super::fault::Fault;
 use super::scope::Scope;
@@ -155,6 +156,10 @@ pub enum Shape {
     Template(Box<Template>),
     List(Vec<Shape>),
     Map(Vec<(String, Shape)>),
+    /// Cases whose conditions are asked in order. See [`super::cases`].
+    Cases(Vec<Shape>),
+    /// What stands beside cases for when none of them holds.
+    Otherwise(Box<Shape>),
 }
 
 impl Shape {
@@ -187,7 +192,7 @@ impl Shape {
         }
     }
 
-    fn is_literal(&self) -> bool {
+    pub(super) fn is_literal(&self) -> bool {
         matches!(self, Self::Literal(_))
     }
 
@@ -195,7 +200,8 @@ impl Shape {
         match self {
             Self::Literal(_) => {}
             Self::Template(template) => visit(template),
-            Self::List(items) => items.iter().for_each(|item| item.each(visit)),
+            Self::List(items) | Self::Cases(items) => items.iter().for_each(|item| item.each(visit)),
+            Self::Otherwise(item) => item.each(visit),
             Self::Map(items) => items.iter().for_each(|(_, item)| item.each(visit)),
         }
     }
@@ -205,7 +211,8 @@ impl Shape {
         match self {
             Self::Literal(_) => {}
             Self::Template(template) => template.call(callables),
-            Self::List(items) => items.iter_mut().for_each(|item| item.call(callables)),
+            Self::List(items) | Self::Cases(items) => items.iter_mut().for_each(|item| item.call(callables)),
+            Self::Otherwise(item) => item.call(callables),
             Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.call(callables)),
         }
     }
@@ -214,7 +221,8 @@ impl Shape {
         match self {
             Self::Literal(_) => {}
             Self::Template(template) => template.add_to(environment),
-            Self::List(items) => items.iter_mut().for_each(|item| item.add_to(environment)),
+            Self::List(items) | Self::Cases(items) => items.iter_mut().for_each(|item| item.add_to(environment)),
+            Self::Otherwise(item) => item.add_to(environment),
             Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.add_to(environment)),
         }
     }
@@ -224,7 +232,10 @@ impl Shape {
         match self {
             Self::Literal(_) => {}
             Self::Template(template) => template.hold_secrets(files, carriers),
-            Self::List(items) => items.iter_mut().for_each(|item| item.hold_secrets(files, carriers)),
+            Self::List(items) | Self::Cases(items) => {
+                items.iter_mut().for_each(|item| item.hold_secrets(files, carriers));
+            }
+            Self::Otherwise(item) => item.hold_secrets(files, carriers),
             Self::Map(items) => items.iter_mut().for_each(|(_, item)| item.hold_secrets(files, carriers)),
         }
     }
@@ -254,9 +265,19 @@ impl Shape {
                 };
                 Ok(Json::Array(items.iter().enumerate().map(render).collect::<Result<_, _>>()?))
             }
+            Self::Cases(items) => cases::render(items, environment, scope),
+            Self::Otherwise(item) => item.render(environment, scope),
             Self::Map(items) => {
                 let mut map = Map::new();
-                for (key, item) in items {
+                let is_last = |item: &Self| matches!(item, Self::Otherwise(_));
+                for (key, item) in items.iter().filter(|(_, item)| !is_last(item)) {
+                    let value = item.render(environment, scope).map_err(|fault| fault.within(key))?;
+                    map.insert(key.clone(), value);
+                }
+                for (key, item) in items.iter().filter(|(_, item)| is_last(item)) {
+                    if map.values().any(cases::has_chosen) {
+                        break;
+                    }
                     let value = item.render(environment, scope).map_err(|fault| fault.within(key))?;
                     map.insert(key.clone(), value);
                 }

@@ -90,7 +90,13 @@ pub(crate) struct DataTransformer {
 
 impl DataTransformer {
     pub(crate) fn new(sandbox: Arc<Pool>) -> Self {
-        let main_input = MainInput { field: "data".into(), kind: DataKind::Data, list: false, required: true };
+        let main_input = MainInput {
+            field: "data".into(),
+            kind: DataKind::Data,
+            list: false,
+            required: true,
+            needed_unless: Vec::new(),
+        };
         let mut spec = ExecutorSpec {
             main_input: Some(main_input),
             raw_fields: ["jmespath", "filter", "sort", "map", "group_by"].map(String::from).to_vec(),
@@ -101,6 +107,8 @@ impl DataTransformer {
             )
         };
         spec.output["x-schema-from"] = Value::from("schema");
+        let stages = ["jmespath", "filter", "sort", "map", "group_by", "schema"];
+        spec.output["x-gives"] = json!({ "field": "data", "unless": stages });
         Self { spec, sandbox }
     }
 }

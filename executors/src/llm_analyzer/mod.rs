@@ -110,8 +110,15 @@ struct Ways {
 
 impl LlmAnalyzer {
     pub(crate) fn new(egress: egress::Client, retries: RetryBudget) -> Self {
+        let instead = ["prompt", "prompt_file", "images"].map(str::to_owned).to_vec();
         let mut spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "text".into(), kind: DataKind::Text, list: false, required: false }),
+            main_input: Some(MainInput {
+                field: "text".into(),
+                kind: DataKind::Text,
+                list: false,
+                required: false,
+                needed_unless: instead,
+            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             cost: CostKind::Tokens,
             streams: true,

@@ -187,7 +187,13 @@ pub(crate) struct OcrProcessor {
 impl OcrProcessor {
     pub(crate) fn new(ocr: Arc<Ocr>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "file".into(), kind: DataKind::File, list: false, required: true }),
+            main_input: Some(MainInput {
+                field: "file".into(),
+                kind: DataKind::File,
+                list: false,
+                required: true,
+                needed_unless: Vec::new(),
+            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             streams: true,
             ..spec::plain::<Config, Output>(

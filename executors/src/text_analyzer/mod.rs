@@ -89,7 +89,13 @@ pub(crate) struct TextAnalyzer {
 impl TextAnalyzer {
     pub(crate) fn new() -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "text".into(), kind: DataKind::Text, list: false, required: true }),
+            main_input: Some(MainInput {
+                field: "text".into(),
+                kind: DataKind::Text,
+                list: false,
+                required: true,
+                needed_unless: Vec::new(),
+            }),
             marked: vec![MarkedField { field: "summary".into(), kind: DataKind::Text }],
             ..spec::plain::<Config, Analysis>(
                 "text_analyzer",

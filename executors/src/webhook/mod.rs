@@ -75,7 +75,13 @@ pub(crate) struct Webhook {
 impl Webhook {
     pub(crate) fn new(egress: egress::Client, retries: RetryBudget) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput { field: "data".into(), kind: DataKind::Data, list: false, required: false }),
+            main_input: Some(MainInput {
+                field: "data".into(),
+                kind: DataKind::Data,
+                list: false,
+                required: false,
+                needed_unless: Vec::new(),
+            }),
             effect: EffectRule::Always(Effect::Idempotent),
             default_attempts: 3,
             ..spec::plain::<Config, Output>("webhook", "Delivers an event to an endpoint, signed by Standard Webhooks.")

@@ -23,7 +23,8 @@ pub(super) fn executor<'a>(
 ) -> Option<&'a ExecutorSpec> {
     let name = &executor.value;
     let found = catalogue.get(name);
-    if found.is_none() {
+    // A missing one is reported where it is missing.
+    if found.is_none() && !name.is_empty() {
         if name.starts_with("plugin:") {
             let hint = "Plugins come with a later version.";
             let message = format!("`{}` is not available yet in this version", crate::reader::shorten(name));

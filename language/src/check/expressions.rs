@@ -37,6 +37,9 @@ pub(super) fn condition(
         templates.report.hint(written.span, codes::NOT_AN_EXPRESSION, (message, hint));
         return None;
     }
+    if !templates.gives((written, bare.text), (what, "boolean"), scope) {
+        return None;
+    }
     let line = bare.anchor.span(bare.offset, bare.offset).start.line;
     Some((Expression { source: bare.text.trim().to_owned(), line }, reads))
 }
@@ -52,6 +55,7 @@ pub(super) fn list(
     };
     let bare = bare(templates, (text, written.span), "`for_each`")?;
     let (reads, _) = templates.expression(bare.anchor, (bare.offset, bare.text), scope).ok()?;
+    templates.gives((written, bare.text), ("`for_each`", "array"), scope);
     Some((serde_json::Value::String(format!("{{{{ {} }}}}", bare.text.trim())), reads))
 }
 

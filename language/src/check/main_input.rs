@@ -53,7 +53,8 @@ impl Finder<'_, '_> {
         let spec = way.spec?;
         let main = spec.main_input.as_ref()?;
         let is_written = way.config.is_some_and(|config| config.get(&main.field).is_some());
-        if is_written || (!main.required && way.ignores_main_input) {
+        let is_required = main.required || is_needed(way, spec, main);
+        if is_written || (!is_required && way.ignores_main_input) {
             return None;
         }
         let step = self.subject.steps[index];
@@ -64,7 +65,7 @@ impl Finder<'_, '_> {
                 Ok(found) => found,
                 Err(members) => {
                     // Variables of a prompt say what is meant as well as the main input does.
-                    if main.required || !has_variables(way, spec) {
+                    if is_required || !has_variables(way, spec) {
                         ambiguous_members(self.subject.steps, step, main, &members, report);
                     }
                     return None;
@@ -76,7 +77,7 @@ impl Finder<'_, '_> {
             sources.extend(only(self.subject.flow, main.kind, &inputs));
         }
         if sources.is_empty() {
-            if main.required {
+            if is_required {
                 missing(self.subject.flow, (step, way), main, &inputs, report);
             }
             return None;
@@ -85,7 +86,7 @@ impl Finder<'_, '_> {
             field: main.field.clone(),
             kind: main.kind,
             list: main.list,
-            required: main.required,
+            required: is_required,
             sources,
         })
     }
@@ -102,6 +103,12 @@ impl Finder<'_, '_> {
             facts.need(through.unwrap_or(Target::Step(candidate)), NeedKind::MainInput);
         }
     }
+}
+
+/// Whether the step has nothing else to work on.
+fn is_needed(way: &Way<'_>, spec: &ExecutorSpec, main: &MainInput) -> bool {
+    let has = |key: &String| way.config.is_some_and(|config| config.get(key).is_some());
+    !main.needed_unless.is_empty() && !main.needed_unless.iter().any(has) && !has_variables(way, spec)
 }
 
 fn has_variables(way: &Way<'_>, spec: &ExecutorSpec) -> bool {

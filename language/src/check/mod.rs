@@ -8,6 +8,7 @@ mod defaults;
 pub(crate) mod effects;
 mod expressions;
 mod functions;
+mod gives;
 mod main_input;
 mod names;
 mod order;
@@ -66,6 +67,8 @@ pub(crate) struct Way<'a> {
     pub(crate) config: Option<&'a Node>,
     pub(crate) spec: Option<&'a ExecutorSpec>,
     pub(crate) main_input: Option<MainInputPlan>,
+    /// What its config says of its output.
+    pub(crate) gives: Option<Value>,
     /// There is a prompt of its own that does not show the main input.
     pub(crate) ignores_main_input: bool,
 }
@@ -147,6 +150,7 @@ fn facts<'a>(subject: Subject<'a>, step: &'a Step, report: &mut Report) -> StepF
         config,
         spec: config::executor(executor, subject.catalogue, report),
         main_input: None,
+        gives: None,
         ignores_main_input: false,
     };
     let own = way(&step.executor, step.config.as_ref());

@@ -61,7 +61,7 @@ pub(super) fn collect<'a>(flow: &'a Flow, steps: &[&'a Step], report: &mut Repor
     let mut names = Names { targets: BTreeMap::new(), groups: Vec::new(), group_of: Vec::new(), phases };
     for (index, step) in steps.iter().enumerate() {
         let name = step.name.value.as_str();
-        if matches!(step.phase, Phase::Compensation { .. }) {
+        if matches!(step.phase, Phase::Compensation { .. }) || name.is_empty() {
             continue;
         }
         if let Some(Target::Step(first)) = names.targets.get(name) {

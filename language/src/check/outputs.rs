@@ -42,6 +42,9 @@ pub(super) fn step_output(step: &Step, own: &Way<'_>, fallbacks: &[Way<'_>]) -> 
 /// The executor's output, or what the config says of it (`x-schema-from`).
 pub(super) fn way_output(way: &Way<'_>) -> Value {
     let Some(spec) = way.spec else { return Value::Bool(true) };
+    if let Some(gives) = &way.gives {
+        return gives.clone();
+    }
     let from = spec.output.get("x-schema-from").and_then(Value::as_str);
     let Some(own) = from.and_then(|key| way.config?.get(key)) else { return spec.output.clone() };
     match &own.kind {

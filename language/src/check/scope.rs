@@ -83,7 +83,7 @@ pub(super) struct Templates<'a, 'r> {
     pub(super) subject: Subject<'a>,
     pub(super) names: &'r Names<'a>,
     /// Outputs of the steps as far as they are known.
-    pub(super) schemas: &'r [Value],
+    pub(super) schemas: Vec<Value>,
     pub(super) report: &'r mut Report,
     /// Names of `extra` that were read.
     pub(super) shown: BTreeSet<String>,
@@ -208,6 +208,9 @@ impl Templates<'_, '_> {
             }
             self.never_equal(at(&comparison.range), comparison, scope);
         }
+        for operation in &found.operations {
+            self.operates(at(&operation.range), operation, scope);
+        }
         for file in &found.files {
             reads.extend(self.include(at(&file.range), file, scope, seen));
         }
@@ -294,7 +297,8 @@ impl Templates<'_, '_> {
                 self.secret(spot, read, scope);
                 None
             }
-            "run" | "flow" => None,
+            "run" => self.fixed(spot, read, names::RUN_FIELDS),
+            "flow" => self.fixed(spot, read, names::FLOW_FIELDS),
             root => {
                 let known = names::SCOPE.iter().copied().chain(scope.extra.keys().map(String::as_str));
                 let hint = match suggest::nearest(root, known) {
@@ -325,6 +329,14 @@ impl Templates<'_, '_> {
             let hint = suggest::did_you_mean(&field, known.iter().map(String::as_str));
             self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
         }
+    }
+
+    /// A look-up below a name whose fields never change.
+    fn fixed(&mut self, spot: Spot<'_>, read: &Read, fields: &[&str]) -> Option<StepRead> {
+        let field = read.path.first().filter(|field| !fields.contains(&field.as_str()))?;
+        let message = format!("`{}` has no `{}`", read.root, crate::reader::shorten(field));
+        self.hint(spot, codes::UNKNOWN_NAME, (message, suggest::did_you_mean(field, fields.iter().copied())));
+        None
     }
 
     fn is_input(&self, name: &str) -> bool {

@@ -16,6 +16,7 @@ pub(super) fn check(subject: Subject<'_>, steps: &[StepFacts<'_>], report: &mut 
         items(step, report);
         handler(step, facts, report);
         places(step, report);
+        special(step, facts, report);
         if let Some(cache) = &step.cache {
             self::cache(step, facts, cache, report);
         }
@@ -76,6 +77,32 @@ fn handler(step: &Step, facts: &StepFacts<'_>, report: &mut Report) {
     if step.on_error == Some(StepOnError::Attention) && step.phase != Phase::Main {
         let message = "a handler's step cannot wait for a person: `on_error: attention` is for the flow's own steps";
         report.add(step.span.before(), codes::UNFIT, message);
+    }
+}
+
+/// Words that mean something to some executors alone.
+fn special(step: &Step, facts: &StepFacts<'_>, report: &mut Report) {
+    let ways = || std::iter::once(&facts.own).chain(&facts.fallbacks);
+    // What is not known has been reported, and may be any executor.
+    if ways().any(|way| way.spec.is_none()) {
+        return;
+    }
+    let [first_token, on_unknown] = step.special_keys;
+    let name = &facts.own.executor.value;
+    if let Some(span) = first_token
+        && ways().all(|way| way.spec.is_some_and(|spec| !spec.streams))
+    {
+        let message = format!("`{name}` does not stream: there is no first token to wait for");
+        report.hint(span, codes::IDLE, (message, "Write `timeout`."));
+    }
+    let of_fallbacks = facts.fallbacks.iter().map(effects::of_way);
+    let is_safe = |effect: Option<Effect>| effect.is_some_and(|effect| effect != Effect::Unsafe);
+    if let Some(span) = on_unknown
+        && std::iter::once(effects::of_step(step, facts)).chain(of_fallbacks).all(is_safe)
+    {
+        let message = "the step may be run twice without harm, so it is simply tried again";
+        let hint = "`on_unknown` decides about unsafe steps; if this one is, write `effect: unsafe`.";
+        report.hint(span, codes::IDLE, (message, hint));
     }
 }
 

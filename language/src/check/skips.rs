@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use super::order::StepSet;
 use super::steps::BareRead;
 use super::{Names, StepFacts, Subject, effects};
-use crate::catalogue::Effect;
+use crate::catalogue::{Effect, EffectRule};
 use crate::codes;
-use crate::plan::{NeedKind, OnSkip, Phase, RunIf, StepIndex};
+use crate::plan::{Join, NeedKind, OnSkip, Phase, RunIf, StepIndex, Target};
 use crate::report::Report;
 
 /// The steps by whose own conditions a step may be skipped; `None`: it runs if nothing fails.
@@ -24,7 +24,7 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     let order = topological(steps.len(), ancestors);
-    unreachable(subject, names, steps, &order, report);
+    unreachable(subject, names, steps, (&order, ancestors), report);
     let causes = causes(subject, names, steps, &order);
     for read in bare_reads {
         if causes[read.step].is_some() && is_risky(subject, names, steps, &causes, read) {
@@ -37,6 +37,7 @@ pub(super) fn check(
         }
     }
     unordered(subject, steps, ancestors, report);
+    same_target(subject, steps, ancestors, report);
 }
 
 /// Steps in an order in which each comes after those that it waits for.
@@ -106,11 +107,11 @@ fn unreachable(
     subject: Subject<'_>,
     names: &Names<'_>,
     steps: &[StepFacts<'_>],
-    order: &[StepIndex],
+    (order, ancestors): (&[StepIndex], &[StepSet]),
     report: &mut Report,
 ) {
     let mut never = vec![false; steps.len()];
-    let mut fails = vec![false; steps.len()];
+    let mut doom = Doom { from: vec![BTreeSet::new(); steps.len()], taken: vec![BTreeSet::new(); steps.len()] };
     for index in order {
         let (step, facts) = (subject.steps[*index], &steps[*index]);
         if facts.condition.as_ref().is_some_and(|condition| condition.source == "false") {
@@ -122,13 +123,13 @@ fn unreachable(
             );
             continue;
         }
-        let all = facts.needs.iter().flat_map(|need| names.steps_of(need.target));
-        let failed = all.into_iter().find(|before| fails[*before]);
         let settles_itself = step.run_if.is_some_and(|run_if| run_if != RunIf::AllSuccess) || !facts.watches.is_empty();
-        if let Some(failed) = failed.filter(|_| !settles_itself) {
+        if settles_itself {
+            doom.take_on(*index, names, facts);
+        } else if let Some((need, roots)) = doom.over(*index, names, facts, ancestors) {
             never[*index] = true;
-            fails[*index] = true;
-            let name = &subject.steps[failed].name.value;
+            doom.from[*index] = roots;
+            let name = &subject.steps[need].name.value;
             let message = format!("`{}` never runs: it comes after `{name}`, which always fails", step.name.value);
             report.add(step.name.span, codes::UNREACHABLE, message);
             continue;
@@ -144,7 +145,54 @@ fn unreachable(
             && step.condition.is_none()
             && step.run_if.is_none()
             && step.on_error.is_none();
-        fails[*index] |= is_plain_fail;
+        if is_plain_fail {
+            doom.from[*index].insert(*index);
+        }
+    }
+}
+
+/// Failures that are certain, and how far they travel.
+struct Doom {
+    /// The steps by whose failure each step is sure to fail, or to be skipped.
+    from: Vec<BTreeSet<StepIndex>>,
+    /// Those whose failure a step may take on, so that what comes after it does not see it.
+    taken: Vec<BTreeSet<StepIndex>>,
+}
+
+impl Doom {
+    fn take_on(&mut self, index: StepIndex, names: &Names<'_>, facts: &StepFacts<'_>) {
+        let needs = facts.needs.iter().flat_map(|need| names.steps_of(need.target));
+        let watched = needs.chain(facts.watches.iter().copied());
+        self.taken[index] = watched.flat_map(|step| self.from[step].iter().copied()).collect();
+    }
+
+    /// A failure that the step cannot but see, with those that it comes from.
+    fn over(
+        &self,
+        index: StepIndex,
+        names: &Names<'_>,
+        facts: &StepFacts<'_>,
+        ancestors: &[StepSet],
+    ) -> Option<(StepIndex, BTreeSet<StepIndex>)> {
+        let takers = (0..self.taken.len()).filter(|step| ancestors[index].contains(*step));
+        let taken: BTreeSet<StepIndex> = takers.flat_map(|step| self.taken[step].iter().copied()).collect();
+        facts.needs.iter().find_map(|need| {
+            let steps = names.steps_of(need.target);
+            let doomed = |step: &&StepIndex| self.from[**step].iter().any(|root| !taken.contains(root));
+            let failing: Vec<StepIndex> = steps.iter().filter(doomed).copied().collect();
+            let join = match need.target {
+                Target::Group(group) => names.groups[group].settings.and_then(|settings| settings.join),
+                Target::Step(_) => None,
+            };
+            let fails = match join.unwrap_or(Join::All) {
+                Join::All => !failing.is_empty(),
+                Join::Any => failing.len() == steps.len(),
+                Join::AtLeast(count) => steps.len() - failing.len() < count as usize,
+                Join::AllSettled => false,
+            };
+            let roots = || failing.iter().flat_map(|step| self.from[*step].iter().copied()).collect();
+            failing.first().filter(|_| fails).map(|first| (*first, roots()))
+        })
     }
 }
 
@@ -155,17 +203,43 @@ fn unordered(subject: Subject<'_>, steps: &[StepFacts<'_>], ancestors: &[StepSet
         .filter(|index| effects::of_step(subject.steps[*index], &steps[*index]) == Some(Effect::Unsafe))
         .collect();
     for (at, later) in acting.iter().enumerate() {
-        let is_apart = |earlier: &&StepIndex| {
-            !ancestors[*later].contains(**earlier)
-                && !ancestors[**earlier].contains(*later)
-                && subject.steps[**earlier].phase == subject.steps[*later].phase
-        };
-        if let Some(earlier) = acting[..at].iter().find(is_apart) {
+        if let Some(earlier) = acting[..at].iter().find(|earlier| is_apart(subject, ancestors, **earlier, *later)) {
             let (first, second) = (&subject.steps[*earlier].name.value, &subject.steps[*later].name);
             let message = format!("`{first}` and `{}` both act on the outside world, in no order", second.value);
             let hint = format!(
                 "If the order matters, write `depends_on: [{first}]`; if running one twice does no harm, say so with `effect`."
             );
+            report.hint(second.span, codes::UNORDERED, (message, hint));
+        }
+    }
+}
+
+fn is_apart(subject: Subject<'_>, ancestors: &[StepSet], one: StepIndex, other: StepIndex) -> bool {
+    !ancestors[one].contains(other)
+        && !ancestors[other].contains(one)
+        && subject.steps[one].phase == subject.steps[other].phase
+}
+
+/// Pairs of steps that each may run twice, but write to one address in no order: what stands there in the end differs.
+fn same_target(subject: Subject<'_>, steps: &[StepFacts<'_>], ancestors: &[StepSet], report: &mut Report) {
+    let target = |index: StepIndex| {
+        let (step, way) = (subject.steps[index], &steps[index].own);
+        let is_written = matches!(way.spec?.effect, EffectRule::ByMethod { .. })
+            && !matches!(step.phase, Phase::Compensation { .. })
+            && step.effect.is_none()
+            && effects::of_way(way) == Some(Effect::Idempotent);
+        let url = way.config?.get("url")?.as_str()?;
+        (is_written && !crate::templates::is_template(url)).then_some(url)
+    };
+    let writing: Vec<(StepIndex, &str)> =
+        (0..steps.len()).filter_map(|index| target(index).map(|url| (index, url))).collect();
+    for (at, (later, url)) in writing.iter().enumerate() {
+        let same =
+            |(earlier, other): &&(StepIndex, &str)| other == url && is_apart(subject, ancestors, *earlier, *later);
+        if let Some((earlier, _)) = writing[..at].iter().find(same) {
+            let (first, second) = (&subject.steps[*earlier].name.value, &subject.steps[*later].name);
+            let message = format!("`{first}` and `{}` both write to the same address, in no order", second.value);
+            let hint = format!("If the order matters, write `depends_on: [{first}]`.");
             report.hint(second.span, codes::UNORDERED, (message, hint));
         }
     }

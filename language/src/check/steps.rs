@@ -55,7 +55,7 @@ pub(super) fn templates<'a>(
     let mut templates = Templates {
         subject,
         names,
-        schemas: &schemas,
+        schemas,
         report,
         shown: BTreeSet::new(),
         by_compensations: Vec::new(),
@@ -74,6 +74,7 @@ pub(super) fn templates<'a>(
         templates.variables.push(known);
     }
     key(&mut templates, flow.concurrency.as_ref());
+    super::gives::infer(&mut templates, subject, steps);
     for (index, step) in subject.steps.iter().enumerate() {
         for (read, from_condition) in step_reads(&mut templates, index, step, &mut steps[index]) {
             if names.phase(read.target) != step.phase {

@@ -15,7 +15,7 @@ use crate::names;
 use crate::node::{Kind, Node};
 use crate::plan::Target;
 use crate::suggest;
-use crate::templates::{self, Comparison, Read};
+use crate::templates::{self, Comparison, Operation, Read};
 
 type Types = BTreeSet<&'static str>;
 
@@ -138,16 +138,52 @@ impl Templates<'_, '_> {
         }
     }
 
+    /// Reports a look-up that is computed with, or ordered against, a literal of another kind.
+    pub(super) fn operates(&mut self, spot: Spot<'_>, operation: &Operation, scope: &Scope) {
+        let read = bare_read(&operation.root, &operation.path);
+        let Some(given) = self.read_schema(&read, scope).and_then(|schema| types(&schema, &schema)) else { return };
+        if given.iter().any(|given| *given == "null" || go_together(given, operation.kind)) {
+            return;
+        }
+        let shown = format!("{}.{}", read.root, read.path.join("."));
+        let literal = if operation.kind == ValueKind::String { "text" } else { "a number" };
+        if operation.is_order {
+            let message = format!("`{shown}` is {} and is neither less nor more than {literal}", words(&given));
+            let hint = "What is of another kind comes in an order of its own, whatever its value.";
+            self.hint(spot, codes::NEVER_EQUAL, (message, hint));
+        } else {
+            let message = format!("`{shown}` is {} and cannot be computed with {literal}", words(&given));
+            self.hint(spot, codes::TYPE_MISFIT, (message, "Turn one into the other first: `| int`, `| string`."));
+        }
+    }
+
+    /// Reports an expression whose value can never be what it has to be: `boolean` or `array`.
+    pub(super) fn gives(
+        &mut self,
+        written: (&Node, &str),
+        (what, wanted): (&str, &'static str),
+        scope: &Scope,
+    ) -> bool {
+        let (node, text) = written;
+        let schema = self.expression_schema(text, scope);
+        let Some(given) = schema.and_then(|schema| types(&schema, &schema)) else { return true };
+        let given: Types = given.into_iter().filter(|name| *name != "null").collect();
+        if given.is_empty() || given.contains(wanted) {
+            return true;
+        }
+        if wanted == "boolean" {
+            let message = format!("{what} must be true or false, and this gives {}", words(&given));
+            self.report.hint(node.span, codes::NOT_AN_EXPRESSION, (message, "Compare it with something."));
+        } else {
+            let message = format!("{what} takes a list, and this gives {}", words(&given));
+            self.report.add(node.span, codes::TYPE_MISFIT, message);
+        }
+        false
+    }
+
     /// Reports a comparison of a look-up with a literal that it can never be.
     pub(super) fn never_equal(&mut self, spot: Spot<'_>, comparison: &Comparison, scope: &Scope) {
-        let read = Read {
-            root: comparison.root.clone(),
-            path: comparison.path.clone(),
-            computed: false,
-            guarded: true,
-            asked: Vec::new(),
-            range: comparison.range.clone(),
-        };
+        let read = bare_read(&comparison.root, &comparison.path);
         if read.root == "steps" && read.path.last().is_some_and(|field| field == "status") {
             return;
         }
@@ -177,6 +213,19 @@ impl Templates<'_, '_> {
             let message = format!("`{shown}` is {} and never equals `{literal}`", words(&known));
             self.hint(spot, codes::NEVER_EQUAL, (message, ""));
         }
+    }
+}
+
+fn bare_read(root: &str, path: &[String]) -> Read {
+    Read { root: root.to_owned(), path: path.to_vec(), computed: false, guarded: true, asked: Vec::new(), range: 0..0 }
+}
+
+/// Numbers, or values of one kind.
+fn go_together(given: &str, literal: ValueKind) -> bool {
+    match literal {
+        ValueKind::Number => matches!(given, "integer" | "number" | "boolean"),
+        ValueKind::String => given == "string",
+        _ => true,
     }
 }
 

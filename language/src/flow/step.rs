@@ -91,6 +91,9 @@ pub struct Step {
     /// Where the words about `for_each` stand that need it: `as`, `max_items` ...
     #[schemars(skip)]
     pub item_keys: Option<(String, Span)>,
+    /// Where `first_token_timeout` and `on_unknown` stand: not every executor has a use for them.
+    #[schemars(skip)]
+    pub special_keys: [Option<Span>; 2],
     /// Where the mapping stands.
     #[schemars(skip)]
     pub span: Span,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a fallback that comes back names its executor.
 
+use domain::FailureKind;
+
 use super::step;
 use crate::codes;
 use crate::flow::{Fallback, Retry, StepOnError};
@@ -9,6 +11,7 @@ use crate::limits;
 use crate::node::{Entry, Kind, Node};
 use crate::plan::{Backoff, FailureClass, Jitter};
 use crate::reader::Reader;
+use crate::suggest;
 
 pub(crate) const RETRY_KEYS: &[&str] = &[
     "max_attempts",
@@ -84,6 +87,7 @@ pub(super) fn retry(reader: &mut Reader<'_>, entry: &Entry) -> Option<Retry> {
     let jitters = [("full", Jitter::Full), ("equal", Jitter::Equal), ("none", Jitter::None)];
     let words = |reader: &mut Reader<'_>, key: &str| {
         let texts = fields.get(key).and_then(|entry| reader.texts(entry))?;
+        texts.iter().for_each(|text| kind_or_code(reader, text));
         Some(texts.into_iter().map(|text| text.value).collect())
     };
     Some(Retry {
@@ -100,4 +104,20 @@ pub(super) fn retry(reader: &mut Reader<'_>, entry: &Entry) -> Option<Retry> {
         retry_on: words(reader, "retry_on"),
         no_retry_on: words(reader, "no_retry_on"),
     })
+}
+
+/// A kind of failure, or a code: those are written like kinds, and anybody may make new ones (`fail`, a called flow).
+fn kind_or_code(reader: &mut Reader<'_>, text: &crate::flow::Located<String>) {
+    let kinds: Vec<&str> = FailureKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    if kinds.contains(&text.value.as_str()) {
+        return;
+    }
+    let is_code = text.value.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && text.value.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'));
+    let near = kinds.iter().find(|kind| suggest::is_slip(&text.value, kind));
+    if is_code && near.is_none() {
+        return;
+    }
+    let message = format!("`{}` is neither a kind nor a code of a failure", crate::reader::shorten(&text.value));
+    reader.report.hint(text.span, codes::IDLE, (message, suggest::did_you_mean(&text.value, kinds)));
 }

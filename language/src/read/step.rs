@@ -1,6 +1,7 @@
 //! One step, and what undoes it.
 //!
-//! Invariant: a step that comes back has a valid name and an executor's name.
+//! Invariant: a step that comes back has a name and an executor's name, or the report has an error: what else is wrong
+//! with the step is to be found all the same.
 
 use super::{failure, items, settings};
 use crate::catalogue::Effect;
@@ -58,8 +59,13 @@ const ON_UNKNOWN: &[(&str, OnUnknown)] =
 
 pub(super) fn step(reader: &mut Reader<'_>, node: &Node, phase: Phase) -> Option<Step> {
     let fields = reader.fields(node, "a step", STEP_KEYS, &[])?;
-    let name = required(reader, &fields, "a step", "name").filter(|name| reader.name("a step", &name.value, name.span));
-    let executor = required(reader, &fields, "a step", "executor");
+    let unknown = || Located { value: String::new(), span: node.span.before() };
+    let name = required(reader, &fields, "a step", "name");
+    if let Some(name) = &name {
+        reader.name("a step", &name.value, name.span);
+    }
+    let name = name.unwrap_or_else(unknown);
+    let executor = required(reader, &fields, "a step", "executor").unwrap_or_else(unknown);
     let duration = |reader: &mut Reader<'_>, key: &str| fields.get(key).and_then(|entry| reader.duration(entry, false));
     misplaced(reader, &fields);
     let step = Step {
@@ -94,9 +100,10 @@ pub(super) fn step(reader: &mut Reader<'_>, node: &Node, phase: Phase) -> Option
         after: None,
         phase,
         item_keys: items::keys(&fields),
+        special_keys: ["first_token_timeout", "on_unknown"].map(|key| fields.get(key).map(|entry| entry.key_span)),
         span: node.span,
-        name: name?,
-        executor: executor?,
+        name,
+        executor,
     };
     Some(step)
 }
@@ -194,6 +201,7 @@ pub(super) fn compensation(of: &Step, index: usize) -> Option<Step> {
         after: None,
         phase: Phase::Compensation { of: index },
         item_keys: None,
+        special_keys: [None, None],
         span: compensate.span,
     })
 }

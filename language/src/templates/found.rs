@@ -13,6 +13,7 @@ pub(crate) struct Found {
     pub(crate) words: Vec<Word>,
     pub(crate) files: Vec<File>,
     pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) operations: Vec<Operation>,
     pub(crate) calls: Vec<Call>,
     /// Names that the template binds, as far as they are names of the language.
     pub(crate) bound: Vec<(String, Range<usize>)>,
@@ -78,6 +79,17 @@ pub(crate) struct Comparison {
     /// The literal, and whether it is text.
     pub(crate) literal: String,
     pub(crate) is_text: bool,
+    pub(crate) kind: ValueKind,
+    pub(crate) range: Range<usize>,
+}
+
+/// A read that is ordered against a literal, or computed with one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) root: String,
+    pub(crate) path: Vec<String>,
+    /// `<`, `>` and the like; else `+`, `-` ...
+    pub(crate) is_order: bool,
     pub(crate) kind: ValueKind,
     pub(crate) range: Range<usize>,
 }

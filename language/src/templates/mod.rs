@@ -11,7 +11,7 @@ use minijinja::machinery;
 use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::syntax::SyntaxConfig;
 
-pub(crate) use found::{Call, Comparison, File, Found, Read, Word, WordKind};
+pub(crate) use found::{Call, Comparison, File, Found, Operation, Read, Word, WordKind};
 
 /// Why a template cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CompareOpKind, Expr, Macro, Stmt};
 use minijinja::value::ValueKind;
 
-use super::found::{Call as FoundCall, Comparison, File, Found, Read, Word, WordKind};
+use super::found::{Call as FoundCall, Comparison, File, Found, Operation, Read, Word, WordKind};
 
 pub(super) fn statement(tree: &Stmt<'_>) -> Found {
     let mut walk = Walk::new();
@@ -195,6 +195,16 @@ impl Walk {
                 if matches!(node.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
                     self.compare(&node.left, &node.right, matches!(node.op, BinOpKind::In));
                 }
+                if matches!(
+                    node.op,
+                    BinOpKind::Add | BinOpKind::Sub | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Pow
+                ) {
+                    // Text and lists can be added to their like; nothing else takes anything but numbers.
+                    self.operate(&node.left, &node.right, false, matches!(node.op, BinOpKind::Add));
+                }
+                if matches!(node.op, BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte) {
+                    self.operate(&node.left, &node.right, true, true);
+                }
                 if matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr) {
                     self.guarded(&node.left, |walk| walk.expression(&node.right));
                 } else {
@@ -211,6 +221,12 @@ impl Walk {
                         CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
                     ) {
                         self.compare(left, &part.expr, matches!(part.op, CompareOpKind::In | CompareOpKind::NotIn));
+                    }
+                    if matches!(
+                        part.op,
+                        CompareOpKind::Lt | CompareOpKind::Lte | CompareOpKind::Gt | CompareOpKind::Gte
+                    ) {
+                        self.operate(left, &part.expr, true, true);
                     }
                     self.expression(&part.expr);
                     left = &part.expr;
@@ -339,6 +355,23 @@ impl Walk {
         let range = start..span.end_offset as usize;
         let (guarded, asked) = (self.shelters > 0, self.guards.clone());
         self.found.reads.push(Read { root: var.id.to_owned(), path, computed, guarded, asked, range });
+    }
+
+    fn operate(&mut self, left: &Expr<'_>, right: &Expr<'_>, is_order: bool, takes_text: bool) {
+        for (read, literal) in [(left, right), (right, left)] {
+            let (Expr::Var(var), links) = links(read) else { continue };
+            let Some(value) = literal.as_const() else { continue };
+            let is_taken = match value.kind() {
+                ValueKind::Number => true,
+                ValueKind::String => takes_text,
+                _ => false,
+            };
+            let (path, computed) = constant_path(&links);
+            if is_taken && !computed && !self.is_bound(var.id) {
+                let (root, range) = (var.id.to_owned(), range(literal.span()));
+                self.found.operations.push(Operation { root, path, is_order, kind: value.kind(), range });
+            }
+        }
     }
 
     fn compare(&mut self, left: &Expr<'_>, right: &Expr<'_>, is_in: bool) {

@@ -32,7 +32,13 @@ fn closed(properties: Value) -> Value {
 }
 
 fn main(field: &str, kind: DataKind) -> Option<MainInput> {
-    Some(MainInput { field: field.to_owned(), kind, list: false, required: true })
+    Some(MainInput { field: field.to_owned(), kind, list: false, required: true, needed_unless: Vec::new() })
+}
+
+/// A model can be asked without a text, if it is asked something.
+fn instead_of_text() -> Option<MainInput> {
+    let needed_unless = vec!["prompt".to_owned(), "prompt_file".to_owned()];
+    Some(MainInput { field: "text".to_owned(), kind: DataKind::Text, list: false, required: false, needed_unless })
 }
 
 fn text_field() -> Vec<MarkedField> {
@@ -84,7 +90,7 @@ pub(super) fn catalogue() -> Catalogue {
     let mut llm_output = closed(json!({ "text": text, "model": text }));
     llm_output["x-schema-from"] = json!("schema");
     let llm = ExecutorSpec {
-        main_input: main("text", DataKind::Text),
+        main_input: instead_of_text(),
         marked: text_field(),
         open_config: true,
         default_attempts: 3,
@@ -101,17 +107,37 @@ pub(super) fn catalogue() -> Catalogue {
         )
     };
     let combiner = ExecutorSpec {
-        main_input: Some(MainInput { field: "sources".to_owned(), kind: DataKind::Data, list: true, required: true }),
+        main_input: Some(MainInput {
+            field: "sources".to_owned(),
+            kind: DataKind::Data,
+            list: true,
+            required: true,
+            needed_unless: Vec::new(),
+        }),
         ..spec(
             "data_combiner",
-            closed(json!({ "sources": { "type": "array" }, "mode": { "enum": ["object", "merge", "concat"] } })),
-            json!({ "type": "object" }),
+            closed(
+                json!({ "sources": { "type": ["array", "object"] }, "mode": { "enum": ["object", "merge", "concat"] } }),
+            ),
+            json!({ "type": "object", "x-gives": { "named": "sources", "unless": ["mode"] } }),
         )
     };
     let transformer = ExecutorSpec {
         main_input: main("data", DataKind::Data),
-        ..spec("data_transformer", closed(json!({ "data": {}, "jmespath": text })), json!(true))
+        ..spec(
+            "data_transformer",
+            closed(json!({ "data": {}, "jmespath": text })),
+            json!({ "x-gives": { "field": "data", "unless": ["jmespath"] } }),
+        )
     };
+    let conditional = spec(
+        "conditional",
+        closed(json!({
+            "cases": { "type": "array", "items": closed(json!({ "condition": { "x-weir-type": "condition" }, "value": {} })) },
+            "default": {},
+        })),
+        json!({ "x-gives": { "cases": "cases", "value": "value", "otherwise": "default" } }),
+    );
     let request = ExecutorSpec {
         effect: EffectRule::ByMethod { field: "method".to_owned() },
         ..spec(
@@ -169,6 +195,7 @@ pub(super) fn catalogue() -> Catalogue {
         llm,
         combiner,
         transformer,
+        conditional,
         request,
         flow,
         wait,

@@ -157,7 +157,8 @@ steps:
 "#;
     let plan = planned(&folder(own, &[("tools", library, prompts)]));
     assert_eq!(plan.functions.keys().collect::<Vec<_>>(), ["tools.short"]);
-    assert_eq!(plan.macros["tools.bullet"], "{% macro bullet(x) %}- {{ tools.short(x) }}{% endmacro %}");
+    // A macro is loaded together with what stands beside it: under the library's name it would load itself.
+    assert_eq!(plan.macros["tools.bullet"], "{% macro bullet(x) %}- {{ short(x) }}{% endmacro %}");
     assert_eq!(
         plan.files["tools/prompts/ask.j2"],
         "{% include \"tools/prompts/rules.j2\" %} {{ tools.short(text) }} {{ tools.bullet(text) }}"

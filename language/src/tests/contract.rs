@@ -7,7 +7,7 @@ use std::sync::Arc;
 use insta::assert_snapshot;
 
 use super::{planned, shown};
-use crate::{Plan, check_calls, contract_changes};
+use crate::{Folder, Plan, Tenancy, check_calls, check_references, contract_changes};
 
 fn changes(old: &str, new: &str) -> String {
     let mut text = String::new();
@@ -107,6 +107,11 @@ fn known(flows: &[(&str, &str)]) -> BTreeMap<String, Arc<Plan>> {
     flows.iter().map(|(name, yaml)| ((*name).to_owned(), Arc::new(planned(yaml)))).collect()
 }
 
+fn checked_calls(flows: &[(&str, &str)], yaml: &str, absent: &[usize]) -> String {
+    let folder = Folder { yaml: yaml.to_owned(), ..Folder::default() };
+    shown(&check_calls(&folder, ("own", &planned(yaml)), &known(flows), absent))
+}
+
 fn calling(name: &str) -> String {
     format!(
         "inputs: {{note: {{type: string, required: false}}}}\nsteps:\n  - name: a\n    executor: flow_executor\n    config:\n      flow_name: {name}\n      inputs: {{note: x}}\n"
@@ -115,26 +120,26 @@ fn calling(name: &str) -> String {
 
 #[test]
 fn calls_go_somewhere_and_come_to_an_end() {
-    let check = |flows: &[(&str, &str)], yaml: &str| shown(&check_calls("own", &planned(yaml), &known(flows)));
+    let check = |flows: &[(&str, &str)], yaml: &str| checked_calls(flows, yaml, &[]);
     let leaf = "inputs: {nota: {type: string, required: false}}\nsteps:\n  - {name: a, executor: chooser}\n";
     assert_snapshot!(check(&[("leaf", leaf)], &calling("leaf")), @r"
-        F067 warning 6:1-6:1 in `a`: `leaf` has no input `note`
+        F067 warning 7:16-7:20 in `a`: `leaf` has no input `note`
              Did you mean `nota`?
         ");
     assert_snapshot!(check(&[("leaf", leaf)], &calling("laef")), @r"
-        F066 warning 6:1-6:1 in `a`: there is no flow `laef` to call yet
+        F066 warning 6:18-6:22 in `a`: there is no flow `laef` to call yet
              Did you mean `leaf`?
         ");
     assert_snapshot!(check(&[], &calling("own")), @r"
-        F061 6:1-6:1 in `a`: the flow calls itself: own calls own
+        F061 6:18-6:21 in `a`: the flow calls itself: own calls own
         ");
     assert_snapshot!(check(&[("b", &calling("c")), ("c", &calling("own"))], &calling("b")), @r"
-        F061 6:1-6:1 in `a`: flows that call each other in a circle: own calls b calls c calls own
+        F061 6:18-6:19 in `a`: flows that call each other in a circle: own calls b calls c calls own
         ");
     let names: Vec<(String, String)> = (0..9).map(|n| (format!("f{n}"), calling(&format!("f{}", n + 1)))).collect();
     let flows: Vec<(&str, &str)> = names.iter().map(|(name, yaml)| (name.as_str(), yaml.as_str())).collect();
     assert_snapshot!(check(&flows, &calling("f0")), @r"
-        F061 6:1-6:1 in `a`: more than 8 flows call each other in a line: own calls f0 calls f1 calls f2 calls f3 calls f4 calls f5 calls f6 calls f7
+        F061 6:18-6:20 in `a`: more than 8 flows call each other in a line: own calls f0 calls f1 calls f2 calls f3 calls f4 calls f5 calls f6 calls f7
         ");
     assert_eq!(check(&flows, &calling("f4")).matches("F061").count(), 0);
     assert_eq!(check(&[], &calling("\"{{ inputs.note }}\"")), "", "a computed name is the run's business");
@@ -152,6 +157,129 @@ fn a_wide_and_deep_net_of_calls_is_followed_once() {
         flows.extend((0..20).map(|n| (format!("f{}", level * 20 + n), Arc::clone(&plan))));
     }
     let started = std::time::Instant::now();
-    let _ = check_calls("own", &flows["f0"], &flows);
+    let _ = check_calls(&Folder::default(), ("own", &flows["f0"]), &flows, &[]);
     assert!(started.elapsed() < std::time::Duration::from_secs(4), "took {:?}", started.elapsed());
+}
+
+const CALLEE: &str = "inputs: {a: string, b: {type: integer, default: 1}, many: {type: array, required: false}}\nsteps:\n  - {name: s, executor: chooser}\noutputs: {text: \"{{ inputs.a }}\"}\n";
+
+#[test]
+fn what_a_call_gives_is_held_against_what_the_callee_takes() {
+    let call = |inputs: &str| {
+        format!("steps:\n  - {{name: c, executor: flow_executor, config: {{flow_name: callee, inputs: {inputs}}}}}\n")
+    };
+    let check = |yaml: &str| checked_calls(&[("callee", CALLEE)], yaml, &[]);
+    assert_snapshot!(check(&call("{a: [1], b: xx, many: 3, cc: 1}")), @r#"
+        F067 warning 2:80-2:83 in `c`: the input `a` of `callee` does not take this: [1] is not of type "string"
+        F067 warning 2:88-2:90 in `c`: the input `b` of `callee` does not take this: "xx" is not of type "integer"
+        F067 warning 2:98-2:99 in `c`: the input `many` of `callee` does not take this: 3 is not of type "array"
+        F067 warning 2:101-2:103 in `c`: `callee` has no input `cc`
+             Known here: `a`, `b`, `many`.
+        "#);
+    assert_snapshot!(check(&call("{b: 2}")), @r"
+        F067 warning 2:60-2:66 in `c`: `callee` needs `a`
+             Write it under `inputs`.
+        ");
+    for fits in
+        ["{a: x}", "{a: x, b: 2, many: [1]}", "{a: \"{{ inputs.x }}\", b: \"{{ inputs.y }}\"}", "\"{{ inputs }}\""]
+    {
+        assert_eq!(check(&call(fits)), "", "{fits}");
+    }
+    let missing = "steps:\n  - {name: c, executor: flow_executor, config: {flow_name: callee}}\n";
+    assert!(check(missing).contains("F067 warning 2:60-2:66 in `c`: `callee` needs `a`"), "{}", check(missing));
+    // A version of its own may take something else; that it is not there can be said.
+    let pinned = call("{b: 2}").replace("callee,", "callee, version: 77,");
+    assert_eq!(check(&pinned), "");
+    assert_snapshot!(checked_calls(&[("callee", CALLEE)], &pinned, &[0]), @"F066 warning 2:77-2:79 in `c`: `callee` has no version 77 yet");
+}
+
+#[test]
+fn an_output_that_the_callee_does_not_give_is_found_where_it_is_read() {
+    let reads = |keys: &str| {
+        format!(
+            "steps:\n  - {{name: c, executor: flow_executor, config: {{flow_name: callee, inputs: {{a: x}}}}{keys}}}\n  - {{name: t, executor: chooser, condition: steps.c.output.flag == 1, config: {{among: [\"{{{{ steps.c.nope }}}}\", \"{{{{ steps.c.text }}}}\", \"{{{{ steps.c.status }}}}\"]}}}}\n"
+        )
+    };
+    let check = |yaml: &str| checked_calls(&[("callee", CALLEE)], yaml, &[]);
+    assert_snapshot!(check(&reads("")), @r"
+        F049 warning 3:45-3:64 the output of `c`: `callee` gives no `flag`
+             Known here: `text`.
+        F049 warning 3:92-3:104 the output of `c`: `callee` gives no `nope`
+             Known here: `text`.
+        ");
+    assert_eq!(check(&reads(", on_error: {value: {nope: 1, flag: 1}}")), "");
+    assert_eq!(
+        checked_calls(
+            &[(
+                "callee",
+                "steps: [{name: a, executor: chooser, for_each: \"{{ inputs }}\", config: {most: \"{{ item }}\"}}]\n"
+            )],
+            &reads(""),
+            &[]
+        ),
+        ""
+    );
+}
+
+#[test]
+fn a_fallback_calls_as_the_step_itself_does() {
+    let yaml = "steps:\n  - name: a\n    executor: chooser\n    on_error:\n      fallback:\n        - {executor: flow_executor, config: {flow_name: gone}}\n        - {executor: flow_executor, config: {flow_name: own}}\n        - {executor: flow_executor, config: {flow_name: back, inputs: {nn: 1}}}\n";
+    let back = "inputs: {n: {type: integer, required: false}}\nsteps:\n  - {name: a, executor: chooser, on_error: {fallback: [{executor: flow_executor, config: {flow_name: own}}]}}\n";
+    assert_snapshot!(checked_calls(&[("back", back)], yaml, &[]), @r"
+        F066 warning 6:57-6:61 in `a`: there is no flow `gone` to call yet
+        F061 7:57-7:60 in `a`: the flow calls itself: own calls own
+        F061 8:57-8:61 in `a`: flows that call each other in a circle: own calls back calls own
+        F067 warning 8:72-8:74 in `a`: `back` has no input `nn`
+             Known here: `n`.
+        ");
+}
+
+#[test]
+fn calls_that_act_on_the_outside_world_want_an_order() {
+    let post = "steps:\n  - {name: p, executor: api_request, config: {url: \"https://a.example\", method: POST}}\n";
+    let get = "steps:\n  - {name: p, executor: api_request, config: {url: \"https://a.example\"}}\n";
+    let middle = "steps:\n  - {name: m, executor: flow_executor, config: {flow_name: post}}\n";
+    let flows = [("post", post), ("get", get), ("middle", middle)];
+    let two = |first: &str, second: &str, keys: &str| {
+        format!(
+            "steps:\n  - {{name: one, executor: flow_executor, depends_on: [], config: {{flow_name: {first}}}}}\n  - {{name: two, executor: flow_executor, {keys}, config: {{flow_name: {second}}}}}\n"
+        )
+    };
+    for (first, second, keys, is_found) in [
+        ("post", "post", "depends_on: []", true),
+        ("post", "middle", "depends_on: []", true),
+        ("post", "get", "depends_on: []", false),
+        ("post", "post", "depends_on: [one]", false),
+        ("post", "post", "depends_on: [], effect: idempotent", false),
+    ] {
+        let found = checked_calls(&flows, &two(first, second, keys), &[]);
+        assert_eq!(found.contains("F039"), is_found, "{first} {second} {keys}: {found}");
+    }
+    let beside = "steps:\n  - {name: one, executor: api_request, depends_on: [], config: {url: \"https://a.example\", method: POST}}\n  - {name: two, executor: flow_executor, depends_on: [], config: {flow_name: post}}\n";
+    assert!(checked_calls(&flows, beside, &[]).contains("F039"));
+}
+
+#[test]
+fn names_that_the_tenant_does_not_have_are_told_with_the_nearest() {
+    let yaml = "defaults: {model: hosue/m}\nsteps:\n  - {name: a, executor: api_request, resources: {pool: gpus}, config: {url: \"https://a.example\", connection: crn, headers: {x: \"{{ secrets.TOKNE }} {{ secrets.TOKEN }}\"}, json: {connection: any}}}\n  - {name: b, executor: llm_analyzer, config: {prompt: x, model: \"nope/gpt\"}, on_error: {fallback: [{executor: llm_analyzer, config: {prompt: x, model: house/m}}]}}\n  - {name: c, executor: llm_analyzer, config: {prompt: x, model: \"{{ inputs.m }}/x\"}}\n";
+    let folder = Folder { yaml: yaml.to_owned(), ..Folder::default() };
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let tenancy = Tenancy { secrets: names(&["TOKEN"]), connections: names(&["house", "crm"]), pools: names(&["gpu"]) };
+    let mut found: Vec<String> = check_references(&folder, &tenancy)
+        .iter()
+        .map(|problem| format!("{} {}", problem.line, problem.message))
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "1 there is no connection `hosue` yet",
+            "3 there is no connection `crn` yet",
+            "3 there is no pool `gpus` yet",
+            "3 there is no secret `TOKNE` yet",
+            "4 there is no connection `nope` yet",
+        ]
+    );
+    // Who may not see the names learns nothing of them.
+    assert_eq!(check_references(&folder, &Tenancy::default()), []);
 }

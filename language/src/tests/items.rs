@@ -128,6 +128,7 @@ steps:
              Choose another name for the item.
         F027 warning 9:44-9:50 nothing in the step reads `item`: every item does the same
              Say where the item goes, as in `file: "{{ item }}"`; the main input does not take it by itself.
+        F070 10:44-10:55 `for_each` takes a list, and this gives text
         F013 10:68-10:69 `max_items` must be a whole number, 1 to 100000, not 0
         F013 10:86-10:92 `on_item_error` cannot be `ignore`
              Known here: `fail`, `collect`, `drop`.

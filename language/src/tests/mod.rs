@@ -18,6 +18,8 @@ mod seed;
 mod settings;
 mod shapes;
 mod templates;
+mod together;
+mod types;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -61,6 +63,12 @@ fn shown(problems: &[Problem]) -> String {
         }
     }
     text
+}
+
+/// The codes of a flow's problems with their lines.
+fn codes(yaml: &str) -> Vec<String> {
+    let Compiled { problems, .. } = compiled(yaml);
+    problems.iter().map(|problem| format!("{} {}", problem.code, problem.line)).collect()
 }
 
 /// What a plan says about order: needs, watches and main inputs, a line each.

@@ -113,7 +113,6 @@ steps:
           after b (output)
           after c (output)
           after d (output)
-          text from the only text
         ");
 }
 

@@ -45,7 +45,7 @@ steps:
         F020 9:15-9:28 there is no executor `file_analyser`
              Did you mean `file_analyzer`?
         F031 10:18-10:23 there is no step or group `first` to depend on
-             Known here: `second`, `third`.
+             Did you mean `First`?
         F031 10:25-10:32 there is no step or group `thrid` to depend on
              Did you mean `third`?
         F011 11:16-11:17 `condition` must be an expression, not a number

@@ -16,8 +16,9 @@ pub async fn check(weir: &Weir, actor: &Actor, folder: Folder) -> Result<CheckRe
     let mut problems = compiled.problems;
     if let Some(plan) = &compiled.plan {
         let name = folder.name.as_deref().or(plan.name.as_deref()).unwrap_or_default();
-        problems.extend(neighbours::check_calls(weir, actor, name, plan).await?);
+        problems.extend(neighbours::check_calls(weir, actor, &folder, (name, plan)).await?);
     }
+    problems.extend(neighbours::check_references(weir, actor, &folder).await?);
     Ok(report(&problems))
 }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::Permission;
-use entities::{Scope as _, version};
-use language::{Folder, Plan, Problem};
+use entities::{Scope as _, connection, secret, tenant, version};
+use language::{Folder, Plan, Problem, Tenancy};
 use sea_orm::ColumnTrait;
 
 use super::{STABLE, Wanted, plans};
@@ -61,8 +61,8 @@ async fn published(weir: &Weir, actor: &Actor, name: &str) -> Result<Option<Fold
 pub(super) async fn check_calls(
     weir: &Weir,
     actor: &Actor,
-    name: &str,
-    plan: &Plan,
+    folder: &Folder,
+    (name, plan): (&str, &Plan),
 ) -> Result<Vec<Problem>, ServiceError> {
     let mut known: BTreeMap<String, Arc<Plan>> = BTreeMap::new();
     let mut wanted: BTreeSet<String> = language::calls(plan).iter().map(|call| call.name.to_owned()).collect();
@@ -84,5 +84,56 @@ pub(super) async fn check_calls(
             }
         }
     }
-    Ok(language::check_calls(name, plan, &known))
+    let absent = absent(weir, actor, plan, &known).await?;
+    Ok(language::check_calls(folder, (name, plan), &known, &absent))
+}
+
+/// What a flow's file names that the tenant does not have, as far as the actor may know.
+///
+/// # Errors
+/// Only a store that does not answer.
+pub(super) async fn check_references(
+    weir: &Weir,
+    actor: &Actor,
+    folder: &Folder,
+) -> Result<Vec<Problem>, ServiceError> {
+    let may = |permission| authz::check(actor, permission).is_ok();
+    let reader = weir.store().read(actor.tenant).await?;
+    let mut tenancy = Tenancy::default();
+    if may(Permission::SecretsRead) {
+        let rows = reader.find::<secret::Entity>().all().await?;
+        tenancy.secrets = Some(rows.into_iter().map(|row| row.name).collect());
+    }
+    if may(Permission::ConnectionsRead) {
+        let rows = reader.find::<connection::Entity>().all().await?;
+        tenancy.connections = Some(rows.into_iter().map(|row| row.name).collect());
+    }
+    if let Some(row) = reader.find::<tenant::Entity>().one().await? {
+        let pools: BTreeMap<String, i32> = row.pools.and_then(|pools| pools.read().ok()).unwrap_or_default();
+        tenancy.pools = Some(pools.into_keys().collect());
+    }
+    Ok(language::check_references(folder, &tenancy))
+}
+
+/// The calls of a version or a channel that a flow does not have.
+async fn absent(
+    weir: &Weir,
+    actor: &Actor,
+    plan: &Plan,
+    known: &BTreeMap<String, Arc<Plan>>,
+) -> Result<Vec<usize>, ServiceError> {
+    let mut absent = Vec::new();
+    for (index, call) in language::calls(plan).into_iter().enumerate() {
+        if !known.contains_key(call.name) || (call.version.is_none() && call.channel.is_none()) {
+            continue;
+        }
+        let version = call.version.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        let wanted = Wanted { version, channel: call.channel.map(str::to_owned), position: None };
+        match plans::resolve(weir, actor.tenant, call.name, &wanted).await {
+            Ok(_) | Err(ServiceError::InvalidFlow { .. }) => {}
+            Err(ServiceError::NotFound { .. }) => absent.push(index),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(absent)
 }

@@ -67,9 +67,10 @@ pub async fn put(
     let folder = neighbours::with_neighbours(weir, actor, folder).await?;
     let mut compiled = language::compile(&folder, weir.catalogue());
     if let Some(plan) = &compiled.plan {
-        let calls = neighbours::check_calls(weir, actor, name, plan).await?;
+        let calls = neighbours::check_calls(weir, actor, &folder, (name, plan)).await?;
         let is_refused = calls.iter().any(|problem| problem.severity == language::Severity::Error);
         compiled.problems.extend(calls);
+        compiled.problems.extend(neighbours::check_references(weir, actor, &folder).await?);
         if is_refused && !options.draft {
             return Err(plans::refused(compiled.problems));
         }

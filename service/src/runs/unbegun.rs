@@ -86,7 +86,9 @@ pub(super) async fn settle_by(weir: &Weir, row: &run::Model, journal: &RunJourna
 /// # Errors
 /// Only a store that does not answer.
 pub(super) async fn missing_callee(weir: &Weir, row: &run::Model, plan: &Plan) -> Result<Option<End>, ServiceError> {
-    let calls = language::calls(plan);
+    let mut calls = language::calls(plan);
+    // What a fallback calls may never be needed.
+    calls.retain(|call| call.entry == 0);
     let wanted: BTreeSet<&str> = calls.iter().map(|call| call.name).collect();
     if wanted.is_empty() {
         return Ok(None);
@@ -107,7 +109,7 @@ pub(super) async fn missing_callee(weir: &Weir, row: &run::Model, plan: &Plan) -
             "Step `{}` calls the flow `{}`, which is not there. Publish it, or correct the name; nothing was run.",
             call.step.name, call.name
         );
-        let line = call.step.config_lines.get(&call.pointer).copied().unwrap_or(call.step.line);
+        let line = call.line();
         let failure = Failure::new(FailureKind::Flow, "unknown_flow", message).at_line(Some(line));
         End { step: Some(call.step.name.clone()), ..End::new(RunStatus::Failed, failure) }
     }))

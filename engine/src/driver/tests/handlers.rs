@@ -131,7 +131,7 @@ async fn a_restart_runs_what_failed_and_what_was_undone_and_nothing_else() {
 #[tokio::test]
 async fn a_replay_takes_over_what_it_is_given_and_runs_the_rest() {
     let mut stage = Stage::new(
-        "steps:\n  - {name: first, executor: act, config: {give: 1}}\n  - {name: second, executor: act, config: {give: \"{{ steps.first.output + 1 }}\"}}\n",
+        "steps:\n  - {name: first, executor: act, config: {give: 1}}\n  - {name: second, executor: act, config: {give: \"{{ (steps.first.output | int) + 1 }}\"}}\n",
     );
     stage.reused = vec![crate::dispatcher::Reused {
         step: "first".to_owned(),
