@@ -76,7 +76,7 @@ async fn tenant(store: &Store) -> Result<TenantId, StoreError> {
         suspended_at: None,
         queue_weight: 1,
         max_running: None,
-price_revision: 0,
+        price_revision: 0,
         pools: None,
     };
     store.write_system(move |unit| async move { unit.insert(row).await }).await?;

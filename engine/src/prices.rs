@@ -95,7 +95,8 @@ mod tests {
         assert_eq!(mini.input_per_million, NanoUsd(150_000_000));
         assert_eq!(built_in(OPENAI, "gpt-4o").unwrap().output_per_million, NanoUsd(10_000_000_000));
         assert_eq!(built_in(OPENAI, "gpt-4o-audio-preview"), None);
-        for elsewhere in ["http://127.0.0.1:9/v1", "https://api.openai.com.example/v1", "https://api.openai.community"] {
+        for elsewhere in ["http://127.0.0.1:9/v1", "https://api.openai.com.example/v1", "https://api.openai.community"]
+        {
             assert_eq!(built_in(elsewhere, "gpt-4o"), None, "{elsewhere}");
         }
     }

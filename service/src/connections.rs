@@ -89,7 +89,10 @@ pub async fn put(
             return Err(ServiceError::field("/kind", message));
         }
     };
-    let settings = Settings { prices: prices(kind, input.prices)?, ..settings(kind, &base_url, &input.more_base_urls, input.max_concurrency)? };
+    let settings = Settings {
+        prices: prices(kind, input.prices)?,
+        ..settings(kind, &base_url, &input.more_base_urls, input.max_concurrency)?
+    };
     let shape = Shape { kind, base_url: Some(base_url), settings };
     save(weir, actor, name, shape, input.api_key.map(Zeroizing::new)).await
 }

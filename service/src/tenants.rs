@@ -263,7 +263,7 @@ pub(crate) fn new_row(weir: &Weir, id: TenantId, name: &str) -> tenant::Model {
         suspended_at: None,
         queue_weight: 1,
         max_running: None,
-price_revision: 0,
+        price_revision: 0,
         pools: None,
     }
 }

@@ -23,7 +23,7 @@ pub use flow::{CachePurged, CheckReport, FlowDetail, FlowSummary, GraphEdge, Gra
 pub use forecast::{Forecast, ForecastInput, LimitForecast, Outlook, Spread, StepForecast};
 pub use identity::{
     ConnectionInput, ConnectionTest, ConnectionView, CreatedKey, DeviceView, KeyInput, KeyView, MemberPatch,
-    MemberView, SecretView, TenantPatch, TenantView,
+    MemberView, ModelRate, SecretView, TenantPatch, TenantView,
 };
 pub use page::Page;
 pub use queue::{WhyKind, WhyView};

@@ -25,11 +25,11 @@ use crate::driver::drive_prepared;
 use crate::event::Entry;
 use crate::executor::{Progress, Registry};
 use crate::money::has_caps;
-use crate::prices;
 use crate::ports::{
     Blobs as _, Clock, ModelEndpoint, ModelKind, Models, Money, PortError, Secrets, ServiceEndpoint, Slots as _,
     SystemClock,
 };
+use crate::prices;
 use crate::run::{Control, DriveError, Outcome, Run, Surroundings, Watcher};
 use crate::template::Prepared;
 

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::{System, SystemUnit};
 use crate::error::StoreError;
-use crate::rows::{api_key, membership, one_time_link, price, session, sign_in_failure, tenant, user};
+use crate::rows::{api_key, membership, one_time_link, session, sign_in_failure, tenant, user};
 
 /// A key with whom it belongs to. `membership` is gone when its maker left the tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]

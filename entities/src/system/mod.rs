@@ -14,7 +14,7 @@ use sea_orm::{EntityTrait, Insert, IntoActiveModel, ModelTrait};
 
 use crate::error::StoreError;
 use crate::link::Connection;
-use crate::rows::{audit, membership, one_time_link, price, session, tenant, user};
+use crate::rows::{audit, membership, one_time_link, session, tenant, user};
 
 /// Reads across tenants.
 #[derive(Debug)]
@@ -82,4 +82,4 @@ macro_rules! system_tables {
     )*};
 }
 
-system_tables!(tenant user membership session one_time_link price audit);
+system_tables!(tenant user membership session one_time_link audit);

@@ -71,7 +71,7 @@ pub(crate) fn a_tenant(number: u128) -> tenant::Model {
         suspended_at: None,
         queue_weight: 1,
         max_running: None,
-price_revision: 0,
+        price_revision: 0,
         pools: None,
     }
 }

@@ -242,11 +242,8 @@ async fn an_inside_address_is_refused_with_a_word_to_the_operator() {
 async fn the_most_an_attempt_can_cost_is_never_below_what_it_does_cost_and_unknown_without_a_price() {
     use engine::ports::ModelPrice;
     let dollars = |amount: i64| domain::NanoUsd(amount * domain::NanoUsd::PER_DOLLAR);
-    let price = ModelPrice {
-        input_per_million: dollars(2),
-        output_per_million: dollars(10),
-        cached_input_per_million: None,
-    };
+    let price =
+        ModelPrice { input_per_million: dollars(2), output_per_million: dollars(10), cached_input_per_million: None };
     let priced = ModelEndpoint { price: Some(price), ..endpoint("http://127.0.0.1:1") };
     let most = |endpoint: ModelEndpoint, config: Value| async move {
         analyzer().most_it_costs(&testing::call(Some(endpoint)).0, &config).await

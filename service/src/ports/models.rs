@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, TenantId};
-use engine::prices;
 use engine::ports::{ModelEndpoint, ModelKind, Models, PortError, ServiceEndpoint};
+use engine::prices;
 
 use crate::prices::PriceVersion;
 use crate::{ServiceError, Weir};

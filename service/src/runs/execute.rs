@@ -29,8 +29,8 @@ use super::slots;
 use super::step_slots::{self, RunSlots};
 use super::unbegun;
 use super::wait::SettledRun;
-use crate::prices::PriceVersion;
 use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
+use crate::prices::PriceVersion;
 use crate::{ServiceError, Weir};
 
 /// Workers that may go down with a run, no step settled in between, before it is tried one at a time.
