@@ -194,6 +194,7 @@ impl ApiRequest {
         let spec = ExecutorSpec {
             effect: EffectRule::ByMethod { field: "method".into() },
             cost: CostKind::Free,
+            secret_fields: ["url", "headers", "query", "json", "form", "body", "auth"].map(str::to_owned).to_vec(),
             marked: vec![
                 MarkedField { field: "file".into(), kind: DataKind::File },
                 MarkedField { field: "body".into(), kind: DataKind::Text },

@@ -126,6 +126,9 @@ steps:
   - {name: h, executor: api_request, for_each: [x], config: {url: "https://{{ item }}", headers: {k: "{{ secrets.KEY }}"}}}
   - {name: fine, executor: api_request, config: {url: "{{ vars.fixed }}/{{ inputs.host }}", headers: {k: "{{ secrets.KEY }}"}}}
   - {name: hook, executor: api_request, config: {url: "{{ secrets.HOOK }}"}}
+  - {name: child, executor: flow_executor, config: {flow_name: other, inputs: {a: ["{{ secrets.KEY }}"]}}}
+  - {name: shape, executor: data_transformer, config: {data: {a: "{{ secrets.KEY }}"}}}
+  - {name: method, executor: api_request, config: {url: "https://example.com/", method: "{{ secrets.KEY }}"}}
   - {name: path, executor: api_request, config: {url: "https://example.com/{{ inputs.host }}?q={{ inputs.host }}", headers: {k: "{{ secrets.KEY }}"}}}
 "#;
     let folder = crate::Folder { name: None, yaml: yaml.to_owned(), files };
