@@ -92,7 +92,7 @@ impl Driver {
         for child in running.children.clone() {
             let children = self.surroundings.children.clone();
             // Whether the child heard it or not, this attempt is over; the child's own limits still hold.
-            tokio::spawn(async move { children.cancel(child, "the parent's step was out of time").await });
+            tokio::spawn(async move { children.cancel(child, "its parent: the step was out of time").await });
         }
         self.running.remove(&place);
     }

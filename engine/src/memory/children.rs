@@ -3,7 +3,7 @@
 //! Invariant: the same key finds the same child; depth is limited, so that flows that call each other end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, RunId};
@@ -28,6 +28,7 @@ pub trait FlowLoader: Send + Sync {
 
 struct Child {
     cancel: CancellationToken,
+    canceller: Arc<OnceLock<String>>,
     settled: watch::Receiver<Option<Settled>>,
 }
 
@@ -89,14 +90,15 @@ impl Children for WorldChildren {
         let cancel = CancellationToken::new();
         let (sender, settled) = watch::channel(None);
         world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).insert(request.key, run);
-        let child = Child { cancel: cancel.clone(), settled };
+        let canceller = Arc::<OnceLock<String>>::default();
+        let child = Child { cancel: cancel.clone(), canceller: canceller.clone(), settled };
         world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).insert(run, child);
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
         start.depth = depth;
         start.money = world.runs.account(request.parent, &request.parent_step);
         "flow".clone_into(&mut start.trigger);
-        let control = Control { cancel, stop: CancellationToken::new() };
+        let control = Control { cancel, canceller, ..Control::default() };
         tokio::spawn(async move {
             let finished = world.run(plan, start, control).await;
             // The parent may be gone; a child that cannot settle leaves the channel closed.
@@ -122,9 +124,10 @@ impl Children for WorldChildren {
         }
     }
 
-    async fn cancel(&self, run: RunId, _reason: &str) -> Result<(), PortError> {
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
         let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
         if let Some(child) = world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).get(&run) {
+            child.canceller.get_or_init(|| reason.to_owned());
             child.cancel.cancel();
         }
         Ok(())
