@@ -203,6 +203,10 @@ struct Attempt {
 
 impl Attempt {
     async fn run(mut self) -> Result<AttemptResult, PortError> {
+        let key = match &self.keep {
+            Some(keep) => keep.key().await?,
+            None => None,
+        };
         let revealed = match self.reveal().await? {
             Ok(revealed) => revealed,
             Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
@@ -214,7 +218,7 @@ impl Attempt {
             Ok(reserved) => reserved,
             Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
         };
-        let result = self.execute(&revealed).await;
+        let result = self.execute(&revealed, key.as_deref()).await;
         if let (Some(reserved), Some(money)) = (reserved, &self.money) {
             let usage = match &result {
                 Ok(Ok(done)) => done.usage.as_ref(),
@@ -249,7 +253,7 @@ impl Attempt {
         })
     }
 
-    async fn execute(&mut self, revealed: &Masker) -> Result<AttemptResult, PortError> {
+    async fn execute(&mut self, revealed: &Masker, key: Option<&str>) -> Result<AttemptResult, PortError> {
         let cancel = self.call.cancel.clone();
         let config = std::mem::take(&mut self.config);
         let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
@@ -271,9 +275,9 @@ impl Attempt {
                     let failure = Failure::new(FailureKind::Limit, "output_too_deep", message);
                     return Ok(Err(FailedAttempt { failure, usage }));
                 }
-                if let (Some(keep), Some(cache)) = (&self.keep, &self.cache) {
+                if let (Some(keep), Some(key), Some(cache)) = (&self.keep, key, &self.cache) {
                     let cost = usage.as_ref().and_then(|usage| usage.cost_nano_usd);
-                    cache.put(keep.entry(output.clone(), cost)).await?;
+                    cache.put(keep.entry(key, output.clone(), cost)).await?;
                 }
                 Ok(match store(&*self.blobs, output).await? {
                     Some(output) => Ok(SucceededAttempt { output, usage }),

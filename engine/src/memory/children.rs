@@ -132,6 +132,24 @@ impl Children for WorldChildren {
         }
         Ok(())
     }
+
+    async fn tree(&self, callees: &[language::Callee]) -> Result<Option<Value>, PortError> {
+        let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
+        let mut plans = BTreeMap::new();
+        let mut open: Vec<String> = callees.iter().map(|callee| callee.flow.clone()).collect();
+        while let Some(flow) = open.pop() {
+            if plans.contains_key(&flow) {
+                continue;
+            }
+            let Ok(plan) = world.loader.load(&flow) else { return Ok(None) };
+            for step in plan.steps.iter().filter(|step| step.executor.starts_with("flow_")) {
+                let Some(called) = language::callees(&step.config) else { return Ok(None) };
+                open.extend(called.into_iter().map(|callee| callee.flow));
+            }
+            plans.insert(flow, serde_json::to_value(&*plan).unwrap_or_default());
+        }
+        Ok(Some(serde_json::json!(plans)))
+    }
 }
 
 /// The inputs as the child declares them; a whole object is narrowed to what it knows.

@@ -33,6 +33,7 @@ mod slots;
 mod start;
 mod step_slots;
 mod steps;
+mod tree;
 mod unbegun;
 mod wait;
 mod why;
