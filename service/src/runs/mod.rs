@@ -44,7 +44,7 @@ pub use acts::{Resolve, kill, resolve, signal};
 pub use again::{Replay, replay, restart};
 pub use approvals::{ApprovalFilter, approval, approvals, decide};
 pub use bus::{Bus, Live, Speaker};
-pub use cancel::cancel;
+pub use cancel::{abandon, cancel};
 pub use desk::Runs;
 pub use events::{WatchItem, events, events_page};
 pub use list::{PAGE_MOST, PAGE_USUAL, RunFilter, get, list};
