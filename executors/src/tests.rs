@@ -59,7 +59,9 @@ fn a_secret_is_taken_by_what_sends_it_to_a_service_and_refused_by_every_other_fi
     };
     let catalogue = catalogue();
     for spec in catalogue.iter() {
-        for field in properties(&spec.config).iter().filter(|field| !spec.raw_fields.contains(field)) {
+        // A file's name must be written out in any case.
+        let literal = |field: &&String| spec.raw_fields.contains(field) || spec.file_fields.contains(field);
+        for field in properties(&spec.config).iter().filter(|field| !literal(field)) {
             for value in [json!("{{ secrets.TOK }}"), json!([{"deep": "x{{ secrets.TOK }}"}])] {
                 let flow = json!({"steps": [{"name": "a", "executor": spec.name, "config": {field: value}}]});
                 let folder = Folder { name: None, yaml: flow.to_string(), files: BTreeMap::new() };

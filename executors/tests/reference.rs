@@ -203,7 +203,7 @@ fn the_table_of_what_takes_secrets_is_made_from_the_executors() {
     for spec in registry(&pool()).catalogue().iter().filter(|spec| !spec.secret_fields.is_empty()) {
         let _ = writeln!(table, "| `{}` | `{}` |", spec.name, spec.secret_fields.join("`, `"));
     }
-    stands_in("language/templates.md", ("<!-- secret fields -->\n", "<!-- /secret fields -->"), &table);
+    stands_in("language/templates.md", ("<!--secret-fields-->\n", "<!--/secret-fields-->"), &table);
 }
 
 /// Whether a page holds this text between its marks; where it is asked for, it is put there.
