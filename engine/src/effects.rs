@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use language::plan::Plan;
-use language::{CostKind, Effect, EffectRule};
+use language::{Callee, CostKind, Effect, EffectRule};
 use serde_json::{Map, Value};
 
 use crate::dispatcher::effect_by_method;
@@ -15,7 +15,7 @@ use crate::executor::Registry;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effects {
     pub own: Effect,
-    pub calls: BTreeSet<String>,
+    pub calls: BTreeSet<Callee>,
 }
 
 impl Effects {
@@ -42,38 +42,14 @@ impl Effects {
             (EffectRule::Always(effect), None) => *effect,
             (EffectRule::ByMethod { field }, None) => effect_by_method(field, &Value::Object(config.clone())),
             (EffectRule::StrictestChild, None) => {
-                let are_known = spec.cost == CostKind::Child && names(&Value::Object(config.clone()), &mut self.calls);
-                if are_known { Effect::Pure } else { Effect::Unsafe }
+                let called = language::callees(config).filter(|_| spec.cost == CostKind::Child);
+                let effect = if called.is_some() { Effect::Pure } else { Effect::Unsafe };
+                self.calls.extend(called.into_iter().flatten());
+                effect
             }
         };
         self.own = self.own.max(effect);
     }
-}
-
-/// Finds the flows that a config calls; false where one is computed.
-fn names(config: &Value, found: &mut BTreeSet<String>) -> bool {
-    match config {
-        Value::Object(fields) => fields.iter().all(|(key, value)| match (key.as_str(), value) {
-            ("flow_name" | "default", Value::String(name)) => name_of(name, found),
-            ("flows", Value::Array(flows)) => flows.iter().all(|flow| match flow {
-                Value::String(name) => name_of(name, found),
-                nested => names(nested, found),
-            }),
-            // Whatever the callee is given, it names no flow.
-            ("inputs", _) => true,
-            (_, value) => names(value, found),
-        }),
-        Value::Array(items) => items.iter().all(|item| names(item, found)),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => true,
-    }
-}
-
-fn name_of(text: &str, found: &mut BTreeSet<String>) -> bool {
-    let is_written = language::is_flow_name(text);
-    if is_written {
-        found.insert(text.to_owned());
-    }
-    is_written
 }
 
 #[cfg(test)]
@@ -96,21 +72,5 @@ mod tests {
         );
         let falls = "steps:\n  - {name: a, executor: act, on_error: {fallback: [{executor: pay}]}}\n";
         assert_eq!(effect(falls), Effect::Unsafe);
-    }
-
-    #[test]
-    fn written_names_of_flows_are_found_and_computed_ones_make_it_unsafe() {
-        let found = |config: Value| {
-            let mut calls = BTreeSet::new();
-            names(&config, &mut calls).then(|| calls.into_iter().collect::<Vec<_>>())
-        };
-        use serde_json::json;
-        assert_eq!(found(json!({"flow_name": "a", "inputs": {"default": "{{ x }}"}})), Some(vec!["a".to_owned()]));
-        assert_eq!(
-            found(json!({"routes": [{"condition": "x", "flow_name": "a"}], "default": "b"})),
-            Some(vec!["a".to_owned(), "b".to_owned()])
-        );
-        assert_eq!(found(json!({"flows": ["a", {"flow_name": "c"}]})), Some(vec!["a".to_owned(), "c".to_owned()]));
-        assert_eq!(found(json!({"flow_name": "{{ inputs.flow }}"})), None);
     }
 }

@@ -96,6 +96,7 @@ pub(crate) fn spec(name: &str) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: vec!["token".to_owned(), "give".to_owned()],
         control: None,
     }
 }

@@ -55,6 +55,12 @@ pub trait Blobs: Send + Sync {
 pub trait Secrets: Send + Sync {
     /// `None` if the tenant has no such secret.
     async fn reveal(&self, name: &str) -> Result<Option<String>, PortError>;
+
+    /// What changes with the secret's value, and says nothing about it; `None` if the tenant has no such secret.
+    async fn version(&self, name: &str) -> Result<Option<String>, PortError> {
+        use sha2::Digest as _;
+        Ok(self.reveal(name).await?.map(|value| hex::encode(sha2::Sha256::digest(value))))
+    }
 }
 
 /// A model endpoint that a step may call.
@@ -114,6 +120,12 @@ pub trait Models: Send + Sync {
         let _ = connection;
         Ok(None)
     }
+
+    /// What changes with a connection's address and key; `None` if there is no such connection, or it never changes.
+    async fn revision(&self, connection: &str) -> Result<Option<String>, PortError> {
+        let _ = connection;
+        Ok(None)
+    }
 }
 
 /// Small values that the tenant's flows keep between their runs, by names of their own.
@@ -139,6 +151,14 @@ pub trait Children: Send + Sync {
         std::future::pending().await
     }
     async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError>;
+
+    /// Everything that the outputs of these flows depend on, besides their inputs, as the run would call them now: their
+    /// versions, those of all flows that they call, and what of the tenant's settings these read. `None` where that cannot
+    /// be known, or must not be reused.
+    async fn tree(&self, callees: &[language::Callee]) -> Result<Option<Value>, PortError> {
+        let _ = callees;
+        Ok(None)
+    }
 }
 
 /// A child that was started or found again.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use domain::{RunId, TenantId};
@@ -83,8 +83,16 @@ pub trait Watcher: Send + Sync {
 pub struct Control {
     /// A person's cancel: running attempts get their grace, the run settles as `cancelled`.
     pub cancel: CancellationToken,
+    /// Who wants the end or why, as it reads behind `cancelled by`; set before `cancel`.
+    pub canceller: Arc<OnceLock<String>>,
     /// The worker drains or lost its lease: stop at once, journal nothing more, leave the run for recovery.
     pub stop: CancellationToken,
+}
+
+impl Control {
+    pub(crate) fn cancelled_by(&self) -> String {
+        self.canceller.get().cloned().unwrap_or_else(|| "a person".to_owned())
+    }
 }
 
 /// How the driver came back.

@@ -31,6 +31,7 @@ fn plan() -> Plan {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     };
     let folder = Folder { name: None, yaml: "steps: [{name: a, executor: act}]".to_owned(), ..Folder::default() };

@@ -112,6 +112,7 @@ fn prepared(template: &str) -> Prepared {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     };
     let folder = Folder { name: None, yaml: "steps: [{name: a, executor: act}]".to_owned(), ..Folder::default() };

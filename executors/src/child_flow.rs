@@ -68,7 +68,7 @@ async fn settled(call: &Call, child: RunId) -> Result<Settled, Failure> {
         biased;
         settled = call.children.wait(child) => settled.map_err(|error| config::storage_fault(&error)),
         () = call.cancel.cancelled() => {
-            let cancelled = call.children.cancel(child, "the step that runs it was cancelled").await;
+            let cancelled = call.children.cancel(child, "its parent: the step that runs it was cancelled").await;
             // What it used until its end counts with its parent, as far as the step's own grace allows to wait for that.
             let ended = if cancelled.is_ok() { call.children.wait(child).await.map(|_| ()) } else { cancelled };
             if let Err(error) = ended {

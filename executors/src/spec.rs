@@ -23,6 +23,7 @@ pub(crate) fn plain<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> 
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     }
 }

@@ -29,7 +29,7 @@ fn named_fields(spec: &ExecutorSpec) -> Vec<&String> {
         EffectRule::ByMethod { field } => Some(field),
         EffectRule::Always(_) | EffectRule::StrictestChild => None,
     };
-    main.chain(effect).chain(&spec.file_fields).chain(&spec.raw_fields).collect()
+    main.chain(effect).chain(&spec.file_fields).chain(&spec.raw_fields).chain(&spec.secret_fields).collect()
 }
 
 #[test]
@@ -44,6 +44,31 @@ fn a_spec_names_only_fields_that_it_has() {
         }
         for name in RECORD {
             assert!(!output.iter().any(|field| field == name), "{}: an output field is called `{name}`", spec.name);
+        }
+    }
+}
+
+/// The rule is closed: a new executor, and a new field, take secrets only when this table says so too.
+#[test]
+fn a_secret_is_taken_by_what_sends_it_to_a_service_and_refused_by_every_other_field() {
+    let takes = |executor: &str, field: &str| match executor {
+        "api_request" => ["url", "headers", "query", "json", "form", "body", "auth"].contains(&field),
+        "webhook" => ["url", "headers", "data", "secret"].contains(&field),
+        "database" => ["url", "parameters"].contains(&field),
+        _ => false,
+    };
+    let catalogue = catalogue();
+    for spec in catalogue.iter() {
+        // A file's name must be written out in any case.
+        let literal = |field: &&String| spec.raw_fields.contains(field) || spec.file_fields.contains(field);
+        for field in properties(&spec.config).iter().filter(|field| !literal(field)) {
+            for value in [json!("{{ secrets.TOK }}"), json!([{"deep": "x{{ secrets.TOK }}"}])] {
+                let flow = json!({"steps": [{"name": "a", "executor": spec.name, "config": {field: value}}]});
+                let folder = Folder { name: None, yaml: flow.to_string(), files: BTreeMap::new() };
+                let compiled = language::compile(&folder, &catalogue);
+                let refused = compiled.problems.iter().any(|problem| matches!(problem.code.as_str(), "F073" | "F053"));
+                assert_eq!(refused, !takes(&spec.name, field), "{}.{field}: {:?}", spec.name, compiled.problems);
+            }
         }
     }
 }

@@ -193,14 +193,27 @@ fn section(spec: &ExecutorSpec) -> String {
 
 #[test]
 fn the_page_of_executors_is_made_from_them() {
-    let path = docs().join("language/executors.md");
-    let written = std::fs::read_to_string(&path).unwrap();
     let sections: String = registry(&pool()).catalogue().iter().map(section).collect();
-    let (open, close) = ("<!-- executors -->\n", "<!-- /executors -->");
+    stands_in("language/executors.md", ("<!-- executors -->\n", "<!-- /executors -->"), &sections);
+}
+
+#[test]
+fn the_table_of_what_takes_secrets_is_made_from_the_executors() {
+    let mut table = "| Executor | Fields that take secrets |\n|---|---|\n".to_owned();
+    for spec in registry(&pool()).catalogue().iter().filter(|spec| !spec.secret_fields.is_empty()) {
+        let _ = writeln!(table, "| `{}` | `{}` |", spec.name, spec.secret_fields.join("`, `"));
+    }
+    stands_in("language/templates.md", ("<!--secret-fields-->\n", "<!--/secret-fields-->"), &table);
+}
+
+/// Whether a page holds this text between its marks; where it is asked for, it is put there.
+fn stands_in(page: &str, (open, close): (&str, &str), sections: &str) {
+    let path = docs().join(page);
+    let written = std::fs::read_to_string(&path).unwrap();
     let mut text = written.clone();
     let start = text.find(open).unwrap() + open.len();
     let end = text.find(close).unwrap();
-    text.replace_range(start..end, &sections);
+    text.replace_range(start..end, sections);
     if std::env::var_os("WEIR_UPDATE_DOCS").is_some() {
         std::fs::write(&path, &text).unwrap();
     } else {

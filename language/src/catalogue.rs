@@ -113,6 +113,10 @@ pub struct ExecutorSpec {
     /// evaluates them itself (`data_transformer.filter`, with `item` in scope).
     #[serde(default)]
     pub raw_fields: Vec<String>,
+    /// Top-level config fields that may hold secrets, since their values go to the service that the step calls. The rule
+    /// is closed: a secret anywhere else is a problem of the flow, and fails the step.
+    #[serde(default)]
+    pub secret_fields: Vec<String>,
     /// The engine itself does these: they suspend the run instead of executing.
     #[serde(default)]
     pub control: Option<Control>,

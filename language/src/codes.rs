@@ -83,7 +83,7 @@ codes! {
     TYPE_MISFIT = "F070", Error, "A value of another type than the config, the list or the operation takes.";
     NEVER_EQUAL = "F071", Warning, "A comparison that can never hold, or whose outcome no value changes: the two sides have different types or choices.";
     MAYBE_SKIPPED = "F072", Warning, "The output of a step is read that may have been skipped.";
-    SECRET_LEAVES = "F073", Error, "A secret would leave: into a log, a prompt, or to a host that the call or a step chooses.";
+    SECRET_LEAVES = "F073", Error, "A secret would leave: by a field that is not for secrets, or to a host that the call or a step chooses.";
     SECRET_SHOWN = "F074", Warning, "A secret stands in an address, which others write into their logs.";
     NOT_YET = "F090", Error, "A part of the language that this version does not run yet.";
 }

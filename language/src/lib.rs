@@ -34,7 +34,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use calls::{Call, Tenancy, calls, check_calls, check_references};
+pub use calls::{Call, Callee, Tenancy, callees, calls, check_calls, check_references};
 pub use catalogue::{Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
 pub use contract::{Change, contract_changes};
 pub use flow::Flow;

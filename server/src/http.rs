@@ -100,6 +100,8 @@ async fn run(
             .service(web::scope("/health").default_service(web::to(fallback::fallback)))
             .configure(console::configure)
     })
+    // A caller that closed its connection does not wait for an answer: what was done for it is told.
+    .h1_allow_half_closed(false)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
     .listen(listener)

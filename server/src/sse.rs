@@ -16,6 +16,7 @@ use service::runs::WatchItem;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::run::CancelOnDrop;
 use crate::extract::Credentials;
 
 /// A comment this often keeps proxies from closing a quiet stream.
@@ -31,15 +32,29 @@ pub(crate) fn response(
     events: impl Stream<Item = Result<WatchItem, ServiceError>> + Send + 'static,
     draining: &CancellationToken,
     credentials: Credentials,
-    started: Option<RunId>,
+    started: Option<(RunId, Option<CancelOnDrop>)>,
 ) -> HttpResponse {
     let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = tokio::time::interval_at(Instant::now() + PULSE, PULSE);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let pump = Pump { events: Box::pin(events), heartbeat, pulse, credentials, draining: draining.clone() };
+    let (started, guard) = started.unzip();
+    let pump = Pump {
+        events: Box::pin(events),
+        heartbeat,
+        pulse,
+        credentials,
+        draining: draining.clone(),
+        guard: guard.flatten(),
+    };
     let bytes = futures_util::stream::unfold(pump, |mut pump| async move {
-        let piece = pump.next().await?;
+        let Some(piece) = pump.next().await else {
+            // It ended by itself; only a stream that is dropped before lost its caller.
+            if let Some(guard) = pump.guard.take() {
+                guard.disarm();
+            }
+            return None;
+        };
         Some((Ok::<_, actix_web::Error>(piece), pump))
     });
     let mut answer = HttpResponse::Ok();
@@ -61,6 +76,7 @@ struct Pump {
     pulse: Interval,
     credentials: Credentials,
     draining: CancellationToken,
+    guard: Option<CancelOnDrop>,
 }
 
 impl Pump {

@@ -10,6 +10,7 @@ use engine::ports::{ModelKind, ServiceEndpoint};
 use entities::{JsonText, Scope as _, connection};
 use sea_orm::ColumnTrait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Entry};
@@ -187,6 +188,25 @@ pub(crate) async fn open(weir: &Weir, tenant: TenantId, name: &str) -> Result<Op
 /// How many attempts may go through a connection at the same time; `None` also where there is no such connection.
 pub(crate) async fn most_at_once(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<u32>, ServiceError> {
     Ok(row(weir, tenant, name).await?.and_then(|row| Settings::of(&row).max_concurrency))
+}
+
+/// What changes whenever a connection's address, key or settings do; `None` where there is no such connection.
+pub(crate) async fn revision(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<String>, ServiceError> {
+    Ok(row(weir, tenant, name).await?.map(|row| revision_of(&row)))
+}
+
+/// All of a tenant's connections in their revisions.
+pub(crate) async fn revisions(weir: &Weir, tenant: TenantId) -> Result<Vec<String>, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    let rows = reader.find::<connection::Entity>().order_by_asc(connection::Column::Name).all().await?;
+    Ok(rows.iter().map(|row| format!("{}={}", row.name, revision_of(row))).collect())
+}
+
+/// A key is sealed anew whenever it is put, so that two changes within one tick of the clock differ too.
+fn revision_of(row: &connection::Model) -> String {
+    let settings = row.settings.as_ref().map(|settings| settings.to_owned().into_inner().to_string());
+    let of = (row.id, &row.kind, &row.base_url, &row.credentials, settings, row.updated_at);
+    hex::encode(Sha256::digest(format!("{of:?}")))
 }
 
 /// A connection to a service that is no model.

@@ -136,6 +136,22 @@ pub(crate) async fn reveal(
     Ok(Some(Zeroizing::new(text.to_owned())))
 }
 
+/// Which value a secret has: another name after every change, also where it was deleted and made again.
+pub(crate) async fn version(weir: &Weir, tenant: TenantId, name: &str) -> Result<Option<String>, ServiceError> {
+    if check_name(name).is_err() {
+        return Ok(None);
+    }
+    let reader = weir.store().read(tenant).await?;
+    Ok(reader.find::<secret::Entity>().filter(secret::Column::Name.eq(name)).one().await?.map(|row| object(&row)))
+}
+
+/// All of a tenant's secrets in their versions.
+pub(crate) async fn versions(weir: &Weir, tenant: TenantId) -> Result<Vec<String>, ServiceError> {
+    let reader = weir.store().read(tenant).await?;
+    let rows = reader.find::<secret::Entity>().order_by_asc(secret::Column::Name).all().await?;
+    Ok(rows.iter().map(|row| format!("{}={}", row.name, object(row))).collect())
+}
+
 /// What the value is sealed for: this secret in this version.
 fn object(row: &secret::Model) -> String {
     format!("{}:{}", domain::SecretId::from_uuid(row.id), row.version)

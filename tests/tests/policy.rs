@@ -98,7 +98,7 @@ on_both_stores! {
         foreign.put_flow("call", "steps:\n  - name: other\n    executor: flow_executor\n    config: {flow_name: zebrafinch_flow, inputs: {}}\n").await.expect_success();
         let called = foreign.run("call", &json!({})).await;
         assert!(called.status() >= 400, "{called}");
-        foreign.put_flow("steal", "steps:\n  - name: leak\n    executor: data_transformer\n    config: {data: \"{{ secrets.ZEBRAFINCH }}\"}\n").await;
+        foreign.put_flow("steal", "steps:\n  - name: leak\n    executor: webhook\n    config: {url: \"http://127.0.0.1:9/\", event: leak, data: \"{{ secrets.ZEBRAFINCH }}\"}\n").await.expect_success();
         let stolen = foreign.run("steal", &json!({})).await;
         assert!(stolen.status() >= 400 && !stolen.text().contains("zebrafinch_secret"), "{stolen}");
     }

@@ -94,6 +94,36 @@ on_both_stores! {
         }
     }
 
+    async fn a_secret_is_for_what_goes_to_a_service_and_nothing_else_can_be_saved_with_one(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        key.put("/api/v1/secrets/TOKEN", &json!({"value": CANARY})).await.expect_success();
+        key.put_flow("other", "outputs: {a: \"{{ inputs.a }}\"}\ninputs: {a: string}\nsteps:\n  - {name: a, executor: log, config: {message: x}}\n").await.expect_success();
+        for (executor, config) in [
+            ("flow_executor", "{flow_name: other, inputs: {a: \"{{ secrets.TOKEN }}\"}}"),
+            ("flow_pipeline", "{flows: [other], inputs: {a: \"{{ secrets.TOKEN }}\"}}"),
+            ("flow_router", "{routes: [{condition: true, flow_name: other, inputs: {a: \"{{ secrets.TOKEN }}\"}}]}"),
+            ("flow_router", "{routes: [{condition: \"{{ secrets.TOKEN == 'x' }}\", flow_name: other}]}"),
+            ("flow_executor", "{flow_name: \"{{ secrets.TOKEN }}\"}"),
+            ("cache", "{operation: set, key: k, value: \"{{ secrets.TOKEN }}\"}"),
+            ("cache", "{operation: get, key: \"{{ secrets.TOKEN }}\"}"),
+            ("python", "{data: \"{{ secrets.TOKEN }}\", code: \"return data[::-1]\"}"),
+            ("data_transformer", "{data: [\"{{ secrets.TOKEN }}\"], map: \"{{ item[::-1] }}\"}"),
+            ("data_transformer", "{data: {a: \"{{ secrets.TOKEN }}\"}, jmespath: \"reverse(a)\"}"),
+            ("data_combiner", "{sources: {a: \"{{ secrets.TOKEN }}\"}}"),
+            ("conditional", "{cases: [{condition: true, value: \"{{ secrets.TOKEN }}\"}]}"),
+            ("text_analyzer", "{text: \"{{ secrets.TOKEN }}\"}"),
+            ("approval", "{message: \"{{ secrets.TOKEN }}\"}"),
+            ("database", "{connection: x, query: \"select '{{ secrets.TOKEN }}'\"}"),
+        ] {
+            let yaml = format!("steps:\n  - name: leak\n    executor: {executor}\n    config: {config}\n");
+            let refused = key.put_flow("leak", &yaml).await.expect_status(422);
+            assert!(refused.text().contains("F073"), "{executor} {config}: {refused}");
+            if executor.starts_with("flow_") {
+                assert!(refused.text().contains("reads `secrets.NAME` itself"), "{refused}");
+            }
+        }
+    }
+
     async fn what_would_be_computed_from_a_secret_is_refused_and_calls_nobody(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         key.put("/api/v1/secrets/TOKEN", &json!({"value": CANARY})).await.expect_success();

@@ -49,6 +49,28 @@ on_both_stores! {
         assert_eq!(key.run("greet", &json!({})).await.expect_success().json()["outputs"], "three");
     }
 
+    async fn a_flow_is_read_in_the_form_that_is_asked_for_and_put_again_as_it_was_read(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let yaml = format!("# As I wrote it.\n{}", saying("one"));
+        key.put_folder("greet", &[("flow.yaml", &yaml), ("prompts/a.j2", "hi")]).await.expect_success();
+        let read = async |path: &str, accept: &str| {
+            key.send(key.request(reqwest::Method::GET, path).header("accept", accept)).await.expect_success()
+        };
+        let tag = key.get("/api/v1/flows/greet").await.expect_success().header("etag").map(ToOwned::to_owned);
+        for path in ["/api/v1/flows/greet", "/api/v1/flows/greet/versions/1"] {
+            for accept in ["application/yaml", "text/yaml", "application/x-yaml"] {
+                let answer = read(path, accept).await;
+                assert_eq!((answer.text(), answer.header("content-type")), (yaml.clone(), Some("application/yaml")), "{accept}");
+                assert_eq!(answer.header("etag").map(ToOwned::to_owned), tag);
+            }
+            let zip = read(path, "application/zip").await;
+            let put = key.request(reqwest::Method::PUT, "/api/v1/flows/greet").header("content-type", "application/zip");
+            let put = key.send(put.body(zip.bytes().to_vec())).await.expect_success();
+            assert_eq!(put.json()["version"], 1, "the same folder is the same version");
+            assert!(read(path, "application/json, */*").await.json()["yaml"].is_string());
+        }
+    }
+
     async fn a_channel_moves_between_versions_and_pins_are_checked(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         key.put_flow("greet", &saying("one")).await.expect_success();

@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: RunArguments, output: Output) -> Result<Exit,
 
 /// The first Ctrl-C cancels the run, the second leaves it where it is.
 fn cancel_on_interrupt(control: &Control, output: Output) -> tokio::task::JoinHandle<()> {
-    let Control { cancel, stop } = control.clone();
+    let Control { cancel, stop, .. } = control.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             output.note("cancelling the run (Ctrl-C again ends it at once)");

@@ -104,7 +104,7 @@ impl Driver {
         for child in runs {
             let children = self.surroundings.children.clone();
             // Whether the child heard it or not, this attempt is over; the child's own limits still hold.
-            tokio::spawn(async move { children.cancel(child, "the parent's step was out of time").await });
+            tokio::spawn(async move { children.cancel(child, "its parent: the step was out of time").await });
         }
     }
 
@@ -217,6 +217,10 @@ struct Attempt {
 
 impl Attempt {
     async fn run(mut self) -> Result<AttemptResult, PortError> {
+        let key = match &self.keep {
+            Some(keep) => keep.key().await?,
+            None => None,
+        };
         let revealed = match self.reveal().await? {
             Ok(revealed) => revealed,
             Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
@@ -228,7 +232,7 @@ impl Attempt {
             Ok(reserved) => reserved,
             Err(failure) => return Ok(Err(FailedAttempt { failure, usage: None })),
         };
-        let result = self.execute(&revealed).await;
+        let result = self.execute(&revealed, key.as_deref()).await;
         if let (Some(reserved), Some(money)) = (reserved, &self.money) {
             let usage = match &result {
                 Ok(Ok(done)) => done.usage.as_ref(),
@@ -263,7 +267,7 @@ impl Attempt {
         })
     }
 
-    async fn execute(&mut self, revealed: &Masker) -> Result<AttemptResult, PortError> {
+    async fn execute(&mut self, revealed: &Masker, key: Option<&str>) -> Result<AttemptResult, PortError> {
         let cancel = self.call.cancel.clone();
         let config = std::mem::take(&mut self.config);
         let run = AssertUnwindSafe(self.executor.run(&self.call, config)).catch_unwind();
@@ -285,9 +289,9 @@ impl Attempt {
                     let failure = Failure::new(FailureKind::Limit, "output_too_deep", message);
                     return Ok(Err(FailedAttempt { failure, usage }));
                 }
-                if let (Some(keep), Some(cache)) = (&self.keep, &self.cache) {
+                if let (Some(keep), Some(key), Some(cache)) = (&self.keep, key, &self.cache) {
                     let cost = usage.as_ref().and_then(|usage| usage.cost_nano_usd);
-                    cache.put(keep.entry(output.clone(), cost)).await?;
+                    cache.put(keep.entry(key, output.clone(), cost)).await?;
                 }
                 Ok(match store(&*self.blobs, output).await? {
                     Some(output) => Ok(SucceededAttempt { output, usage }),

@@ -90,12 +90,28 @@ async fn configure(
     } else {
         Vec::new()
     };
+    if let Some(place) = secrets.iter().find(|place| !is_for_secrets(ready, &place.pointer)) {
+        let name = &prepared.plan().steps[step].name;
+        let message = format!(
+            "The config of step `{name}` has a secret where its executor takes none. Only what goes to a service that \
+             the step calls may hold one; a flow that is called reads `secrets.NAME` itself."
+        );
+        let failure = Failure::new(FailureKind::Flow, "secret_not_allowed", message);
+        return Err((Missed::Ours(failure), place.pointer.clone()));
+    }
     if let Some((message, pointer)) = prepared.misfit(step, entry, &config) {
         let name = &prepared.plan().steps[step].name;
         let message = format!("The config of step `{name}` does not fit its executor. {message}.");
         return Err((Missed::Ours(Failure::new(FailureKind::Flow, "config_invalid", message)), pointer));
     }
     Ok(Configured { config, secrets })
+}
+
+/// Whether a field takes secrets. The check says so at save; flows that were saved before it knew come here.
+fn is_for_secrets(ready: &PreparedEntry, pointer: &str) -> bool {
+    let field = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let spec = ready.executor.as_ref().map(|executor| executor.spec());
+    spec.is_some_and(|spec| spec.secret_fields.iter().any(|known| known == field))
 }
 
 /// The texts that see the rest of the step's config by name, and its instruction; `steps`, `inputs` ... stay what they

@@ -114,7 +114,7 @@ impl Driver {
         if self.state.started_at.is_none() && control.cancel.is_cancelled() {
             // Cancelled while it was queued: nothing of it has begun, so nothing begins.
             cancelling = true;
-            self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+            self.feed(Signal::CancelRequested { by: control.cancelled_by() }).await?;
         } else if let (Some(_), Some(by)) = (&self.state.end, self.run.restart_by.take()) {
             self.feed(Signal::Restarted { by }).await?;
         } else if self.state.end.is_none() {
@@ -133,7 +133,7 @@ impl Driver {
             // So is the wish for its end: a run that only waits would be given back with it.
             if !cancelling && control.cancel.is_cancelled() {
                 cancelling = true;
-                self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+                self.feed(Signal::CancelRequested { by: control.cancelled_by() }).await?;
                 self.flush().await?;
                 continue;
             }
@@ -152,7 +152,7 @@ impl Driver {
                 delivery = next_delivery(inbox.as_deref()) => self.delivered(delivery?).await?,
                 () = control.cancel.cancelled(), if !cancelling => {
                     cancelling = true;
-                    self.feed(Signal::CancelRequested { by: "a person".to_owned() }).await?;
+                    self.feed(Signal::CancelRequested { by: control.cancelled_by() }).await?;
                     self.flush().await?;
                 }
                 () = offered(slots.as_deref()), if !self.slots_of.is_empty() => self.feed(Signal::SlotsOffered).await?,

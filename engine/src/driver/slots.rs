@@ -19,7 +19,9 @@ impl Driver {
         };
         // A store that is away is no fault of the step: the run rests.
         let connection = self.limit_of_connection(place).await?;
-        let answer = match self.limits_of(place, connection) {
+        let cache = self.single_flight(place).await?;
+        let cache = cache.map(|key| SlotLimit { kind: LimitKind::Cache, key, units: 1, most: Some(1) });
+        let answer = match self.limits_of(place, connection.into_iter().chain(cache)) {
             Err(failure) => SlotAnswer::Refused(failure),
             Ok(limits) if limits.is_empty() => SlotAnswer::Taken,
             Ok(limits) => {
@@ -32,7 +34,7 @@ impl Driver {
         Ok(Some(Signal::SlotsAnswered { place, answer }))
     }
 
-    fn limits_of(&self, place: Place, connection: Option<SlotLimit>) -> Result<Vec<SlotLimit>, Failure> {
+    fn limits_of(&self, place: Place, further: impl Iterator<Item = SlotLimit>) -> Result<Vec<SlotLimit>, Failure> {
         let plan = &self.prepared.plan().steps[place.step];
         let pool = plan.resources.as_ref().map(|resources| SlotLimit {
             kind: LimitKind::Pool,
@@ -41,9 +43,7 @@ impl Driver {
             most: None,
         });
         let step = plan.concurrency.as_ref().map(|concurrency| self.limit_of_step(place, concurrency)).transpose()?;
-        let cache =
-            self.single_flight(place).map(|key| SlotLimit { kind: LimitKind::Cache, key, units: 1, most: Some(1) });
-        Ok(pool.into_iter().chain(step).chain(connection).chain(cache).collect())
+        Ok(pool.into_iter().chain(step).chain(further).collect())
     }
 
     /// What the tenant says of the connection that the attempt goes through.
@@ -71,13 +71,17 @@ impl Driver {
     }
 
     /// The key under which one attempt at a time makes an output for the step cache.
-    fn single_flight(&self, place: Place) -> Option<String> {
-        self.surroundings.cache.as_ref()?;
-        let mode = self.state.may_cache(self.prepared.graph(), place)?;
+    async fn single_flight(&self, place: Place) -> Result<Option<String>, PortError> {
+        if self.surroundings.cache.is_none()
+            || self.state.may_cache(self.prepared.graph(), place) != Some(CacheMode::On)
+        {
+            return Ok(None);
+        }
         let unit = self.state.unit(place);
-        let executor = self.prepared.entry(place.step, unit.entry)?.executor.clone()?;
+        let executor = self.prepared.entry(place.step, unit.entry).and_then(|entry| entry.executor.clone());
+        let Some(executor) = executor else { return Ok(None) };
         let config = unit.config.clone().unwrap_or_default();
-        (mode == CacheMode::On).then(|| self.cache_key(place, &executor, &config))
+        self.depends_on(place, &executor, &config).key().await
     }
 
     pub(super) async fn give_slots_back(&mut self) -> Result<(), DriveError> {

@@ -3,7 +3,7 @@
 //! Invariant: the same key finds the same child; depth is limited, so that flows that call each other end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
 use domain::{Failure, FailureKind, RunId};
@@ -29,6 +29,7 @@ pub trait FlowLoader: Send + Sync {
 
 struct Running {
     cancel: CancellationToken,
+    canceller: Arc<OnceLock<String>>,
     settled: watch::Receiver<Option<Settled>>,
 }
 
@@ -91,14 +92,15 @@ impl Children for WorldChildren {
         let cancel = CancellationToken::new();
         let (sender, settled) = watch::channel(None);
         world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).insert(request.key, run);
-        let child = Running { cancel: cancel.clone(), settled };
+        let canceller = Arc::<OnceLock<String>>::default();
+        let child = Running { cancel: cancel.clone(), canceller: canceller.clone(), settled };
         world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).insert(run, child);
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
         start.depth = depth;
         start.money = world.runs.account(request.parent, &request.parent_step);
         "flow".clone_into(&mut start.trigger);
-        let control = Control { cancel, stop: CancellationToken::new() };
+        let control = Control { cancel, canceller, ..Control::default() };
         tokio::spawn(async move {
             let finished = world.run(plan, start, control).await;
             // The parent may be gone; a child that cannot settle leaves the channel closed.
@@ -124,12 +126,31 @@ impl Children for WorldChildren {
         }
     }
 
-    async fn cancel(&self, run: RunId, _reason: &str) -> Result<(), PortError> {
+    async fn cancel(&self, run: RunId, reason: &str) -> Result<(), PortError> {
         let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
         if let Some(child) = world.runs.children.lock().unwrap_or_else(PoisonError::into_inner).get(&run) {
+            child.canceller.get_or_init(|| reason.to_owned());
             child.cancel.cancel();
         }
         Ok(())
+    }
+
+    async fn tree(&self, callees: &[language::Callee]) -> Result<Option<Value>, PortError> {
+        let world = self.world().map_err(|failure| PortError::Unavailable(failure.message))?;
+        let mut plans = BTreeMap::new();
+        let mut open: Vec<String> = callees.iter().map(|callee| callee.flow.clone()).collect();
+        while let Some(flow) = open.pop() {
+            if plans.contains_key(&flow) {
+                continue;
+            }
+            let Ok(plan) = world.loader.load(&flow) else { return Ok(None) };
+            for step in plan.steps.iter().filter(|step| step.executor.starts_with("flow_")) {
+                let Some(called) = language::callees(&step.config) else { return Ok(None) };
+                open.extend(called.into_iter().map(|callee| callee.flow));
+            }
+            plans.insert(flow, serde_json::to_value(&*plan).unwrap_or_default());
+        }
+        Ok(Some(serde_json::json!(plans)))
     }
 }
 
@@ -140,7 +161,7 @@ fn strictest(world: &World, flow: &str, depth: u32) -> Effect {
         return Effect::Unsafe;
     }
     let effects = Effects::of(&plan, &world.registry);
-    effects.calls.iter().map(|callee| strictest(world, callee, depth - 1)).fold(effects.own, Effect::max)
+    effects.calls.iter().map(|callee| strictest(world, &callee.flow, depth - 1)).fold(effects.own, Effect::max)
 }
 
 /// The inputs as the child declares them; a whole object is narrowed to what it knows.

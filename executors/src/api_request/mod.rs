@@ -111,10 +111,6 @@ impl HttpMethod {
         }
     }
 
-    const fn only_reads(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Options)
-    }
-
     const fn is_unsafe(self) -> bool {
         matches!(self, Self::Post | Self::Patch)
     }
@@ -194,6 +190,7 @@ impl ApiRequest {
         let spec = ExecutorSpec {
             effect: EffectRule::ByMethod { field: "method".into() },
             cost: CostKind::Free,
+            secret_fields: ["url", "headers", "query", "json", "form", "body", "auth"].map(str::to_owned).to_vec(),
             marked: vec![
                 MarkedField { field: "file".into(), kind: DataKind::File },
                 MarkedField { field: "body".into(), kind: DataKind::Text },
@@ -211,14 +208,16 @@ impl ApiRequest {
         }
         let url = address(call, &mut config).await?;
         let Some(pagination) = config.pagination.take() else {
-            return self.one(call, &config, request(call, &config, method, (url, body))?).await;
+            return self.one(call, &config, request(call, &config, method, (url, body, &call.key))?).await;
         };
         if !matches!(method, HttpMethod::Get) {
             return Err(flow_fault("config_invalid", "Only a GET can be read in pages."));
         }
         let mut walk = pages::Walk::new(&pagination, url);
         loop {
-            let request = request(call, &config, method, (walk.url.clone(), None))?;
+            // Each page is a call of its own.
+            let key = format!("{}/p{}", call.key, walk.pages + 1);
+            let request = request(call, &config, method, (walk.url.clone(), None, &key))?;
             let mut page = self.one(call, &config, request).await?;
             let link = page["headers"]["link"].as_str().map(str::to_owned);
             if !walk.take(page["body"].take(), link.as_deref())? {
@@ -307,7 +306,7 @@ fn request(
     call: &Call,
     config: &Config,
     method: HttpMethod,
-    (url, body): (Url, Option<body::Body>),
+    (url, body, key): (Url, Option<body::Body>, &str),
 ) -> Result<Request, Failure> {
     let total = call.deadline.map_or(LONGEST_EXCHANGE, |deadline| deadline.saturating_duration_since(Instant::now()));
     let limits = Limits {
@@ -321,9 +320,7 @@ fn request(
         request = request.header(CONTENT_TYPE, value("content-type", &body.media_type)?).map_err(refused)?;
         request = request.body(body.bytes);
     }
-    if !method.only_reads() {
-        request = set(request, HeaderName::from_static("idempotency-key"), value("idempotency-key", &call.key)?)?;
-    }
+    request = set(request, HeaderName::from_static("idempotency-key"), value("idempotency-key", key)?)?;
     for (name, scalar) in &config.headers {
         let header = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| flow_fault("header_invalid", format!("`{name}` is no header name.")))?;

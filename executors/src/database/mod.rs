@@ -124,6 +124,7 @@ impl Database {
         let spec = ExecutorSpec {
             // Without the key it reads, which is pure; whatever is written there counts as unsafe.
             effect: EffectRule::ByMethod { field: "write".into() },
+            secret_fields: ["parameters", "url"].map(str::to_owned).to_vec(),
             ..spec::plain::<Config, Output>(
                 "database",
                 "Asks a PostgreSQL server or an SQLite file, with bound values.",

@@ -84,6 +84,7 @@ impl Webhook {
             }),
             effect: EffectRule::Always(Effect::Idempotent),
             default_attempts: 3,
+            secret_fields: ["data", "url", "secret", "headers"].map(str::to_owned).to_vec(),
             ..spec::plain::<Config, Output>("webhook", "Delivers an event to an endpoint, signed by Standard Webhooks.")
         };
         Self { spec, egress, retries }

@@ -256,3 +256,39 @@ fn problem(
         end_column: to.1,
     }
 }
+
+/// A flow that a config says to run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Callee {
+    pub flow: String,
+    pub version: Option<u32>,
+    pub channel: Option<String>,
+}
+
+/// The flows that a config says to run; `None` where a template computes one of them.
+#[must_use]
+pub fn callees(config: &Map<String, Value>) -> Option<Vec<Callee>> {
+    let mut found = Vec::new();
+    config.iter().all(|(key, value)| callees_below(value, key, config, &mut found)).then_some(found)
+}
+
+fn callees_below(value: &Value, key: &str, beside: &Map<String, Value>, found: &mut Vec<Callee>) -> bool {
+    match value {
+        Value::String(name) if matches!(key, "flow_name" | "flows" | "default") => {
+            let at = |key: &str| beside.get(key).filter(|value| key != "flows" && !value.is_null());
+            let version = at("version").map(Value::as_u64);
+            let channel = at("channel").map(Value::as_str);
+            let is_written = version != Some(None)
+                && channel != Some(None)
+                && ![Some(name.as_str()), channel.flatten()].into_iter().flatten().any(templates::is_template);
+            let version = version.flatten().map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+            found.push(Callee { flow: name.clone(), version, channel: channel.flatten().map(str::to_owned) });
+            is_written
+        }
+        Value::Array(items) => items.iter().all(|item| callees_below(item, key, beside, found)),
+        Value::Object(fields) if key != "inputs" => {
+            fields.iter().all(|(name, field)| callees_below(field, name, fields, found))
+        }
+        _ => true,
+    }
+}

@@ -380,9 +380,9 @@ impl Templates<'_, '_> {
         if scope.secrets == Secrets::Nowhere {
             let message = "secrets can be read only in an executor's config";
             self.hint(spot, codes::SECRET_PLACE, (message, "Anywhere else it could be shown or stored."));
-        } else if let Secrets::WouldLeave(why) = scope.secrets {
+        } else if let Secrets::WouldLeave(why, hint) = scope.secrets {
             let message = format!("a secret cannot be used here: {why}");
-            self.hint(spot, codes::SECRET_LEAVES, (message, "Secrets are for requests, in a header or in `auth`."));
+            self.hint(spot, codes::SECRET_LEAVES, (message, hint));
         } else if read.path.is_empty() {
             let message = "a secret's name must be written out";
             self.hint(spot, codes::SECRET_PLACE, (message, "Write `secrets.NAME`."));

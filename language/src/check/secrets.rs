@@ -2,7 +2,7 @@
 //!
 //! Invariant: a secret is sent only to a host that the flow's author wrote down, or that is a secret itself.
 
-use super::scope::Templates;
+use super::scope::{Scope, Templates};
 use crate::catalogue::{CostKind, ExecutorSpec};
 use crate::codes;
 use crate::node::Node;
@@ -14,18 +14,30 @@ pub(super) enum Secrets {
     #[default]
     Nowhere,
     Here,
-    /// In the config of an executor that would pass it on.
-    WouldLeave(&'static str),
+    /// In a config, in a field that is not for secrets: why not, and what to do.
+    WouldLeave(&'static str, &'static str),
 }
 
-/// Whether the config of an executor may hold secrets.
-pub(super) fn of(spec: Option<&ExecutorSpec>) -> Secrets {
-    match spec {
-        Some(spec) if spec.cost == CostKind::Tokens => Secrets::WouldLeave("a model's provider would read it"),
-        Some(spec) if spec.name == "log" => Secrets::WouldLeave("it would stand in the log"),
-        Some(spec) if spec.name == "fail" => Secrets::WouldLeave("it would stand in the error"),
-        _ => Secrets::Here,
+/// What becomes of secrets in an executor's config outside the fields that are for them.
+pub(super) fn elsewhere(spec: Option<&ExecutorSpec>) -> Secrets {
+    const SEND: &str = "Secrets are for requests, in a header or in `auth`.";
+    const CHILD: &str = "The flow that is called reads `secrets.NAME` itself.";
+    let Some(spec) = spec else { return Secrets::Here };
+    match (spec.cost, spec.name.as_str()) {
+        (CostKind::Tokens, _) => Secrets::WouldLeave("a model's provider would read it", SEND),
+        (CostKind::Child, _) => Secrets::WouldLeave("it would stand in the other run's inputs", CHILD),
+        (_, "log") => Secrets::WouldLeave("it would stand in the log", SEND),
+        (_, "fail") => Secrets::WouldLeave("it would stand in the error", SEND),
+        (_, "cache") => Secrets::WouldLeave("other flows could read it", SEND),
+        _ if spec.secret_fields.is_empty() => Secrets::WouldLeave("this executor could give it away, changed", SEND),
+        _ => Secrets::WouldLeave("this field of the config is not for secrets", SEND),
     }
+}
+
+/// What a field of a config sees where it may hold secrets; `None`: it may not.
+pub(super) fn scope_of(spec: Option<&ExecutorSpec>, scope: &Scope) -> Option<Scope> {
+    let takes = spec.is_some_and(|spec| !spec.secret_fields.is_empty());
+    takes.then(|| Scope { secrets: Secrets::Here, ..scope.clone() })
 }
 
 /// Checks the address of a request, and whether secrets go where somebody else says.

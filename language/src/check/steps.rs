@@ -130,7 +130,7 @@ fn step_reads(
     let mut item_is_used = false;
     for way in std::iter::once(&mut facts.own).chain(&mut facts.fallbacks) {
         templates.shown.clear();
-        let scope = Scope { secrets: super::secrets::of(way.spec), ..item_scope.clone() };
+        let scope = Scope { secrets: super::secrets::elsewhere(way.spec), ..item_scope.clone() };
         more.extend(config_reads(templates, way, &scope));
         item_is_used |= items.keys().any(|name| templates.shown.contains(name));
     }
@@ -243,6 +243,7 @@ fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Sc
     let own = spec.and_then(|spec| spec.config.get("properties")?.as_object());
     let open = spec.is_some_and(|spec| spec.open_config);
     let prompt = scope.with(prompt_names(config, spec));
+    let with_secrets = super::secrets::scope_of(spec, scope);
     let conditions = spec.map(|spec| super::conditions::of(config, spec)).unwrap_or_default();
     let mut reads = Vec::new();
     for written in &conditions {
@@ -251,7 +252,12 @@ fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Sc
     for entry in config.entries() {
         // Variables of a prompt are rendered first and do not see each other.
         let is_variable = open && own.is_none_or(|own| !own.contains_key(&entry.key));
-        let scope = if open && !is_variable { &prompt } else { scope };
+        let takes_secrets = spec.is_some_and(|spec| spec.secret_fields.contains(&entry.key));
+        let scope = match &with_secrets {
+            Some(scope) if takes_secrets => scope,
+            _ if open && !is_variable => &prompt,
+            _ => scope,
+        };
         if spec.is_some_and(|spec| spec.raw_fields.contains(&entry.key)) {
             continue;
         }

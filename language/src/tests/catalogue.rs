@@ -22,6 +22,7 @@ fn spec(name: &str, config: Value, output: Value) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     }
 }
@@ -140,6 +141,7 @@ pub(super) fn catalogue() -> Catalogue {
     );
     let request = ExecutorSpec {
         effect: EffectRule::ByMethod { field: "method".to_owned() },
+        secret_fields: ["url", "headers", "json"].map(str::to_owned).to_vec(),
         ..spec(
             "api_request",
             json!({

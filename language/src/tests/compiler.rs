@@ -126,6 +126,9 @@ steps:
   - {name: h, executor: api_request, for_each: [x], config: {url: "https://{{ item }}", headers: {k: "{{ secrets.KEY }}"}}}
   - {name: fine, executor: api_request, config: {url: "{{ vars.fixed }}/{{ inputs.host }}", headers: {k: "{{ secrets.KEY }}"}}}
   - {name: hook, executor: api_request, config: {url: "{{ secrets.HOOK }}"}}
+  - {name: child, executor: flow_executor, config: {flow_name: other, inputs: {a: ["{{ secrets.KEY }}"]}}}
+  - {name: shape, executor: data_transformer, config: {data: {a: "{{ secrets.KEY }}"}}}
+  - {name: method, executor: api_request, config: {url: "https://example.com/", method: "{{ secrets.KEY }}"}}
   - {name: path, executor: api_request, config: {url: "https://example.com/{{ inputs.host }}?q={{ inputs.host }}", headers: {k: "{{ secrets.KEY }}"}}}
 "#;
     let folder = crate::Folder { name: None, yaml: yaml.to_owned(), files };
@@ -144,6 +147,12 @@ steps:
              Write the host down, or take it from a variable with a fixed value.
         F073 12:67-12:87 a secret would go to a host that the call or another step chooses
              Write the host down, or take it from a variable with a fixed value.
+        F073 15:88-15:99 a secret cannot be used here: it would stand in the other run's inputs
+             The flow that is called reads `secrets.NAME` itself.
+        F073 16:70-16:81 a secret cannot be used here: this executor could give it away, changed
+             Secrets are for requests, in a header or in `auth`.
+        F073 17:93-17:104 a secret cannot be used here: this field of the config is not for secrets
+             Secrets are for requests, in a header or in `auth`.
         F073 prompts/ask.j2 1:15-1:26 a secret cannot be used here: a model's provider would read it
              Secrets are for requests, in a header or in `auth`.
         ");

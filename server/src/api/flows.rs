@@ -5,13 +5,15 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
 use domain::wire::{
     CheckReport, FlowDetail, FlowSummary, Forecast, ForecastInput, Page, VersionDetail, VersionSummary,
 };
+use language::Folder;
 use serde::Deserialize;
 use serde_json::Value;
+use service::flows::folder::{self, FolderForm};
 use service::flows::{self, PutOptions};
 use utoipa::{IntoParams, ToSchema};
 
 use super::whole;
-use crate::extract::{Body, Caller, FlowBody, Known, NoParams, Params, if_match};
+use crate::extract::{Body, Caller, FlowBody, Known, NoParams, Params, if_match, wanted_form};
 use crate::problem::Fault;
 use crate::state::Shared;
 
@@ -86,23 +88,44 @@ pub(crate) async fn list(
 
 /// Reads a flow
 ///
+/// With `Accept: application/yaml` the answer is the flow's YAML, with `application/zip` its folder, else JSON about it.
 /// `ETag` is the hash of the published version, to be sent as `If-Match` when it is replaced.
 #[utoipa::path(operation_id = "get_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
-    responses((status = 200, body = FlowDetail)))]
+    responses((status = 200, content((FlowDetail = "application/json"), (String = "application/yaml"), (Vec<u8> = "application/zip")))))]
 #[get("/api/v1/flows/{flow}")]
 pub(crate) async fn get(
     caller: Caller,
     flow: web::Path<String>,
     params: Params<NoParams>,
+    request: HttpRequest,
     state: Shared,
 ) -> Result<HttpResponse, Fault> {
     params.read()?;
+    let form = wanted_form(&request);
+    if form != FolderForm::Json {
+        let (folder, hash) = flows::source(&state.weir, &caller.0, &flow, None).await?;
+        return written(&folder, hash.as_deref(), form);
+    }
     let (detail, hash) = flows::get(&state.weir, &caller.0, &flow).await?;
     let mut answer = HttpResponse::Ok();
     if let Some(hash) = hash {
         answer.insert_header((header::ETAG, format!("\"{hash}\"")));
     }
+    answer.insert_header((header::VARY, "Accept"));
     Ok(answer.json(detail))
+}
+
+/// A flow as its author wrote it.
+fn written(folder: &Folder, hash: Option<&str>, form: FolderForm) -> Result<HttpResponse, Fault> {
+    let mut answer = HttpResponse::Ok();
+    if let Some(hash) = hash {
+        answer.insert_header((header::ETAG, format!("\"{hash}\"")));
+    }
+    answer.insert_header((header::VARY, "Accept"));
+    if form == FolderForm::Zip {
+        return Ok(answer.content_type("application/zip").body(folder::zipped(folder)?));
+    }
+    Ok(answer.content_type("application/yaml").body(folder.yaml.clone()))
 }
 
 /// Saves a flow and publishes it to `stable`
@@ -177,20 +200,29 @@ pub(crate) async fn versions(
 }
 
 /// Reads a version with its YAML and files
+///
+/// With `Accept: application/yaml` or `application/zip` the answer is the YAML or the folder itself.
 #[utoipa::path(operation_id = "get_version", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"),
         ("version" = u32, Path, description = "The version's number")),
-    responses((status = 200, body = VersionDetail)))]
+    responses((status = 200, content((VersionDetail = "application/json"), (String = "application/yaml"), (Vec<u8> = "application/zip")))))]
 #[get("/api/v1/flows/{flow}/versions/{version}")]
 pub(crate) async fn version(
     caller: Caller,
     path: web::Path<(String, String)>,
     params: Params<NoParams>,
+    request: HttpRequest,
     state: Shared,
-) -> Result<web::Json<VersionDetail>, Fault> {
+) -> Result<HttpResponse, Fault> {
     params.read()?;
     let (flow, version) = path.into_inner();
     let number = version.parse().map_err(|_| service::ServiceError::not_found("version", version))?;
-    Ok(web::Json(flows::version(&state.weir, &caller.0, &flow, number).await?))
+    let form = wanted_form(&request);
+    if form != FolderForm::Json {
+        let (folder, hash) = flows::source(&state.weir, &caller.0, &flow, Some(number)).await?;
+        return written(&folder, hash.as_deref(), form);
+    }
+    let detail = flows::version(&state.weir, &caller.0, &flow, number).await?;
+    Ok(HttpResponse::Ok().insert_header((header::VARY, "Accept")).json(detail))
 }
 
 /// Says what a call would run, take and cost

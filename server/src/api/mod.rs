@@ -15,7 +15,7 @@ pub(crate) mod health;
 mod keys;
 mod members;
 pub(crate) mod openapi;
-mod run;
+pub(crate) mod run;
 mod runs;
 mod secrets;
 mod tenant;

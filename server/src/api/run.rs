@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use domain::wire::{RunAccepted, RunAnswer};
-use domain::{Failure, FailureKind, RunId, RunStatus};
+use domain::{Failure, FailureKind, RunId, RunStatus, TenantId};
 use serde::Deserialize;
 use service::runs::{self, Answer, SettledRun, StartRun, Waited};
 use service::{Actor, Weir};
@@ -71,20 +71,28 @@ pub(crate) async fn run_flow(
     };
     let started = runs::start(&state.weir, &actor, wish).await?;
     let (run_id, status, replayed) = (started.run_id, started.status, started.replayed);
+    // Who asked for the same again only listens: the run is the first caller's.
+    let guard = (started.cancel_on_disconnect && !replayed && !preference.later)
+        .then(|| CancelOnDrop::new(&state.weir, &actor, run_id));
     if preference.stream {
         let events = runs::events(&state.weir, &actor, run_id, 0).await?;
         let credentials = Credentials::of(&request, &state);
-        return Ok(sse::response(events, &state.draining, credentials, Some(run_id)));
+        return Ok(sse::response(events, &state.draining, credentials, Some((run_id, guard))));
     }
     if preference.later {
         return Ok(accepted(run_id, status, replayed));
     }
-    let guard = started.cancel_on_disconnect.then(|| CancelOnDrop::new(&state.weir, &actor, run_id));
+    let gone = crate::middleware::context::gone();
     let limit = preference.wait.map_or(started.max_wait, |wait| wait.min(started.max_wait));
     let waited = tokio::select! {
         waited = runs::wait(&state.weir, started, limit) => waited?,
         // A drain answers who still waits: the run goes on, here or elsewhere.
         () = state.draining.cancelled() => Waited::Pending { run_id, status },
+        // Nobody reads this answer; the guard does what the flow says.
+        () = gone.cancelled() => {
+            drop(guard);
+            return Ok(accepted(run_id, status, replayed));
+        }
     };
     if let Some(guard) = guard {
         guard.disarm();
@@ -179,25 +187,25 @@ fn text(request: &HttpRequest, name: &str) -> Option<String> {
     request.headers().get(name)?.to_str().ok().map(ToOwned::to_owned)
 }
 
-/// `endpoint.on_disconnect: cancel`: the server drops the handler when its caller goes away.
-struct CancelOnDrop(Option<(Weir, Actor, RunId)>);
+/// `endpoint.on_disconnect: cancel`: dropped while its caller is still owed an answer, it cancels the run.
+pub(crate) struct CancelOnDrop(Option<(Weir, TenantId, RunId)>);
 
 impl CancelOnDrop {
     fn new(weir: &Weir, actor: &Actor, run: RunId) -> Self {
-        // The platform cancels on the flow's word; the caller need not hold the permission.
-        Self(Some((weir.clone(), Actor::system(actor.tenant, "on_disconnect"), run)))
+        Self(Some((weir.clone(), actor.tenant, run)))
     }
 
-    fn disarm(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some((weir, actor, run)) = self.0.take() {
-            tokio::spawn(async move {
-                if let Err(error) = runs::cancel(&weir, &actor, run, Some("the caller went away")).await {
+        // At the very end of the process there is no runtime any more, and no run to cancel.
+        if let (Some((weir, tenant, run)), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = runs::abandon(&weir, tenant, run).await {
                     tracing::debug!(%run, %error, "a run whose caller went away was not cancelled");
                 }
             });

@@ -1,6 +1,7 @@
 //! Around every request: an id, one log line, containment of panics, `HEAD`, and the headers of every answer.
 //!
-//! Invariant: every answer has `X-Request-Id`; a panic in a handler costs one request and is answered with a problem.
+//! Invariant: every answer has `X-Request-Id`; a panic in a handler costs one request and is answered with a problem; a
+//! handler that may change something runs to its end, whether or not its caller waits for it.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -44,8 +45,10 @@ pub(crate) async fn around(
     request.set_payload(paced(payload, Rc::clone(&late)));
     let context = Rc::new(Context { request_id, path: request.path().to_owned(), ..Context::default() });
     let method = if head_only { Method::HEAD } else { request.method().clone() };
-    let handled = CONTEXT
-        .scope(Rc::clone(&context), async {
+    let gone = context.gone.clone().drop_guard();
+    let handling = CONTEXT.scope(Rc::clone(&context), {
+        let context = Rc::clone(&context);
+        async move {
             let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
             let answered = match answered {
                 Ok(Ok(response)) => Ok(response.map_into_boxed_body()),
@@ -58,8 +61,22 @@ pub(crate) async fn around(
                 }
             };
             if late.get() { too_late(answered) } else { answered }
-        })
-        .await;
+        }
+    });
+    let handled = if method == Method::GET || method == Method::HEAD {
+        handling.await
+    } else {
+        // The server drops what it does for a caller that went away. A handler in a task of its own is not cut in two by
+        // that; it hears of it, and decides.
+        match actix_web::rt::spawn(handling).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                tracing::error!(%error, request_id = context.request_id, "a handler broke off");
+                Err(Fault::new(ErrorCode::Internal, "Something went wrong on our side.").error_response())
+            }
+        }
+    };
+    gone.disarm();
     match handled {
         Ok(response) => {
             let mut response = if head_only { response.map_body(|_, _| nothing()) } else { response };

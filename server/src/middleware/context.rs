@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::middleware::rate::Standing;
 
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) rate: RefCell<Option<Standing>>,
     /// Who asked, for the log line.
     pub(crate) actor: RefCell<Option<String>>,
+    /// Cancelled when the caller closed its connection before the answer was made.
+    pub(crate) gone: CancellationToken,
 }
 
 tokio::task_local! {
@@ -27,6 +31,11 @@ pub(crate) fn request_id() -> String {
 
 pub(crate) fn path() -> Option<String> {
     CONTEXT.try_with(|context| context.path.clone()).ok()
+}
+
+/// Whether the caller is still there; outside of a request it always is.
+pub(crate) fn gone() -> CancellationToken {
+    CONTEXT.try_with(|context| context.gone.clone()).unwrap_or_default()
 }
 
 pub(crate) fn note_rate(standing: Standing) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::Permission;
 use domain::wire::{FlowDetail, VersionDetail, VersionSummary};
 use entities::{JsonText, Reader, Scope as _, flow, version};
+use language::Folder;
 use sea_orm::ColumnTrait;
 
 use super::{STABLE, check, list, plans};
@@ -52,6 +53,37 @@ pub async fn get(weir: &Weir, actor: &Actor, name: &str) -> Result<(FlowDetail, 
         },
         published.map(|version| version.hash),
     ))
+}
+
+/// The flow's folder as its author wrote it, of what is published (or the draft of a flow that never was) or of one
+/// version; with the version's hash for `ETag`.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
+pub async fn source(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    number: Option<u32>,
+) -> Result<(Folder, Option<String>), ServiceError> {
+    let (yaml, files, hash) = match number {
+        Some(number) => {
+            let version = version(weir, actor, name, number).await?;
+            (version.yaml, JsonText::of(&version.files), Some(version.hash))
+        }
+        None => {
+            authz::check_flow(actor, Permission::FlowsRead, name)?;
+            let reader = weir.store().read(actor.tenant).await?;
+            let row = plans::find(&reader, name).await?;
+            match published(&reader, &row).await? {
+                Some(version) => (version.yaml, version.files, Some(version.hash)),
+                None => (row.draft_yaml.unwrap_or_default(), row.draft_files.unwrap_or_default(), None),
+            }
+        }
+    };
+    let mut folder = plans::folder_of(name, &yaml, &files);
+    folder.files = folder.own_files();
+    Ok((folder, hash))
 }
 
 /// What of the folder the author wrote; a version also holds what it builds on.

@@ -4,7 +4,7 @@
 //! ever written to a disk.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use language::Folder;
 
@@ -91,6 +91,20 @@ fn collect(
     Ok(())
 }
 
+/// The folder as a zip, `flow.yaml` at its top: what [`read`] takes.
+///
+/// # Errors
+/// [`ServiceError::Internal`].
+pub fn zipped(folder: &Folder) -> Result<Vec<u8>, ServiceError> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let texts = std::iter::once(("flow.yaml", &folder.yaml));
+    for (path, text) in texts.chain(folder.files.iter().map(|(path, text)| (path.as_str(), text))) {
+        writer.start_file(path, zip::write::SimpleFileOptions::default()).map_err(ServiceError::internal)?;
+        writer.write_all(text.as_bytes()).map_err(ServiceError::internal)?;
+    }
+    Ok(writer.finish().map_err(ServiceError::internal)?.into_inner())
+}
+
 fn unzip(bytes: &[u8]) -> Result<(String, BTreeMap<String, String>), ServiceError> {
     let broken = |error: zip::result::ZipError| ServiceError::BadRequest(format!("The zip cannot be read: {error}."));
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).map_err(broken)?;
@@ -160,8 +174,6 @@ fn text(path: &str, bytes: &[u8]) -> Result<String, ServiceError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn zipped(entries: &[(&str, &[u8])]) -> Vec<u8> {
@@ -180,6 +192,13 @@ mod tests {
         let read = |bytes: &[u8]| super::read("invoice", FolderForm::Zip, bytes).unwrap();
         assert_eq!(read(&bare), read(&wrapped));
         assert_eq!(read(&bare).files["prompts/a.j2"], "hi");
+    }
+
+    #[test]
+    fn a_folder_that_was_zipped_is_read_again() {
+        let files = BTreeMap::from([("prompts/a.j2".to_owned(), "hi".to_owned())]);
+        let folder = Folder { name: Some("invoice".to_owned()), yaml: "steps: []".to_owned(), files };
+        assert_eq!(super::read("invoice", FolderForm::Zip, &super::zipped(&folder).unwrap()).unwrap(), folder);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use channels::{channel, channels, move_channel, remove_channel};
 pub use check::check;
 pub use delete::delete;
 pub use describe::{CallableFlow, callable};
-pub use detail::{get, version, versions};
+pub use detail::{get, source, version, versions};
 pub(crate) use figures::percentile;
 pub use list::{list, names};
 pub use plans::{Plans, Resolved, Wanted, compile, plan, resolve};

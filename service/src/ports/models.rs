@@ -79,6 +79,11 @@ impl Models for TenantModels {
         most.map_err(|error| PortError::Unavailable(error.to_string()))
     }
 
+    async fn revision(&self, connection: &str) -> Result<Option<String>, PortError> {
+        let revision = crate::connections::revision(&self.weir, self.tenant, connection).await;
+        revision.map_err(|error| PortError::Unavailable(error.to_string()))
+    }
+
     async fn service(&self, name: &str) -> Result<ServiceEndpoint, Failure> {
         let opened = crate::connections::open_service(&self.weir, self.tenant, name).await;
         opened.map_err(|error| unavailable(&error))?.ok_or_else(|| {

@@ -29,4 +29,9 @@ impl Secrets for TenantSecrets {
             Err(error) => Err(PortError::Unavailable(error.to_string())),
         }
     }
+
+    async fn version(&self, name: &str) -> Result<Option<String>, PortError> {
+        let version = crate::secrets::version(&self.weir, self.tenant, name).await;
+        version.map_err(|error| PortError::Unavailable(error.to_string()))
+    }
 }

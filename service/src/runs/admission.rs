@@ -95,7 +95,7 @@ pub(super) async fn admitted_now(weir: &Weir, job: &Job, admission: Admission) {
         }
         Admission::Parked { replace: None } => {}
         Admission::Parked { replace: Some(oldest) } => {
-            let by = format!("replaced by {run} (`on_limit: replace_oldest`)");
+            let by = format!("the newer run {run} (`on_limit: replace_oldest`)");
             // It may have ended by itself.
             if let Err(error) = super::cancel::request(weir, tenant, oldest, by, None).await {
                 tracing::debug!(%error, run = %oldest, "the oldest run of a limit was not cancelled");

@@ -32,6 +32,26 @@ pub async fn cancel(weir: &Weir, actor: &Actor, id: RunId, reason: Option<&str>)
     request(weir, actor.tenant, id, by, Some(audit::row(weir, actor, entry))).await
 }
 
+/// Ends a run whose caller went away, where its flow says so (`endpoint.on_disconnect: cancel`). The platform cancels on
+/// the flow's word; the caller need not hold the permission.
+///
+/// # Errors
+/// [`ServiceError::NotFound`], [`ServiceError::Conflict`] for a run that is over.
+pub async fn abandon(weir: &Weir, tenant: TenantId, id: RunId) -> Result<(), ServiceError> {
+    const REASON: &str = "the caller went away";
+    let actor = Actor::system(tenant, "on_disconnect");
+    match cancel(weir, &actor, id, Some(REASON)).await {
+        // A run that is written when it is over: whoever executes it is all there is of it.
+        Err(ServiceError::NotFound { .. }) if weir.runs().find(id).is_some() => {
+            if let Some(local) = weir.runs().find(id) {
+                local.cancel(Some(format!("{}: {REASON}", actor.name())));
+            }
+            Ok(())
+        }
+        cancelled => cancelled.map(|_| ()),
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error(transparent)]

@@ -14,7 +14,7 @@ use engine::Settled;
 use engine::effects::Effects;
 use engine::ports::{Child, ChildRequest, Children, PortError};
 use entities::{Scope, StoreError, Unit, run};
-use language::{Effect, Plan};
+use language::{Callee, Effect, Plan};
 use sea_orm::ColumnTrait;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
@@ -50,7 +50,7 @@ impl Children for RunChildren {
         }
         let tenant = self.tenant();
         let version = match (request.version, &request.channel) {
-            (None, None) => self.variant_of(&request.flow).await.map_err(ours)?,
+            (None, None) => super::tree::variant_of(&self.weir, &self.parent, &request.flow).await.map_err(ours)?,
             (version, _) => version,
         };
         let wanted = Wanted { version, channel: request.channel.clone(), position: Some(self.parent.channel_position) };
@@ -154,6 +154,10 @@ impl Children for RunChildren {
             Err(other) => Err(port_error(other)),
         }
     }
+
+    async fn tree(&self, callees: &[language::Callee]) -> Result<Option<Value>, PortError> {
+        super::tree::of(&self.weir, &self.parent, callees).await.map_err(port_error)
+    }
 }
 
 impl RunChildren {
@@ -171,8 +175,9 @@ impl RunChildren {
                 if strictest == Effect::Unsafe || !seen.insert(callee.clone()) {
                     continue;
                 }
-                let wanted = Wanted { version: None, channel: None, position: Some(self.parent.channel_position) };
-                match crate::flows::resolve(&self.weir, self.tenant(), &callee, &wanted).await {
+                let Callee { flow, version, channel } = callee;
+                let wanted = Wanted { version, channel, position: Some(self.parent.channel_position) };
+                match crate::flows::resolve(&self.weir, self.tenant(), &flow, &wanted).await {
                     Ok(resolved) => open.push(resolved.plan),
                     // Whoever calls it finds that out.
                     Err(ServiceError::NotFound { .. }) => {}
@@ -181,19 +186,6 @@ impl RunChildren {
             }
         }
         Ok(strictest)
-    }
-
-    /// The version that an experiment gave to the tree, where its own flow is called again from inside.
-    async fn variant_of(&self, flow: &str) -> Result<Option<u32>, ServiceError> {
-        if self.parent.variant.is_none() {
-            return Ok(None);
-        }
-        let root = if self.parent.depth == 0 {
-            self.parent.clone()
-        } else {
-            super::row(&self.weir, self.tenant(), RunId::from_uuid(self.parent.root_run_id)).await?
-        };
-        Ok((root.flow_name == flow).then(|| u32::try_from(root.version_number).unwrap_or_default()))
     }
 
     /// Claims a child that nobody executes, so that it does not wait for a place behind its own parent.

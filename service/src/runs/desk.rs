@@ -82,8 +82,6 @@ pub(super) struct LocalRun {
     pub(super) control: Control,
     /// Held by a suspect until it settles a step.
     lane: Mutex<Option<OwnedSemaphorePermit>>,
-    /// Who asked for its end, for the journal.
-    cancelled_by: Mutex<Option<String>>,
     texts: Mutex<BTreeMap<Speaker, Told>>,
     /// What came for the run from outside.
     pub(super) letters: Letters,
@@ -108,9 +106,8 @@ impl LocalRun {
         Self {
             tenant,
             flow,
-            control: Control { cancel: CancellationToken::new(), stop: stop.child_token() },
+            control: Control { stop: stop.child_token(), ..Control::default() },
             lane: Mutex::default(),
-            cancelled_by: Mutex::default(),
             texts: Mutex::default(),
             letters: Letters::default(),
             offers: Notify::new(),
@@ -120,11 +117,9 @@ impl LocalRun {
 
     /// Tells the engine that somebody wants the run's end. The first to ask is the one the journal names.
     pub(super) fn cancel(&self, by: Option<String>) {
-        let mut known = self.cancelled_by.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none() {
-            *known = by;
+        if let Some(by) = by {
+            self.control.canceller.get_or_init(|| by);
         }
-        drop(known);
         self.control.cancel.cancel();
     }
 
@@ -144,10 +139,6 @@ impl LocalRun {
     /// A run that settled a step is no suspect any more.
     pub(super) fn leave_lane(&self) {
         self.lane.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    pub(super) fn cancelled_by(&self) -> Option<String> {
-        self.cancelled_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps a piece of a running step's text; gives the bytes that came before it. A new attempt begins anew.

@@ -139,29 +139,12 @@ impl RunJournal {
     }
 }
 
-impl RunJournal {
-    /// The engine knows that somebody asked for the end, and this process knows who.
-    fn name_canceller(&self, entries: &[Entry]) -> Option<Vec<Entry>> {
-        let is_cancel = |entry: &Entry| matches!(entry.event, Event::CancelRequested { .. });
-        let who = entries.iter().any(is_cancel).then(|| self.local.cancelled_by()).flatten()?;
-        let mut named = entries.to_vec();
-        for entry in &mut named {
-            if let Event::CancelRequested { by } = &mut entry.event {
-                by.clone_from(&who);
-            }
-        }
-        Some(named)
-    }
-}
-
 #[async_trait]
 impl Journal for RunJournal {
     async fn append(&self, entries: &[Entry]) -> Result<(), PortError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let named = self.name_canceller(entries);
-        let entries = named.as_deref().unwrap_or(entries);
         let mut state = self.state.lock().await;
         if state.broken {
             return Err(PortError::LeaseLost);

@@ -69,6 +69,7 @@ fn spec(name: &str, effect: Effect) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     }
 }

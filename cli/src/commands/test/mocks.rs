@@ -147,6 +147,7 @@ fn stand_in_spec() -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control: None,
     }
 }

@@ -55,6 +55,7 @@ fn spec(name: &str, control: Option<Control>) -> ExecutorSpec {
         default_attempts: 1,
         file_fields: Vec::new(),
         raw_fields: Vec::new(),
+        secret_fields: Vec::new(),
         control,
     }
 }

@@ -526,6 +526,26 @@ steps:
 }
 
 #[tokio::test]
+async fn a_secret_in_a_field_that_takes_none_fails_the_step_even_in_a_flow_that_was_saved() {
+    let old = "steps:\n  - {name: a, executor: act, config: {text: \"{{ secrets.TOKEN }}\"}}\n";
+    let mut stage = Stage::new("steps:\n  - {name: a, executor: act}\n");
+    let open = stage
+        .registry
+        .catalogue()
+        .iter()
+        .cloned()
+        .map(|mut spec| {
+            spec.secret_fields.push("text".to_owned());
+            spec
+        })
+        .collect::<Vec<_>>();
+    stage.plan = std::sync::Arc::new(language::compile(&folder(old), &language::Catalogue::new(open)).plan.unwrap());
+    let ran = stage.go().await;
+    assert_eq!(ran.error_of("a").code, "secret_not_allowed");
+    assert!(!serde_json::to_string(&ran.entries).unwrap().contains("hunter22"));
+}
+
+#[tokio::test]
 async fn a_missing_secret_and_a_changed_one_are_faults_of_the_flow() {
     let ran = run("steps:\n  - {name: a, executor: act, config: {token: \"{{ secrets.OTHER }}\"}}\n").await;
     assert_eq!(ran.error_of("a").code, "secret_missing");
