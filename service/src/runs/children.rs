@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Live;
+use super::claimed;
 use super::desk::{Crew, LocalRun};
 use super::execute::{self, Job};
 use super::journal::RunJournal;
@@ -84,7 +85,7 @@ impl Children for RunChildren {
         execute::lease(&mut row, &self.crew, self.weir.now());
         // The child's row points at the parent's.
         self.journal.ensure_written().await.map_err(|error| unwritten(&error))?;
-        let entered = execute::enter(&self.weir, &self.crew, &row);
+        let entered = claimed::enter(&self.weir, &self.crew, &row);
         let (key, keep) = (request.key, row.clone());
         let found = self.weir.store().write(tenant, move |unit| async move {
             let before = unit.find::<run::Entity>().filter(run::Column::StartKey.eq(key)).one().await?;
@@ -225,9 +226,9 @@ impl RunChildren {
         });
         let claimed = claimed.await.map_err(|error| PortError::Unavailable(error.to_string()))?;
         if let Some(row) = claimed {
-            for (row, entered) in execute::enter_claimed(&self.weir, &self.crew, vec![row]).await {
+            for (row, entered) in claimed::enter_claimed(&self.weir, &self.crew, vec![row]).await {
                 let (weir, crew) = (self.weir.clone(), Arc::clone(&self.crew));
-                self.crew.tasks.spawn(execute::execute_claimed(weir, crew, row, entered));
+                self.crew.tasks.spawn(claimed::execute_claimed(weir, crew, row, entered));
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ mod approvals;
 mod bus;
 mod cancel;
 mod children;
+mod claimed;
 mod desk;
 mod entries;
 mod events;

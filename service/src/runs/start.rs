@@ -17,6 +17,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::admission::{Refused, admitted_now, enqueue, free_place, limit};
 use super::bus::Live;
+use super::claimed;
 use super::execute::{self, Job};
 use super::slots::Admission;
 use crate::flows::{Resolved, Wanted};
@@ -164,7 +165,7 @@ async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer
         return Ok(started);
     };
     execute::lease(&mut job.row, &crew, weir.now());
-    let entered = execute::enter(weir, &crew, &job.row);
+    let entered = claimed::enter(weir, &crew, &job.row);
     let written = answer == Answer::Later;
     if written {
         let row = job.row.clone();
@@ -187,7 +188,7 @@ async fn once(
     let fresh = started(weir, &job.row, resolved, false);
     let place = free_place(weir, &job.row, resolved).map(|(crew, place)| {
         execute::lease(&mut job.row, &crew, weir.now());
-        let entered = execute::enter(weir, &crew, &job.row);
+        let entered = claimed::enter(weir, &crew, &job.row);
         (crew, place, entered)
     });
     let now = weir.now();

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::claimed;
 use super::desk::Crew;
-use super::execute;
 use super::fairness::{Candidate, Turns};
 use crate::Weir;
 
@@ -78,10 +78,10 @@ pub async fn step(weir: &Weir) -> Result<usize, crate::ServiceError> {
     let crew = crew(&WorkerOptions::default());
     let runs = claim(weir, &crew, BATCH).await?;
     let count = runs.len();
-    let entered = execute::enter_claimed(weir, &crew, runs).await;
+    let entered = claimed::enter_claimed(weir, &crew, runs).await;
     let executing = entered
         .into_iter()
-        .map(|(row, entered)| execute::execute_claimed(weir.clone(), Arc::clone(&crew), row, entered));
+        .map(|(row, entered)| claimed::execute_claimed(weir.clone(), Arc::clone(&crew), row, entered));
     futures_util::future::join_all(executing).await;
     crew.tasks.close();
     crew.tasks.wait().await;
@@ -141,11 +141,11 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
         }
         let rest = match claim_if_any(weir, crew, u32::try_from(places.len()).unwrap_or(BATCH)).await {
             Ok(Claimed::Runs(runs)) => {
-                let entered = execute::enter_claimed(weir, crew, runs).await;
+                let entered = claimed::enter_claimed(weir, crew, runs).await;
                 for ((row, entered), place) in entered.into_iter().zip(places) {
                     let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
                     crew.tasks.spawn(async move {
-                        execute::execute_claimed(weir, of_crew, row, entered).await;
+                        claimed::execute_claimed(weir, of_crew, row, entered).await;
                         drop(place);
                     });
                 }
