@@ -25,7 +25,7 @@ on_both_stores! {
         key.put_flow("middle", &calling("leaf", "")).await.expect_success();
         key.put_flow("direct", &calling("leaf", CACHED)).await.expect_success();
         key.put_flow("deep", &calling("middle", CACHED)).await.expect_success();
-        let routed = "steps:\n  - {name: call, executor: flow_router, config: {routes: [{condition: false, flow_name: leaf}], default: middle}, cache: {mode: on}}\n";
+        let routed = "steps:\n  - {name: call, executor: flow_router, config: {routes: [{condition: false, flow_name: leaf}], default: {flow_name: middle}}, cache: {mode: on}}\n";
         key.put_flow("routed", routed).await.expect_success();
         let piped = "steps:\n  - {name: call, executor: flow_pipeline, config: {inputs: {}, flows: [middle]}, cache: {mode: on}}\n";
         key.put_flow("piped", piped).await.expect_success();
