@@ -158,7 +158,7 @@ on_both_stores! {
 
     async fn only_what_is_chosen_among_cases_is_rendered(world: World) {
         let key = acme(&world).await;
-        let pick = "inputs:\n  a: {type: object, required: false}\n  k: {type: integer, default: 0}\nsteps:\n  - name: pick\n    executor: conditional\n    config:\n      cases:\n        - {condition: inputs.a.x is defined, value: \"{{ inputs.a.x }}\"}\n        - {condition: inputs.k > 1, value: \"{{ 10 // (inputs.k - 2) }}\"}\n      default: \"{{ 10 // inputs.k if inputs.k else 'none' }}\"\n";
+        let pick = "inputs:\n  a: {type: object, default: {}}\n  k: {type: integer, default: 0}\nsteps:\n  - name: pick\n    executor: conditional\n    config:\n      cases:\n        - {condition: inputs.a.x is defined, value: \"{{ inputs.a.x }}\"}\n        - {condition: inputs.k > 1, value: \"{{ 10 // (inputs.k - 2) }}\"}\n      default: \"{{ 10 // inputs.k if inputs.k else 'none' }}\"\n";
         for (inputs, expected) in [(json!({}), json!("none")), (json!({"a": {"x": 1}, "k": 2}), json!(1)), (json!({"k": 3}), json!(10))] {
             assert_eq!(outputs(&key, pick, &inputs).await, expected, "{inputs}");
         }

@@ -312,11 +312,12 @@ on_both_stores! {
         let later = ask(&key, "And now?").await.expect_status(200).json();
         assert_eq!(later["cost_nano_usd"], 100 * 1_000);
 
+        let unknown = priced(json!({"test-model": {"input": 1, "output": 1, "per_call": 1}}));
+        key.put("/api/v1/connections/house", &unknown).await.expect_status(400);
         for wrong in [
             json!({"test-model": {"input": -1, "output": 1}}),
             json!({"test-model": {"input": 1}}),
             json!({"a b": {"input": 1, "output": 1}}),
-            json!({"test-model": {"input": 1, "output": 1, "per_call": 1}}),
             json!({"test-model": {"input": 1e9, "output": 1}}),
         ] {
             let problem = key.put("/api/v1/connections/house", &priced(wrong.clone())).await.expect_status(422).problem();
