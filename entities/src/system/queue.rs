@@ -5,6 +5,7 @@
 
 use domain::{RunId, TenantId};
 use sea_orm::prelude::{DateTimeUtc, Expr};
+use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{ColumnTrait, QueryOrder};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Statement, Value};
 
@@ -201,18 +202,23 @@ impl SystemUnit {
         Ok(extended.rows_affected)
     }
 
-    /// Keeps a worker's leases on these runs for longer. Says how many it still holds: the others were taken by somebody,
-    /// or are over.
+    /// Keeps a worker's leases on these runs for longer. Says how many: the others were taken by somebody, are over, or are
+    /// being written this moment and have their turn with the next renewal. Waiting for those, a renewal of parents and
+    /// children could wait for a unit that waits for it.
     ///
     /// # Errors
     /// Whatever the database said.
     pub async fn extend_leases(&self, owner: &str, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
         use run::Column;
+        let mut held = sea_orm::sea_query::Query::select();
+        held.column(Column::Id).from(run::Entity).and_where(Column::LeaseOwner.eq(owner));
+        held.and_where(Column::Id.is_in(runs.into_iter().map(RunId::uuid)));
+        held.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         let extended = run::Entity::update_many()
             .col_expr(Column::LeaseUntil, Expr::value(until))
             .col_expr(Column::AvailableAt, Expr::value(until))
             .filter(Column::LeaseOwner.eq(owner))
-            .filter(Column::Id.is_in(runs.into_iter().map(RunId::uuid)))
+            .filter(Column::Id.in_subquery(held))
             .exec(self.connection())
             .await?;
         Ok(extended.rows_affected)
