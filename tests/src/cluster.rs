@@ -6,8 +6,7 @@ use crate::{
     store::Database,
 };
 use std::{
-    env,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 use tempfile::TempDir;
@@ -69,9 +68,7 @@ impl Drop for Cluster {
 }
 
 fn program() -> PathBuf {
-    // Asked when it runs: checkouts may share a target folder, and with it this program.
-    let room = env::var_os("CARGO_MANIFEST_DIR").expect("cargo and nextest say where the package is");
-    Path::new(&room).join("../scripts/postgres")
+    crate::room().join("../scripts/postgres")
 }
 
 /// What the script said, without the end of the line.

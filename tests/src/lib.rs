@@ -35,6 +35,15 @@ mod storm;
 mod stream;
 mod world;
 
+/// The folder of this package. Asked when a suite runs: checkouts may share a target folder, and with it the suites.
+///
+/// # Panics
+/// Where neither cargo nor nextest runs the suite.
+#[must_use]
+pub fn room() -> std::path::PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo and nextest say where the package is").into()
+}
+
 pub use answer::Answer;
 pub use chance::Chance;
 pub use cluster::{Cluster, Down};

@@ -31,7 +31,7 @@ outputs:
 "#;
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/documents").join(name)
+    tests::room().join("fixtures/documents").join(name)
 }
 
 fn bytes(name: &str) -> Vec<u8> {

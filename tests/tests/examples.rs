@@ -21,7 +21,7 @@ const BODY: &str = r#"          import re
 const MODEL_KEY: &str = "sk-of-the-examples";
 
 fn folder(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+    tests::room().join(path)
 }
 
 fn document(name: &str) -> Vec<u8> {

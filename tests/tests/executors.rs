@@ -3,11 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use tests::{Answer, ApiKey, Database, World, on_both_stores};
 
 fn document(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/documents").join(name);
+    let path = tests::room().join("fixtures/documents").join(name);
     std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

@@ -1,11 +1,11 @@
 //! Suite: the shipped flows pass their own tests, by `weir test` of the built program.
 #![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tests::{CommandAnswer, Program};
 
 fn flows() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../flows").canonicalize().unwrap()
+    tests::room().join("../flows").canonicalize().unwrap()
 }
 
 async fn weir(arguments: &[&str]) -> CommandAnswer {

@@ -272,7 +272,7 @@ fn reader(executor: &str) -> String {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hostile/documents");
+    let folder = tests::room().join("fixtures/hostile/documents");
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
     files.sort();

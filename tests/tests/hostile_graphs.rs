@@ -182,7 +182,7 @@ fn schemas() -> Vec<(&'static str, String)> {
 }
 
 fn python() -> BTreeMap<String, (String, String)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hostile/python");
+    let folder = tests::room().join("fixtures/hostile/python");
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -328,8 +328,8 @@ on_both_stores! {
 
         // Another connection of that name is another one.
         key.delete("/api/v1/connections/house").await.expect_success();
-        connected(&world, &server, KEY).await;
-        key.put_flow("ask", &capped).await.expect_success();
+        let unpriced = json!({"kind": "openai", "base_url": server.base_url(), "api_key": KEY});
+        key.put("/api/v1/connections/house", &unpriced).await.expect_success();
         ask(&key, "Whose prices?").await.expect_status(402);
     }
 
