@@ -253,6 +253,8 @@ impl Turn<'_> {
     fn too_late(&mut self, step: StepIndex, failure: Failure) {
         self.state.steps[step].unit.asked = false;
         self.state.steps[step].unit.falling_back = None;
+        // In a later epoch it may have items from before.
+        self.cut_items(step, &failure, StepStatus::TimedOut);
         self.fail_step(step, failure, None, StepStatus::TimedOut);
     }
 
