@@ -108,8 +108,8 @@ impl Spent {
         }
         let mut total = own.unwrap_or_default();
         // What was not bought costs nothing, known or not.
-        let bought = total.model.is_some() || total.units.keys().any(|kind| kind.ends_with("_tokens"));
-        let mut cost = if bought { total.cost_nano_usd } else { Some(total.cost_nano_usd.unwrap_or_default()) };
+        let mut cost =
+            if total.is_bought() { total.cost_nano_usd } else { Some(total.cost_nano_usd.unwrap_or_default()) };
         for (units, childs) in children.into_values() {
             for (kind, count) in units {
                 let sum = total.units.entry(kind).or_default();
