@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::error::StoreError;
 use crate::link::{Connection, Link};
+use crate::notice::Announcer;
 use crate::store::set_tenant;
 use crate::whole_run::{self, Waiting, WholeRun};
 use crate::writer::unshare;
@@ -27,11 +28,11 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    pub(crate) fn start(pool: &DatabaseConnection, tap: bool) -> Self {
+    pub(crate) fn start(pool: &DatabaseConnection, announcer: &Announcer, tap: bool) -> Self {
         let (runs, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..COMMITTERS {
-            tokio::spawn(work(pool.clone(), tap, Arc::clone(&waiting)));
+            tokio::spawn(work(pool.clone(), announcer.clone(), tap, Arc::clone(&waiting)));
         }
         Self { runs }
     }
@@ -41,7 +42,7 @@ impl Groups {
     }
 }
 
-async fn work(pool: DatabaseConnection, tap: bool, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
+async fn work(pool: DatabaseConnection, announcer: Announcer, tap: bool, waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
     loop {
         let mut batch = Vec::new();
         let taken = waiting.lock().await.recv_many(&mut batch, RUNS_A_COMMIT).await;
@@ -59,6 +60,9 @@ async fn work(pool: DatabaseConnection, tap: bool, waiting: Arc<Mutex<mpsc::Rece
                 // It may be for another's sake that all were refused.
                 Err(_) => keep(&pool, tap, &[&waiting]).await,
             };
+            if result.is_ok() {
+                announcer.announce([waiting.run.notice]);
+            }
             // Whoever asked may be gone; the run stands all the same.
             let _ = waiting.answer.send(result);
         }

@@ -57,6 +57,7 @@
 //!
 //! [`Store::system`] and [`Store::write_system`] give what [`system`] lists: sign-in, keys, the run queue, sweepers.
 
+mod behind;
 mod bulk;
 mod error;
 mod groups;

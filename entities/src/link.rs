@@ -4,7 +4,7 @@
 //! is over executes none, and in suites a statement on a tenant table that does not carry the bound tenant fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use domain::TenantId;
 use sea_orm::{
@@ -59,6 +59,8 @@ pub(crate) enum Link {
 pub(crate) struct Gate {
     closed: AtomicBool,
     failed: AtomicBool,
+    /// What other processes hear, if the unit is kept.
+    notices: Mutex<Vec<String>>,
 }
 
 impl Gate {
@@ -68,6 +70,10 @@ impl Gate {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -88,6 +94,13 @@ impl Connection {
     pub(crate) fn gated(mut self, gate: Arc<Gate>) -> Self {
         self.gate = Some(gate);
         self
+    }
+
+    /// Other processes are told once the unit is kept; where one process has the store, there is nobody to tell.
+    pub(crate) fn announce(&self, notice: &str) {
+        if let (DbBackend::Postgres, Some(gate)) = (self.backend, &self.gate) {
+            gate.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice.to_owned());
+        }
     }
 
     fn check(&self, statement: &Statement) -> Result<(), DbErr> {

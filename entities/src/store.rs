@@ -18,10 +18,11 @@ use sea_orm::{
 };
 use tokio::sync::oneshot;
 
+use crate::behind::Behind;
 use crate::error::StoreError;
 use crate::groups::Groups;
 use crate::link::{Connection, Gate, Link};
-use crate::notice::Listener;
+use crate::notice::{Announcer, Listener};
 use crate::scope::{Reader, Unit};
 use crate::system::{System, SystemUnit};
 use crate::whole_run::{Scripted, Waiting, WholeRun};
@@ -100,9 +101,10 @@ enum Backend {
     },
     Postgres {
         pool: DatabaseConnection,
-        /// For what nobody waits for: few, so that it does not stand in the way of the others.
-        behind: DatabaseConnection,
+        /// For what nobody waits for.
+        behind: Behind,
         groups: Groups,
+        announcer: Announcer,
     },
 }
 
@@ -115,11 +117,13 @@ impl Store {
     pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let backend = if url.starts_with("postgres") {
             let few = options.connections.div_ceil(4);
-            let pool = Database::connect(postgres_options(url, options.connections.saturating_sub(few).max(1))).await?;
+            let most = options.connections.saturating_sub(few + 1).max(1);
+            let pool = Database::connect(postgres_options(url, most)).await?;
             refuse_mighty_role(&pool).await?;
-            let behind = Database::connect(postgres_options(url, few)).await?;
-            let groups = Groups::start(&pool, options.tap);
-            Backend::Postgres { pool, behind, groups }
+            let behind = Behind::new(Database::connect(postgres_options(url, few)).await?, few);
+            let announcer = Announcer::start(Database::connect(postgres_options(url, 1)).await?);
+            let groups = Groups::start(&pool, &announcer, options.tap);
+            Backend::Postgres { pool, behind, groups, announcer }
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
             let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
@@ -220,7 +224,8 @@ impl Store {
             Backend::Sqlite { writer, .. } => {
                 writer.submit(self.lane, Job::Run(Scripted::new(run, answer))).await?;
             }
-            Backend::Postgres { groups, .. } => {
+            Backend::Postgres { groups, behind, .. } => {
+                behind.call();
                 groups.submit(Waiting { tenant, run: Box::new(run), answer }).await?;
             }
         }
@@ -278,7 +283,8 @@ impl Store {
                 let (answer, answered) = oneshot::channel();
                 let job: writer::UnitJob = Box::new(move |transaction: Arc<DatabaseTransaction>| {
                     Box::pin(async move {
-                        let result = attempt(DbBackend::Sqlite, &transaction, tenant, tap, unit).await;
+                        let gate = Arc::default();
+                        let result = attempt(&transaction, &gate, (tenant, tap), unit).await;
                         drop(transaction);
                         Outcome {
                             keep: result.is_ok(),
@@ -292,14 +298,22 @@ impl Store {
                 writer.submit(self.lane, Job::Unit(job)).await?;
                 answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
-            Backend::Postgres { pool, behind, .. } => {
-                let pool = if self.lane == Lane::Background { behind } else { pool };
-                let transaction = Arc::new(begin(pool, tenant).await?);
-                let result = attempt(DbBackend::Postgres, &transaction, tenant, tap, unit).await;
+            Backend::Postgres { pool, behind, announcer, .. } => {
+                let (transaction, _place) = match self.lane {
+                    Lane::Background => behind.begin(tenant).await.map(|(begun, place)| (begun, Some(place)))?,
+                    Lane::Foreground => {
+                        behind.call();
+                        (begin(pool, tenant).await?, None)
+                    }
+                };
+                let transaction = Arc::new(transaction);
+                let gate = Arc::default();
+                let result = attempt(&transaction, &gate, (tenant, tap), unit).await;
                 let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
                 match result {
                     Ok(value) => {
                         transaction.commit().await.map_err(StoreError::from)?;
+                        announcer.announce(gate.take_notices());
                         Ok(value)
                     }
                     Err(error) => {
@@ -315,10 +329,9 @@ impl Store {
 
 /// Runs a unit's closure and decides whether what it did may be kept.
 async fn attempt<T, E, F, U>(
-    backend: DbBackend,
     transaction: &Arc<DatabaseTransaction>,
-    tenant: Option<TenantId>,
-    tap: bool,
+    gate: &Arc<Gate>,
+    (tenant, tap): (Option<TenantId>, bool),
     unit: F,
 ) -> Result<T, E>
 where
@@ -326,9 +339,9 @@ where
     F: FnOnce(Connection) -> U,
     U: Future<Output = Result<T, E>>,
 {
-    let gate = Arc::new(Gate::default());
     let link = Link::Write(Arc::downgrade(transaction));
-    let connection = Connection::new(backend, link, tenant, tap).gated(Arc::clone(&gate));
+    let backend = transaction.get_database_backend();
+    let connection = Connection::new(backend, link, tenant, tap).gated(Arc::clone(gate));
     let run = AssertUnwindSafe(async move { unit(connection).await }).catch_unwind();
     let result = tokio::time::timeout(UNIT_LIMIT, run).await;
     gate.close();
@@ -346,7 +359,10 @@ pub(crate) fn set_tenant(tenant: TenantId) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.uuid().to_string().into()])
 }
 
-async fn begin(pool: &DatabaseConnection, tenant: Option<TenantId>) -> Result<DatabaseTransaction, StoreError> {
+pub(crate) async fn begin(
+    pool: &DatabaseConnection,
+    tenant: Option<TenantId>,
+) -> Result<DatabaseTransaction, StoreError> {
     let transaction = pool.begin().await?;
     match tenant {
         Some(tenant) => {
@@ -375,6 +391,8 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
             .statement_cache_capacity(256)
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-8000")
+            // What is written again and again goes into the database less often than every 4 MB would make it.
+            .pragma("wal_autocheckpoint", "4000")
     });
     options
 }

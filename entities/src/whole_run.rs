@@ -3,12 +3,11 @@
 //! Invariant: a run is kept whole or not at all; one that cannot be kept takes none of its neighbours with it.
 
 use domain::TenantId;
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::Value;
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
 use crate::link::Connection;
-use crate::notice::CHANNEL;
 use crate::{append, attempt, bulk, item, ledger, run, run_word, step};
 
 /// All rows of one run that is not in the store yet.
@@ -92,14 +91,5 @@ pub(crate) async fn insert(connection: &Connection, runs: &[&WholeRun]) -> Resul
     bulk::insert(connection, &rows(runs, |run| &run.appends)).await?;
     bulk::insert(connection, &rows(runs, |run| &run.ledger)).await?;
     bulk::insert(connection, &rows(runs, |run| &run.words)).await?;
-    if connection.get_database_backend() == DbBackend::Postgres {
-        let notices: Vec<String> = runs.iter().map(|run| run.notice.clone()).collect();
-        let told = Statement::from_sql_and_values(
-            DbBackend::Postgres,
-            "SELECT count(pg_notify($1, notice)) FROM unnest($2::text[]) AS notice",
-            [CHANNEL.into(), notices.into()],
-        );
-        connection.query_one_raw(told).await?;
-    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite fails loudly")]
 
 mod bench;
+mod notices;
 mod system;
 mod units;
 mod walls;

@@ -187,7 +187,7 @@ async fn units_that_wait_together_share_a_commit() {
 }
 
 /// A run as a worker keeps it when it is over, with one step, attempt and append.
-fn whole(tenant: TenantId, number: u128) -> WholeRun {
+pub(crate) fn whole(tenant: TenantId, number: u128) -> WholeRun {
     let run = a_run(tenant, number, 11, 12);
     let append =
         append::Model { tenant_id: tenant.uuid(), run_id: run.id, position: 5, first: 1, entries: "[]".to_owned() };

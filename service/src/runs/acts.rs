@@ -329,7 +329,7 @@ pub(super) async fn put(
         }
         update.filter(C::Id.eq(id.uuid())).exec().await?;
     }
-    unit.announce(&super::listen::letter(row.tenant_id, row.id)).await?;
+    unit.announce(&super::listen::letter(row.tenant_id, row.id));
     Ok(status)
 }
 

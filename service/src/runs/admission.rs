@@ -79,7 +79,7 @@ pub(super) async fn enqueue(
     unit.insert(row.clone()).await?;
     if admission == Admission::Queued {
         slots::hold(unit, &row).await?;
-        unit.announce(super::listen::QUEUED).await?;
+        unit.announce(super::listen::QUEUED);
     }
     Ok(admission)
 }

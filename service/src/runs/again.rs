@@ -117,7 +117,7 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
             .exec()
             .await?;
         unit.insert(entry).await?;
-        unit.announce(super::listen::QUEUED).await?;
+        unit.announce(super::listen::QUEUED);
         Ok::<_, Refused>(())
     });
     kept.await.map_err(|refused| refused.of(id))?;

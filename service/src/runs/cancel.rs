@@ -97,7 +97,7 @@ pub(super) async fn request(
         if let Some(audit) = audit {
             unit.insert(audit).await?;
         }
-        unit.announce(&super::listen::cancelled(tenant.uuid(), id.uuid())).await?;
+        unit.announce(&super::listen::cancelled(tenant.uuid(), id.uuid()));
         Ok(status)
     });
     let status = match kept.await {

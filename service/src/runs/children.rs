@@ -277,7 +277,8 @@ pub(super) async fn wake_parent(
     }
     let wake = unit.update::<run::Entity>().set(C::Status, RunStatus::Queued.as_str()).set(C::AvailableAt, now);
     wake.filter(C::Id.eq(parent.id)).exec().await?;
-    unit.announce(super::listen::QUEUED).await
+    unit.announce(super::listen::QUEUED);
+    Ok(())
 }
 
 async fn read_inputs(

@@ -442,7 +442,8 @@ pub(super) async fn finish(weir: &Weir, row: &run::Model, end: End) {
             update.set(C::Status, status.as_str()).set(C::AvailableAt, available_at).exec().await?;
             // Only what executes counts under a limit.
             slots::leave(&unit, id, now, false).await?;
-            unit.announce(&super::listen::changed(current.tenant_id, id)).await
+            unit.announce(&super::listen::changed(current.tenant_id, id));
+            Ok(())
         })
         .await;
     if let Err(error) = kept {

@@ -413,7 +413,7 @@ impl Append {
         if let (true, Some(ended_at)) = (limited, ended_at) {
             super::slots::leave(unit, run, ended_at, true).await?;
         }
-        unit.announce(&super::listen::changed(tenant, run)).await?;
+        unit.announce(&super::listen::changed(tenant, run));
         Ok(())
     }
 

@@ -178,7 +178,7 @@ async fn give_back(unit: &Unit, place: &slot::Model, now: DateTime<Utc>) -> Resu
         .await?;
     let next = unpark(unit, &place.slot_key, 1, now).await?;
     if next > 0 {
-        unit.announce(super::listen::QUEUED).await?;
+        unit.announce(super::listen::QUEUED);
     }
     Ok(())
 }

@@ -230,8 +230,9 @@ async fn wake_line(unit: &Unit, key: &str, now: DateTime<Utc>) -> Result<(), Sto
         let ids = resting.into_iter().map(|(id,)| id);
         unit.update::<run::Entity>().set(C::AvailableAt, now).filter(C::Id.is_in(ids)).exec().await?;
     }
-    unit.announce(super::listen::SLOTS).await?;
-    unit.announce(super::listen::QUEUED).await
+    unit.announce(super::listen::SLOTS);
+    unit.announce(super::listen::QUEUED);
+    Ok(())
 }
 
 async fn remove(unit: &Unit, place: &slot::Model) -> Result<(), StoreError> {
