@@ -5,7 +5,13 @@
 use std::time::Duration;
 
 use domain::{Failure, FailureKind};
-use egress::{EgressError, HeaderMap, StatusCode};
+use egress::{EgressError, HeaderMap, Request, Response, StatusCode};
+use engine::Call;
+
+/// Sends a step's request within the run's trace. Nothing of a step leaves by another way.
+pub(crate) async fn send(egress: &egress::Client, call: &Call, request: Request) -> Result<Response, EgressError> {
+    egress.send(request.within(&call.trace, call.span_id())).await
+}
 
 /// A request that brought no answer.
 pub(crate) fn failure(error: &EgressError) -> Failure {

@@ -86,6 +86,7 @@ pub async fn authenticate(weir: &Weir, bearer: &str, client: &Client, request_id
         trigger: "api",
         address: client.address.clone(),
         request_id: Some(request_id.to_owned()),
+        trace: None,
     })
 }
 

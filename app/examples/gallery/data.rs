@@ -280,6 +280,7 @@ impl ConsoleData for Gallery {
                 usage: UsageTotals { units: [("input_tokens".to_owned(), 2_408), ("output_tokens".to_owned(), 620)].into() },
                 failed_step: (status == Failed).then(|| "summary".into()),
                 labels: Default::default(),
+                parent_span_id: None,
                 summary,
             },
             steps,

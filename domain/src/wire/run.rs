@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::id::RunId;
 use crate::money::NanoUsd;
 use crate::status::{RunStatus, StepStatus};
+use crate::trace::{SpanId, TraceId};
 
 /// What one attempt used, by kind, as the provider or executor reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +105,9 @@ pub struct RunSummary {
     pub experiment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The W3C trace that the run belongs to: its caller's, or one of its own. Null for runs from before it was kept.
+    #[serde(default)]
+    pub trace_id: Option<TraceId>,
 }
 
 /// A run, whole. `GET /api/v1/runs/{id}`.
@@ -118,6 +122,9 @@ pub struct RunDetail {
     /// The step that made the run fail.
     pub failed_step: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// The span that started it: the caller's, or the parent's attempt. Null where the trace began with the run.
+    #[serde(default)]
+    pub parent_span_id: Option<SpanId>,
 }
 
 /// A step's record. `GET /api/v1/runs/{id}/steps`.

@@ -340,6 +340,7 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
         created_at: row.created_at,
         trigger: row.trigger_kind.clone(),
         labels: row.labels.read().unwrap_or_default(),
+        trace: super::trace::of(row),
         test: row.test,
         depth: u32::try_from(row.depth).unwrap_or_default(),
         reused: kept.map(|kept| kept.reused(replayed)).unwrap_or_default(),

@@ -34,6 +34,7 @@ mod slots;
 mod start;
 mod step_slots;
 mod steps;
+mod trace;
 mod tree;
 mod unbegun;
 mod wait;

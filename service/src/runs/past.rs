@@ -57,6 +57,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
     row.started_by = actor.name().to_owned();
     row.user_id = actor.user_id().map(domain::UserId::uuid);
     row.labels = JsonText::of(&past.labels);
+    super::trace::keep(&mut row, None);
     start::keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     // Nobody else may claim it while it is acted out.
     execute::lease(&mut row, &crew, weir.now() + chrono::Duration::hours(1));
