@@ -1,6 +1,7 @@
-//! The W3C trace that a run belongs to: what its caller sent, or what began with it.
+//! The W3C trace that a run belongs to: what its caller sent, or what began with it. And what an attempt was one of: the
+//! step's own way, a fallback or an undoing, and which iteration.
 //!
-//! Invariant: runs from before have none, and lose nothing by it.
+//! Invariant: rows from before have none of it, and lose nothing by it.
 
 use sea_orm_migration::prelude::*;
 
@@ -17,11 +18,11 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, TRACE).await
+        dialect::run(manager, COLUMNS).await
     }
 }
 
-const TRACE: &str = "
+const COLUMNS: &str = "
 ALTER TABLE runs ADD COLUMN trace_id {text}
 ;
 ALTER TABLE runs ADD COLUMN parent_span_id {text}
@@ -29,4 +30,8 @@ ALTER TABLE runs ADD COLUMN parent_span_id {text}
 ALTER TABLE runs ADD COLUMN trace_flags {int}
 ;
 ALTER TABLE runs ADD COLUMN trace_state {text}
+;
+ALTER TABLE attempts ADD COLUMN entry {text}
+;
+ALTER TABLE attempts ADD COLUMN iteration {int}
 ";

@@ -151,8 +151,9 @@ impl ConsoleData for Gallery {
         })
     }
 
-    async fn flows(&self, _tenant: &str) -> Result<Vec<FlowSummary>, ConsoleError> {
-        Ok(if self.empty { vec![] } else { flow_list() })
+    async fn flows(&self, _tenant: &str, _cursor: Option<&str>) -> Result<Page<FlowSummary>, ConsoleError> {
+        let data = if self.empty { vec![] } else { flow_list() };
+        Ok(Page { data, has_more: false, next_cursor: None })
     }
 
     async fn flow(&self, _tenant: &str, flow: &str) -> Result<FlowDetail, ConsoleError> {

@@ -96,6 +96,7 @@ pub(crate) fn step(
         }),
         attempt_list: attempts,
         items: Default::default(),
+        items_needing_attention: Vec::new(),
         child_run_id: None,
     }
 }
@@ -110,6 +111,8 @@ pub(crate) fn steps(status: RunStatus) -> Vec<StepView> {
     let attempt = |number, from, to, status, error| AttemptView {
         item: None,
         number,
+        entry: Some("main".into()),
+        iteration: None,
         status,
         started_at: at(from),
         ended_at: Some(at(to)),

@@ -157,6 +157,9 @@ pub struct StepView {
     /// Of a `for_each` step: how many of its items have each status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, u64>,
+    /// The items that wait for a person to resolve them, counted from 0: the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items_needing_attention: Vec<u32>,
     /// The run that a `flow_executor` step started.
     pub child_run_id: Option<RunId>,
 }
@@ -169,6 +172,13 @@ pub struct AttemptView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
     pub number: u32,
+    /// Which way of doing the step it is one of: `main`, `fallback_1`, `fallback_2` ... or `compensation`. Absent for
+    /// attempts from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// Of a `repeat` step, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<u32>,
     pub status: StepStatus,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,

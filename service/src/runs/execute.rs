@@ -124,7 +124,8 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
     }
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
     let journal = journal.on(job.store.clone());
-    let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
+    let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save, crew.lease) });
+    local.is_written_by(&journal);
     if row.event_position == 0
         && let Some(end) = missing_callee(&weir, &row, &job.plan).await
     {
@@ -147,8 +148,9 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
         unsettled => unsettled,
     };
     let end = unsettled(run_id, driven, &local);
-    if matches!(end, End::Suspend(..)) && journal.ensure_written().await.is_err() {
-        tracing::error!(run = %run_id, "a run that waits could not be saved");
+    // Whoever takes it up has to find it.
+    if matches!(end, End::Suspend(..) | End::GiveBack) && journal.ensure_written().await.is_err() {
+        tracing::error!(run = %run_id, "a run that goes on later could not be saved");
     }
     if journal.is_written().await {
         finish(&weir, &row, end).await;

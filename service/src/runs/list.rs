@@ -14,11 +14,8 @@ use uuid::Uuid;
 
 use super::words::{self, words};
 
+pub use crate::paging::{PAGE_MOST, PAGE_USUAL};
 use crate::{Actor, ServiceError, Weir, authz};
-
-/// The largest page, and the one without a wish.
-pub const PAGE_MOST: u32 = 200;
-pub const PAGE_USUAL: u32 = 50;
 
 /// Which runs a list shows.
 #[derive(Debug, Clone, PartialEq, Default)]

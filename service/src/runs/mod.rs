@@ -38,6 +38,7 @@ mod trace;
 mod tree;
 mod unbegun;
 mod wait;
+mod ways;
 mod why;
 mod words;
 pub mod worker;
@@ -54,8 +55,8 @@ pub(crate) use past::{PastRun, act_out};
 pub(crate) use slots::{at_limit, executing};
 pub(crate) use start::parsed_inputs;
 pub use start::{Answer, INPUT_BYTES, Inputs, StartRun, Started, start};
-pub use steps::steps;
-pub use wait::{SettledRun, Waited, wait, wait_for};
+pub use steps::{STEPS_MOST, steps, steps_page};
+pub use wait::{SettledRun, Waited, wait, wait_for, wait_unless};
 pub use why::why;
 pub use worker::WorkerOptions;
 
