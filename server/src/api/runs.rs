@@ -105,7 +105,7 @@ pub(crate) async fn get(
 pub(crate) struct StepParams {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// Steps a page: at most 500, which is as many as a flow may have, and that many unless said.
+    /// Steps a page: at most 1,000, which is as many as a flow may have with their undoings, and that many unless said.
     limit: Option<u32>,
 }
 

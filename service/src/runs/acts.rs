@@ -162,6 +162,9 @@ pub async fn resolve(
     authz::check_somewhere(actor, Permission::RunsResolve)?;
     let row = row_of_run(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsResolve, &row.flow_name)?;
+    if let Some(status) = RunStatus::parse(&row.status).filter(|status| status.is_terminal()) {
+        return Err(Refused::Over(status).of(id));
+    }
     let error = needs_attention(weir, actor, id, step_name, item).await?;
     let raised = match &act {
         Resolve::Retry { max_cost: Some(dollars) } => Some(raised(weir, &row, step_name, error, *dollars).await?),

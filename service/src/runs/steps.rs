@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::wire::{AttemptView, Page, StepView};
-use domain::{NanoUsd, Permission, RunId, StepStatus, VersionId};
+use domain::{NanoUsd, Permission, RunId, RunStatus, StepStatus, VersionId};
 use engine::Event;
 use entities::{JsonText, Reader, Scope, append, attempt, item, step};
 use language::plan::{Phase, Plan};
@@ -17,8 +17,8 @@ use crate::{Actor, Paging, ServiceError, Weir, authz};
 /// Outputs from the blob store that one answer may hold in all, in bytes; beyond it their size is told instead.
 const LARGE_BYTES: i64 = 8 * 1024 * 1024;
 
-/// Steps a page: as many as a flow may have.
-pub const STEPS_MOST: u32 = 500;
+/// Steps a page: as many as a flow may have, each with its undoing.
+pub const STEPS_MOST: u32 = 1_000;
 
 /// All steps of a run.
 ///
@@ -41,6 +41,7 @@ pub async fn steps_page(
     authz::check_somewhere(actor, Permission::RunsRead)?;
     let run = super::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsRead, &run.flow_name)?;
+    let is_over = RunStatus::parse(&run.status).is_some_and(RunStatus::is_terminal);
     let behind: Option<i32> = paging.behind(|cursor| cursor.parse().ok())?;
     let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
     let reader = weir.store().read(actor.tenant).await?;
@@ -55,7 +56,10 @@ pub async fn steps_page(
     let has_more = rows.len() > most;
     rows.truncate(most);
     let next_cursor = rows.last().filter(|_| has_more).map(|row| row.ordinal.to_string());
-    let data = views(weir, actor, id, &plan, rows).await?;
+    let mut data = views(weir, actor, id, &plan, rows).await?;
+    if !is_over {
+        name_parked_items(weir, actor, id, &mut data).await?;
+    }
     Ok(Page { data, has_more, next_cursor })
 }
 
@@ -92,11 +96,7 @@ async fn views(
         let attempts = by_step.remove(&row.name).unwrap_or_default();
         let output = output(weir, actor, &row, &mut left).await?;
         let (phase, items) = (phase(plan, &row.name), items.remove(&row.name).unwrap_or_default());
-        let items_needing_attention = match items.get(StepStatus::NeedsAttention.as_str()) {
-            Some(_) => items_needing_attention(&weir.store().read(actor.tenant).await?, id, &row.name).await?,
-            None => Vec::new(),
-        };
-        views.push(StepView { phase, items, items_needing_attention, ..step_view(row, attempts, output) });
+        views.push(StepView { phase, items, ..step_view(row, attempts, output) });
     }
     Ok(views)
 }
@@ -116,6 +116,16 @@ async fn output(weir: &Weir, actor: &Actor, row: &step::Model, left: &mut i64) -
 
 /// Items that are told by number when they need a person.
 const NEEDING: u64 = 100;
+
+/// Nobody is needed any more where the run is over.
+async fn name_parked_items(weir: &Weir, actor: &Actor, id: RunId, views: &mut [StepView]) -> Result<(), ServiceError> {
+    let parked = StepStatus::NeedsAttention.as_str();
+    for view in views.iter_mut().filter(|view| view.items.contains_key(parked)) {
+        let reader = weir.store().read(actor.tenant).await?;
+        view.items_needing_attention = items_needing_attention(&reader, id, &view.name).await?;
+    }
+    Ok(())
+}
 
 /// The items of a step that wait for a person, the first of them.
 pub(super) async fn items_needing_attention(reader: &Reader, run: RunId, step: &str) -> Result<Vec<u32>, ServiceError> {

@@ -118,8 +118,10 @@ pub(super) fn waiting(here: &Here, value: &RunView) -> AnyView {
                 .into_any()
         })
         .collect();
-    let needs =
-        |step: &&StepView| step.status == StepStatus::NeedsAttention || !step.items_needing_attention.is_empty();
+    let goes_on = !value.run.summary.status.is_terminal();
+    let needs = |step: &&StepView| {
+        goes_on && (step.status == StepStatus::NeedsAttention || !step.items_needing_attention.is_empty())
+    };
     let parked: Vec<&StepView> = value.steps.iter().filter(needs).collect();
     let repair = parked.first().filter(|_| here.may(Permission::RunsResolve)).map(|step| resolve(here, value, step));
     // A question and a form say it themselves.
