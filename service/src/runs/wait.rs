@@ -76,10 +76,11 @@ pub async fn wait_unless(
         return Ok(waited);
     }
     // It came to its end in this very moment, and nothing but its answer is left of it.
-    match listen(weir, tenant, run_id, &mut live, LAST_WORD, false).await? {
-        Waited::Pending { .. } => Err(ServiceError::internal(format!("{run_id} ended, and nobody said how"))),
-        settled => Ok(settled),
+    let waited = listen(weir, tenant, run_id, &mut live, LAST_WORD, false).await?;
+    if matches!(waited, Waited::Pending { .. }) {
+        return Err(ServiceError::internal(format!("{run_id} ended, and nobody said how")));
     }
+    Ok(waited)
 }
 
 /// Makes a run durable that its caller is told to look for. False: it is over, and not kept.
