@@ -322,7 +322,8 @@ pub trait ConsoleData: Send + Sync {
     /// A setup link that is used up or unknown is `NotFound`. For visitors.
     async fn setup(&self, token: &str) -> Result<SetupView, ConsoleError>;
     async fn overview(&self, tenant: &str) -> Result<OverviewView, ConsoleError>;
-    async fn flows(&self, tenant: &str) -> Result<Vec<domain::wire::FlowSummary>, ConsoleError>;
+    /// A page by name, behind a cursor.
+    async fn flows(&self, tenant: &str, cursor: Option<&str>) -> Result<Page<domain::wire::FlowSummary>, ConsoleError>;
     async fn flow(&self, tenant: &str, flow: &str) -> Result<domain::wire::FlowDetail, ConsoleError>;
     async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<domain::wire::VersionSummary>, ConsoleError>;
     /// With their readouts.

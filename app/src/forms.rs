@@ -171,6 +171,9 @@ pub struct Resolve {
     pub csrf: String,
     /// `complete`, `retry` or `fail`.
     pub action: String,
+    /// Of a step with items, counted from 0; empty for any other.
+    #[serde(default)]
+    pub item: String,
     /// With `complete`: JSON; empty is null.
     #[serde(default)]
     pub output: String,

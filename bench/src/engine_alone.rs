@@ -61,6 +61,7 @@ impl Ready {
             created_at: SystemClock.now(),
             trigger: "bench".to_owned(),
             labels: BTreeMap::new(),
+            trace: domain::TraceContext::of_run(id),
             test: false,
             depth: 0,
             reused: Vec::new(),

@@ -151,9 +151,12 @@ pub struct Failure {
     /// A sentence for people: what, why and what now.
     pub message: String,
     pub retryable: bool,
-    /// What a server asked to wait before another try, in milliseconds.
+    /// How long the next attempt was asked to wait, in milliseconds; absent where none follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What the server behind it said about when to come back (its `Retry-After`), in milliseconds, whoever heeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_retry_after_ms: Option<u64>,
     /// The flow's own line the fault points at, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
@@ -171,6 +174,7 @@ impl Failure {
             message: message.into(),
             retryable: kind.is_retryable(),
             retry_after_ms: None,
+            server_retry_after_ms: None,
             line: None,
             http_status: None,
         }
@@ -186,6 +190,18 @@ impl Failure {
     pub fn retry_after_ms(mut self, wait: Option<u64>) -> Self {
         self.retry_after_ms = wait;
         self
+    }
+
+    /// Takes down what a server said; another attempt heeds it.
+    #[must_use]
+    pub fn server_said(self, wait: Option<u64>) -> Self {
+        Self { retry_after_ms: wait, server_retry_after_ms: wait, ..self }
+    }
+
+    /// How long an attempt that follows has to wait, where anybody said so.
+    #[must_use]
+    pub fn asked_wait_ms(&self) -> Option<u64> {
+        self.retry_after_ms.or(self.server_retry_after_ms)
     }
 
     #[must_use]

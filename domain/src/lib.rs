@@ -10,6 +10,7 @@ pub mod id;
 pub mod money;
 pub mod problem;
 pub mod status;
+pub mod trace;
 pub mod wire;
 
 pub use access::{Permission, Role};
@@ -23,3 +24,4 @@ pub use id::{
 pub use money::NanoUsd;
 pub use problem::{FieldProblem, Problem};
 pub use status::{RunStatus, StepStatus};
+pub use trace::{SpanId, TraceContext, TraceId};

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::{SpanId, TraceContext};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -25,6 +26,9 @@ const OWN_HEADERS: [&str; 11] = [
     "proxy-connection",
     "proxy-authorization",
 ];
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What one exchange may take. Every limit counts for the whole exchange, hops included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +103,24 @@ impl Request {
         value.set_sensitive(true);
         self.credentials.insert(name, value);
         Ok(self)
+    }
+
+    /// Carries a trace on, as this span's doing. Who set `traceparent` already has a trace of its own in mind.
+    #[must_use]
+    pub fn within(mut self, trace: &TraceContext, span: SpanId) -> Self {
+        let has = |request: &Self, name: &HeaderName| {
+            request.headers.contains_key(name) || request.credentials.contains_key(name)
+        };
+        if has(&self, &TRACEPARENT) {
+            return self;
+        }
+        let state = (!trace.tracestate().is_empty() && !has(&self, &TRACESTATE)).then(|| trace.tracestate().to_owned());
+        for (name, value) in [(TRACEPARENT, Some(trace.traceparent(span))), (TRACESTATE, state)] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                self.headers.insert(name, value);
+            }
+        }
+        self
     }
 
     /// Where it goes, by name or address.

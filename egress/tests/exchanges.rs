@@ -19,6 +19,43 @@ fn open_client() -> Client {
     Client::new(Policy::parse("127.0.0.0/8", None).unwrap()).unwrap()
 }
 
+#[tokio::test]
+async fn a_request_goes_out_within_its_trace_unless_it_has_one_of_its_own() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = domain::TraceContext::read(parent, ["a=1"]).unwrap();
+    let span = domain::SpanId::parse("b7ad6b7169203331").unwrap();
+    let set = |name, value, secret: bool| {
+        let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let request = get(&server.uri());
+        if secret { request.credential(name, value) } else { request.header(name, value) }.unwrap()
+    };
+    let requests = [
+        get(&server.uri()),
+        set("traceparent", "mine", false),
+        set("traceparent", "mine", true),
+        set("tracestate", "b=2", false),
+    ];
+    for request in requests {
+        open_client().send(request.within(&trace, span)).await.unwrap();
+    }
+    let ours = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01";
+    let text = |request: &wiremock::Request, name: &str| {
+        request
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let sent = server.received_requests().await.unwrap();
+    let sent: Vec<_> = sent.iter().map(|request| (text(request, "traceparent"), text(request, "tracestate"))).collect();
+    let wanted = [(ours, "a=1"), ("mine", ""), ("mine", ""), (ours, "b=2")];
+    assert_eq!(sent, wanted.map(|(parent, state)| (parent.to_owned(), state.to_owned())));
+}
+
 fn get(url: &str) -> Request {
     Request::new(Method::GET, Url::parse(url).unwrap())
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::wire::Usage;
-use domain::{Failure, FailureKind, NanoUsd, RunId, TenantId};
+use domain::{Failure, FailureKind, NanoUsd, RunId, SpanId, TenantId, TraceContext};
 use language::ExecutorSpec;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,8 @@ pub struct Call {
     pub may_be_retried: bool,
     /// The same for every attempt of this entry; goes out as `Idempotency-Key`.
     pub key: String,
+    /// The run's; what leaves carries it on as `traceparent`, under the attempt's own span.
+    pub trace: TraceContext,
     /// When the attempt is over, whatever it is doing.
     pub deadline: Option<Instant>,
     pub cancel: CancellationToken,
@@ -98,6 +101,19 @@ pub struct Call {
     pub children: Arc<dyn Children>,
     pub values: Arc<dyn KeyValue>,
     pub progress: Arc<dyn Progress>,
+}
+
+impl Call {
+    /// The attempt's span in the run's trace: always the same for this attempt, whoever makes it, and another's for none.
+    #[must_use]
+    pub fn span_id(&self) -> SpanId {
+        let item = self.item.map_or_else(String::new, |item| format!("/i{item}"));
+        let name = format!("{}/{}{item}#{}", self.run, self.step, self.attempt);
+        let digest = Sha256::digest(name);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&digest[..8]);
+        SpanId::made_of(bytes)
+    }
 }
 
 impl fmt::Debug for Call {

@@ -121,6 +121,7 @@ impl Executor for Nest {
             parent_step: call.step.clone(),
             detached: false,
             key: format!("{}#{}", call.key, call.attempt),
+            trace: call.trace.below(call.span_id()),
         };
         let child = call.children.start(request).await?;
         match call.children.wait(child.run).await {
@@ -303,6 +304,7 @@ impl Stage {
             created_at: SystemClock.now(),
             trigger: "test".to_owned(),
             labels: BTreeMap::new(),
+            trace: domain::TraceContext::of_run(self.id),
             test: false,
             default_model: None,
             depth: 0,

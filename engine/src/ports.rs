@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::{Failure, FileRef, NanoUsd, RunId, RunStatus};
+use domain::{Failure, FileRef, NanoUsd, RunId, RunStatus, TraceContext};
 use language::Effect;
 use serde_json::Value;
 
@@ -182,6 +182,8 @@ pub struct ChildRequest {
     /// Nobody waits for it: it goes its own way, whatever becomes of its parent.
     pub detached: bool,
     pub key: String,
+    /// The parent's, below the attempt that starts it.
+    pub trace: TraceContext,
 }
 
 /// Something for a run from outside.

@@ -73,7 +73,7 @@ pub fn verdict(policy: &RetryPolicy, effect: Effect, failure: &Failure, spent: S
         return Verdict::GiveUp;
     }
     let Some(delay) = Delays::after(policy, spent.attempts).next() else { return Verdict::GiveUp };
-    let after = match failure.retry_after_ms {
+    let after = match failure.asked_wait_ms() {
         Some(asked) => Duration::from_millis(asked),
         None => jittered(delay, policy.jitter, jitter),
     };

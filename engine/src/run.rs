@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use domain::{RunId, TenantId};
+use domain::{RunId, TenantId, TraceContext};
 use language::Plan;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct Run {
     pub created_at: DateTime<Utc>,
     pub trigger: String,
     pub labels: BTreeMap<String, String>,
+    /// The trace it belongs to, and what started it.
+    pub trace: TraceContext,
     pub test: bool,
     /// `connection/model` of the flow's `defaults.model`, else the tenant's.
     pub default_model: Option<String>,

@@ -51,6 +51,7 @@ impl Callee {
             detached: false,
             // A retry is a new child; a resumed attempt finds its own again.
             key: format!("{}#{}{part}", call.key, call.attempt),
+            trace: call.trace.below(call.span_id()),
         })
     }
 

@@ -5,7 +5,13 @@
 use std::time::Duration;
 
 use domain::{Failure, FailureKind};
-use egress::{EgressError, HeaderMap, StatusCode};
+use egress::{EgressError, HeaderMap, Request, Response, StatusCode};
+use engine::Call;
+
+/// Sends a step's request within the run's trace. Nothing of a step leaves by another way.
+pub(crate) async fn send(egress: &egress::Client, call: &Call, request: Request) -> Result<Response, EgressError> {
+    egress.send(request.within(&call.trace, call.span_id())).await
+}
 
 /// A request that brought no answer.
 pub(crate) fn failure(error: &EgressError) -> Failure {
@@ -59,7 +65,7 @@ pub(crate) const fn kind_of(status: StatusCode) -> FailureKind {
 
 /// A failure for a status, with what the server said about when to come back.
 pub(crate) fn status_failure(status: StatusCode, headers: &HeaderMap, code: &str, message: String) -> Failure {
-    let failure = Failure::new(kind_of(status), code, message).retry_after_ms(retry_after_ms(headers));
+    let failure = Failure::new(kind_of(status), code, message).server_said(retry_after_ms(headers));
     // A conflict may be over by the next attempt.
     if status == StatusCode::CONFLICT { failure.retryable(true) } else { failure }
 }
@@ -92,6 +98,21 @@ mod tests {
         let behind = failure(&EgressError::AfterRedirect { source: Box::new(refused()) });
         assert!(!behind.kind.proves_nothing_happened() && behind.retryable, "{behind:?}");
         assert_eq!(behind.message, "After a redirect: the name `b.test` does not resolve.");
+    }
+
+    #[test]
+    fn every_attempt_has_a_span_of_its_own_and_keeps_it() {
+        let (call, _) = crate::testing::call(None);
+        let first = call.span_id();
+        let others = [
+            Call { attempt: 2, ..crate::testing::call(None).0 },
+            Call { item: Some(1), ..crate::testing::call(None).0 },
+            Call { step: "another".into(), ..crate::testing::call(None).0 },
+            Call { run: domain::RunId::from_uuid(uuid::Uuid::from_u128(9)), ..crate::testing::call(None).0 },
+        ];
+        let spans: std::collections::BTreeSet<_> = others.iter().map(Call::span_id).chain([first]).collect();
+        assert_eq!(spans.len(), 5);
+        assert_eq!(crate::testing::call(None).0.span_id(), first);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Fault {
             // The code says whose fault it is, the cause says which.
             fault.extension = Some(("cause", serde_json::Value::String(failure.code.clone())));
         }
-        match failure.retry_after_ms {
+        match failure.server_retry_after_ms {
             Some(wait) => fault.header(header::RETRY_AFTER, &seconds(wait)),
             None => fault,
         }

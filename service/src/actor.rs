@@ -2,7 +2,7 @@
 //!
 //! Invariant: an actor is made by sign-in, by a key's check or by the program itself, never from what a request says.
 
-use domain::{ApiKeyId, Role, TenantId, UserId};
+use domain::{ApiKeyId, Role, TenantId, TraceContext, UserId};
 
 /// A person, a key or the program, within one tenant.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Actor {
     pub trigger: &'static str,
     pub address: Option<String>,
     pub request_id: Option<String>,
+    /// The trace of the request; without one, what the actor starts begins a trace of its own.
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,7 @@ impl Actor {
             trigger: "cli",
             address: None,
             request_id: None,
+            trace: None,
         }
     }
 

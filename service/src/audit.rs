@@ -9,11 +9,8 @@ use entities::{JsonText, Scope as _, StoreError, Unit, first_id_at};
 use sea_orm::{ColumnTrait, Condition};
 use serde_json::Value;
 
+use crate::paging::{PAGE_MOST, PAGE_USUAL};
 use crate::{Actor, ServiceError, Weir, authz};
-
-/// The largest page, and the one without a wish.
-pub const PAGE_MOST: u32 = 200;
-pub const PAGE_USUAL: u32 = 50;
 
 /// Which entries a list shows; what is absent narrows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::wire::{ConnectionInput, ConnectionView, ModelRate};
+use domain::wire::{ConnectionInput, ConnectionView, ModelRate, Page};
 use domain::{Permission, TenantId};
 use engine::ports::{ModelKind, ServiceEndpoint};
 use entities::{JsonText, Scope as _, connection};
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{self, Entry};
 use crate::secrets::check_name;
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 const OPENAI: &str = "openai";
 pub(crate) const SIMULATED: &str = "simulated";
@@ -50,13 +50,21 @@ impl Settings {
     }
 }
 
+/// A page of the connections, by name.
+///
 /// # Errors
-/// [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<ConnectionView>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(weir: &Weir, actor: &Actor, paging: &Paging) -> Result<Page<ConnectionView>, ServiceError> {
+    use connection::Column as C;
     authz::check(actor, Permission::ConnectionsRead)?;
+    let behind = paging.behind(crate::paging::name)?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows = reader.find::<connection::Entity>().order_by_asc(connection::Column::Name).all().await?;
-    Ok(rows.iter().map(view).collect())
+    let mut find = reader.find::<connection::Entity>();
+    if let Some(behind) = behind {
+        find = find.filter(C::Name.gt(behind));
+    }
+    let rows = find.order_by_asc(C::Name).limit(paging.rows()).all().await?;
+    Ok(paging.page(rows, |row| row.name.clone(), |row| Some(view(&row))))
 }
 
 /// # Errors

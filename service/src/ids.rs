@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use domain::{
     ApiKeyId, ApprovalId, AuditId, BlobId, ConnectionId, DeliveryId, ExperimentId, FeedbackId, FileId, FlowId,
-    LedgerId, MemberId, RequestId, RunId, SecretId, SessionId, TenantId, UserId, VersionId,
+    LedgerId, MemberId, RequestId, RunId, SecretId, SessionId, SpanId, TenantId, TraceId, UserId, VersionId,
 };
 use uuid::Uuid;
 
@@ -47,6 +47,19 @@ fn next_tick(now: u64) -> (u64, u16) {
 /// The maker of ids.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ids;
+
+impl Ids {
+    /// A trace that begins here.
+    #[must_use]
+    pub fn trace(self) -> TraceId {
+        TraceId::made_of(rand::random())
+    }
+
+    #[must_use]
+    pub fn span(self) -> SpanId {
+        SpanId::made_of(rand::random())
+    }
+}
 
 macro_rules! makers {
     ($($name:ident -> $id:ident,)*) => {

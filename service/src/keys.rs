@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::wire::{CreatedKey, KeyInput, KeyView};
+use domain::wire::{CreatedKey, KeyInput, KeyView, Page};
 use domain::{ApiKeyId, Permission, Role, TenantId, UserId};
 use entities::system::KeyHolder;
 use entities::{JsonText, Scope as _, api_key, membership};
@@ -16,7 +16,7 @@ use sea_orm::ColumnTrait;
 
 use crate::audit::{self, Entry};
 use crate::sessions::Client;
-use crate::{Actor, Scope, ServiceError, Subject, Weir, authz, token};
+use crate::{Actor, Paging, Scope, ServiceError, Subject, Weir, authz, token};
 
 /// Days until a key ends, unless said.
 const DEFAULT_DAYS: u32 = 90;
@@ -86,6 +86,7 @@ pub async fn authenticate(weir: &Weir, bearer: &str, client: &Client, request_id
         trigger: "api",
         address: client.address.clone(),
         request_id: Some(request_id.to_owned()),
+        trace: None,
     })
 }
 
@@ -135,23 +136,27 @@ fn touch(weir: &Weir, known: &Known, now: DateTime<Utc>) {
     });
 }
 
-/// Lists the tenant's keys, newest first, revoked ones too.
+/// A page of the tenant's keys, newest first, revoked ones too.
 ///
 /// # Errors
-/// [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<KeyView>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(weir: &Weir, actor: &Actor, paging: &Paging) -> Result<Page<KeyView>, ServiceError> {
+    use api_key::Column as C;
     authz::check(actor, Permission::KeysRead)?;
+    let behind: Option<ApiKeyId> = paging.behind(|cursor| cursor.parse().ok())?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows = reader.find::<api_key::Entity>().order_by_desc(api_key::Column::Id).limit(1_000).all().await?;
+    let mut find = reader.find::<api_key::Entity>();
+    if let Some(behind) = behind {
+        find = find.filter(C::Id.lt(behind.uuid()));
+    }
+    let rows = find.order_by_desc(C::Id).limit(paging.rows()).all().await?;
     let users = reader.find_users(rows.iter().map(|row| row.user_id).collect()).await?;
     let maker = |id| users.iter().find(|user| user.id == id).map_or_else(String::new, |user| user.email.clone());
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let by = maker(row.user_id);
-            view(row, by)
-        })
-        .collect())
+    let view = |row: api_key::Model| {
+        let by = maker(row.user_id);
+        Some(view(row, by))
+    };
+    Ok(paging.page(rows, |row| ApiKeyId::from_uuid(row.id).to_string(), view))
 }
 
 /// Makes a key. The answer is the only time it is shown.

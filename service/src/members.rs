@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::wire::MemberView;
+use domain::wire::{MemberView, Page};
 use domain::{MemberId, Permission, Role, TenantId, UserId};
 use entities::{Scope as _, Unit, api_key, membership, user};
 use sea_orm::{ColumnTrait, QuerySelect};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::audit::{self, Entry};
 use crate::links::{self, Purpose};
-use crate::{Actor, ServiceError, Weir, authz, tenants};
+use crate::{Actor, Paging, ServiceError, Weir, authz, tenants};
 
 /// A new member with the path of their first sign-in.
 pub struct Added {
@@ -22,20 +22,27 @@ pub struct Added {
     pub path: String,
 }
 
+/// A page of the members, those of longest standing first.
+///
 /// # Errors
-/// [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<MemberView>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(weir: &Weir, actor: &Actor, paging: &Paging) -> Result<Page<MemberView>, ServiceError> {
+    use membership::Column as C;
     authz::check(actor, Permission::MembersRead)?;
+    let behind: Option<MemberId> = paging.behind(|cursor| cursor.parse().ok())?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows =
-        reader.find::<membership::Entity>().order_by_asc(membership::Column::CreatedAt).limit(1_000).all().await?;
+    let mut find = reader.find::<membership::Entity>();
+    if let Some(behind) = behind {
+        find = find.filter(C::Id.gt(behind.uuid()));
+    }
+    let rows = find.order_by_asc(C::Id).limit(paging.rows()).all().await?;
     let users = reader.find_users(rows.iter().map(|row| row.user_id).collect()).await?;
     let keys = active_keys(&reader, weir.now()).await?;
-    let found = rows.into_iter().filter_map(|row| {
+    let view = |row: membership::Model| {
         let user = users.iter().find(|user| user.id == row.user_id)?;
         view(&row, user, keys.get(&row.user_id).copied().unwrap_or_default())
-    });
-    Ok(found.collect())
+    };
+    Ok(paging.page(rows, |row| MemberId::from_uuid(row.id).to_string(), view))
 }
 
 /// One member.

@@ -2,32 +2,32 @@
 //!
 //! Invariant: a value leaves this module only towards the engine, in a run of the same tenant.
 
-use domain::wire::SecretView;
+use domain::wire::{Page, SecretView};
 use domain::{Permission, TenantId};
 use entities::{Scope as _, secret};
 use sea_orm::ColumnTrait;
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Entry};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 const LONGEST: usize = 64 * 1024;
 
-/// Lists names and versions.
+/// A page of names and versions, by name.
 ///
 /// # Errors
-/// [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<SecretView>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(weir: &Weir, actor: &Actor, paging: &Paging) -> Result<Page<SecretView>, ServiceError> {
+    use secret::Column as C;
     authz::check(actor, Permission::SecretsRead)?;
-    let rows = weir
-        .store()
-        .read(actor.tenant)
-        .await?
-        .find::<secret::Entity>()
-        .order_by_asc(secret::Column::Name)
-        .all()
-        .await?;
-    Ok(rows.into_iter().map(view).collect())
+    let behind = paging.behind(crate::paging::name)?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let mut find = reader.find::<secret::Entity>();
+    if let Some(behind) = behind {
+        find = find.filter(C::Name.gt(behind));
+    }
+    let rows = find.order_by_asc(C::Name).limit(paging.rows()).all().await?;
+    Ok(paging.page(rows, |row| row.name.clone(), |row| Some(view(row))))
 }
 
 /// Makes a secret, or gives it a new value.

@@ -55,6 +55,7 @@ impl OpenSession {
             trigger: "console",
             address: client.address.clone(),
             request_id: Some(request_id.to_owned()),
+            trace: None,
         })
     }
 }

@@ -35,6 +35,8 @@ pub struct Call {
     pub method: String,
     pub path: String,
     pub key: Option<String>,
+    /// By name in lower case.
+    pub headers: BTreeMap<String, String>,
     pub body: String,
 }
 
@@ -149,18 +151,16 @@ pub(crate) async fn receive(read: &mut BufReader<tokio::net::tcp::OwnedReadHalf>
     read.read_line(&mut line).await.ok().filter(|length| *length > 0)?;
     let mut words = line.split_whitespace();
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (mut key, mut length) = (None, 0);
+    let mut headers = BTreeMap::new();
     loop {
         let mut header = String::new();
         read.read_line(&mut header).await.ok().filter(|length| *length > 0)?;
         let Some((name, value)) = header.trim_end().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "idempotency-key" => key = Some(value.trim().to_owned()),
-            "content-length" => length = value.trim().parse().ok()?,
-            _ => {}
-        }
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
+    let key = headers.get("idempotency-key").cloned();
+    let length = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
     let mut body = vec![0; length];
     read.read_exact(&mut body).await.ok()?;
-    Some(Call { method, path, key, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(Call { method, path, key, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }

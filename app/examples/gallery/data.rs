@@ -151,8 +151,9 @@ impl ConsoleData for Gallery {
         })
     }
 
-    async fn flows(&self, _tenant: &str) -> Result<Vec<FlowSummary>, ConsoleError> {
-        Ok(if self.empty { vec![] } else { flow_list() })
+    async fn flows(&self, _tenant: &str, _cursor: Option<&str>) -> Result<Page<FlowSummary>, ConsoleError> {
+        let data = if self.empty { vec![] } else { flow_list() };
+        Ok(Page { data, has_more: false, next_cursor: None })
     }
 
     async fn flow(&self, _tenant: &str, flow: &str) -> Result<FlowDetail, ConsoleError> {
@@ -280,6 +281,7 @@ impl ConsoleData for Gallery {
                 usage: UsageTotals { units: [("input_tokens".to_owned(), 2_408), ("output_tokens".to_owned(), 620)].into() },
                 failed_step: (status == Failed).then(|| "summary".into()),
                 labels: Default::default(),
+                parent_span_id: None,
                 summary,
             },
             steps,

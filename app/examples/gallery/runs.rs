@@ -32,6 +32,9 @@ pub(crate) fn run(number: u128, flow: &str, status: RunStatus, ago: i64, took_ms
         parent_run_id: None,
         experiment: None,
         variant: None,
+        trace_id: domain::TraceId::new([
+            0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36,
+        ]),
     }
 }
 
@@ -93,6 +96,7 @@ pub(crate) fn step(
         }),
         attempt_list: attempts,
         items: Default::default(),
+        items_needing_attention: Vec::new(),
         child_run_id: None,
     }
 }
@@ -107,6 +111,8 @@ pub(crate) fn steps(status: RunStatus) -> Vec<StepView> {
     let attempt = |number, from, to, status, error| AttemptView {
         item: None,
         number,
+        entry: Some("main".into()),
+        iteration: None,
         status,
         started_at: at(from),
         ended_at: Some(at(to)),

@@ -8,7 +8,7 @@ pub(super) mod progress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{RunStatus, StepStatus};
+use domain::{RunStatus, StepStatus, TraceContext};
 use engine::dispatcher::{Graph, State, StepState};
 use engine::memory::{Connection, FixedModels, FixedSecrets, Start, World, WorldParts};
 use engine::ports::{Blobs as _, ModelKind, ServiceEndpoint};
@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: RunArguments, output: Output) -> Result<Exit,
     let inputs = inputs::read(&arguments.given, &plan, &world).await?;
     let mut start = Start::new(&flow.name, inputs);
     start.default_model = default_model;
+    start.trace = trace().unwrap_or(start.trace);
     let control = Control::default();
     let interrupted = cancel_on_interrupt(&control, output);
     let finished = world.run(Arc::clone(&plan), start, control).await;
@@ -62,6 +63,12 @@ pub(crate) async fn run(arguments: RunArguments, output: Output) -> Result<Exit,
     let state = State::replay(&Graph::new(Arc::clone(&plan), &registry), &finished.entries)
         .map_err(|error| Failure::new(Exit::Failure, format!("the run's journal cannot be read: {error}")))?;
     answer(&world, &plan, &state, &finished, output).await
+}
+
+/// The trace of whoever calls the program, where that says so in the environment as OpenTelemetry's tools do.
+fn trace() -> Option<TraceContext> {
+    let state = std::env::var("TRACESTATE").unwrap_or_default();
+    TraceContext::read(&std::env::var("TRACEPARENT").ok()?, [state.as_str()])
 }
 
 /// The first Ctrl-C cancels the run, the second leaves it where it is.
@@ -97,7 +104,7 @@ async fn answer(
             steps.push(step_json(world, &step.name, state).await);
         }
         output.object(&json!({
-            "run_id": finished.run, "status": status, "outputs": settled.map(|settled| &settled.outputs), "steps": steps,
+            "run_id": finished.run, "trace_id": finished.trace_id, "status": status, "outputs": settled.map(|settled| &settled.outputs), "steps": steps,
             "usage": usage, "cost_nano_usd": cost, "error": settled.and_then(|settled| settled.error.as_ref()),
             "failed_step": settled.and_then(|settled| settled.failed_step.as_deref()),
         }));

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::id::RunId;
 use crate::money::NanoUsd;
 use crate::status::{RunStatus, StepStatus};
+use crate::trace::{SpanId, TraceId};
 
 /// What one attempt used, by kind, as the provider or executor reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +105,9 @@ pub struct RunSummary {
     pub experiment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The W3C trace that the run belongs to: its caller's, or one of its own. Null for runs from before it was kept.
+    #[serde(default)]
+    pub trace_id: Option<TraceId>,
 }
 
 /// A run, whole. `GET /api/v1/runs/{id}`.
@@ -118,6 +122,9 @@ pub struct RunDetail {
     /// The step that made the run fail.
     pub failed_step: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// The span that started it: the caller's, or the parent's attempt. Null where the trace began with the run.
+    #[serde(default)]
+    pub parent_span_id: Option<SpanId>,
 }
 
 /// A step's record. `GET /api/v1/runs/{id}/steps`.
@@ -150,6 +157,9 @@ pub struct StepView {
     /// Of a `for_each` step: how many of its items have each status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, u64>,
+    /// The items that wait for a person to resolve them, counted from 0: the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items_needing_attention: Vec<u32>,
     /// The run that a `flow_executor` step started.
     pub child_run_id: Option<RunId>,
 }
@@ -162,6 +172,13 @@ pub struct AttemptView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
     pub number: u32,
+    /// Which way of doing the step it is one of: `main`, `fallback_1`, `fallback_2` ... or `compensation`. Absent for
+    /// attempts from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// Of a `repeat` step, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<u32>,
     pub status: StepStatus,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,

@@ -129,6 +129,8 @@ impl Turn<'_> {
             Verdict::Again { after } => {
                 let retry_at = later(self.at, u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 let step = self.name(place.step);
+                let asked = failure.asked_wait_ms();
+                let failure = failure.retry_after_ms(asked);
                 self.emit(Event::AttemptFailed { step, item: place.item, attempt, failure, usage, retry_at });
                 self.command(Command::StartTimer { timer: Timer::Retry(place), at: retry_at });
                 self.freed(place);
@@ -150,12 +152,15 @@ impl Turn<'_> {
     fn park(&mut self, place: Place, failure: Failure, usage: Option<Usage>) {
         let attempt = self.state.unit(place).attempts;
         let step = self.name(place.step);
+        let failure = failure.retry_after_ms(None);
         self.emit(Event::StepNeedsAttention { step, item: place.item, attempt, failure, usage });
         self.freed(place);
     }
 
     /// One way to do it failed for good: the next fallback that fits, else the end.
     pub(super) fn unit_failed(&mut self, place: Place, failure: Failure, usage: Option<Usage>, status: StepStatus) {
+        // Nothing waits for it any more.
+        let failure = failure.retry_after_ms(None);
         if self.on_exceeded(place, &failure) == Some(OnExceeded::Approve) && self.may_park(place.step) {
             self.park(place, failure, usage);
         } else if let Some(entry) = self.next_entry(place, &failure) {

@@ -119,6 +119,7 @@ impl Driver {
             attempt,
             may_be_retried: self.may_be_retried(place),
             key: self.key(place),
+            trace: self.run.trace.clone(),
             deadline: self.deadline(place),
             cancel: cancel.clone(),
             test: self.run.test,

@@ -98,6 +98,7 @@ impl Children for WorldChildren {
         let mut start = Start::new(request.flow, inputs);
         start.run = run;
         start.depth = depth;
+        start.trace = request.trace;
         start.money = world.runs.account(request.parent, &request.parent_step);
         "flow".clone_into(&mut start.trigger);
         let control = Control { cancel, canceller, ..Control::default() };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::wire::UsageTotals;
-use domain::{Failure, FailureKind, NanoUsd, RunId, RunStatus, TenantId};
+use domain::{Failure, FailureKind, NanoUsd, RunId, RunStatus, TenantId, TraceContext, TraceId};
 use language::Plan;
 use serde_json::Value;
 use uuid::Uuid;
@@ -69,6 +69,8 @@ pub struct Start {
     pub inputs: Value,
     pub trigger: String,
     pub depth: u32,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
     /// Stands in for the flow's `defaults.model`.
     pub default_model: Option<String>,
     /// The account of the flow that calls this one.
@@ -79,7 +81,8 @@ impl Start {
     #[must_use]
     pub fn new(flow: impl Into<String>, inputs: Value) -> Self {
         let (run, trigger) = (new_run_id(), "cli".to_owned());
-        Self { run, flow: flow.into(), inputs, trigger, depth: 0, default_model: None, money: None }
+        let trace = TraceContext::of_run(run);
+        Self { run, flow: flow.into(), inputs, trigger, depth: 0, trace, default_model: None, money: None }
     }
 }
 
@@ -87,6 +90,7 @@ impl Start {
 #[derive(Debug)]
 pub struct Finished {
     pub run: RunId,
+    pub trace_id: TraceId,
     pub outcome: Outcome,
     pub entries: Vec<Entry>,
 }
@@ -142,6 +146,7 @@ impl World {
             created_at: SystemClock.now(),
             trigger: start.trigger,
             labels: BTreeMap::new(),
+            trace: start.trace,
             test: false,
             depth: start.depth,
             reused: Vec::new(),
@@ -178,7 +183,7 @@ impl World {
             }
             spent.1 = spent.1.zip(settled.cost).map(|(sum, cost)| sum.plus(cost));
         }
-        Finished { run: run.id, outcome, entries: journal.entries() }
+        Finished { run: run.id, trace_id: run.trace.trace_id, outcome, entries: journal.entries() }
     }
 
     fn surroundings(

@@ -27,6 +27,10 @@ pub struct Model {
     pub usage: Option<JsonText>,
     pub cost_nano_usd: Option<i64>,
     pub worker: Option<String>,
+    /// `main`, `fallback_1` ... or `compensation`.
+    pub entry: Option<String>,
+    /// Of a `repeat` step, counted from 1.
+    pub iteration: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

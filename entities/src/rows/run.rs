@@ -81,6 +81,11 @@ pub struct Model {
     pub replay: Option<JsonText>,
     /// Who asked for the next epoch of a run that had ended.
     pub restart_by: Option<String>,
+    /// The trace it belongs to and the span that started it, in hex, with the flags and the vendors' part of its context.
+    pub trace_id: Option<String>,
+    pub parent_span_id: Option<String>,
+    pub trace_flags: Option<i32>,
+    pub trace_state: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -166,6 +166,10 @@ pub(crate) fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -
         replay_of: None,
         replay: None,
         restart_by: None,
+        trace_id: None,
+        parent_span_id: None,
+        trace_flags: None,
+        trace_state: None,
     }
 }
 

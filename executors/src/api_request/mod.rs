@@ -234,7 +234,8 @@ impl ApiRequest {
         let host = request.host();
         self.retries.called(call, &host);
         let failed = |failure| self.retries.failed(call, &host, failure);
-        let response = self.egress.send(request).await.map_err(|error| failed(outgoing::failure(&error)))?;
+        let response =
+            outgoing::send(&self.egress, call, request).await.map_err(|error| failed(outgoing::failure(&error)))?;
         let status = response.status().as_u16();
         let expected = if config.expect.is_empty() {
             response.status().is_success()

@@ -165,7 +165,7 @@ impl Asking<'_> {
             let name = HeaderName::from_static("idempotency-key");
             request = request.header(name, value).map_err(|error| outgoing::failure(&error))?;
         }
-        self.ways.egress.send(request.body(body)).await.map_err(|error| match error {
+        outgoing::send(&self.ways.egress, self.call, request.body(body)).await.map_err(|error| match error {
             egress::EgressError::Timeout { .. } => self.too_slow(),
             egress::EgressError::Forbidden { .. } | egress::EgressError::InvalidUrl(_) => {
                 let failure = outgoing::failure(&error);

@@ -107,7 +107,7 @@ impl Executor for Webhook {
         let host = request.host();
         self.retries.called(call, &host);
         let answer = config::unless_cancelled(call, async {
-            let sent = self.egress.send(request).await.map_err(|error| outgoing::failure(&error));
+            let sent = outgoing::send(&self.egress, call, request).await.map_err(|error| outgoing::failure(&error));
             sent.map_err(|failure| self.retries.failed(call, &host, failure))
         })
         .await?;

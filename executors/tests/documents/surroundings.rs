@@ -85,6 +85,7 @@ impl Bench {
             attempt: 1,
             may_be_retried: false,
             key: "key".into(),
+            trace: domain::TraceContext::of_run(RunId::from_uuid(Uuid::from_u128(2))),
             deadline: None,
             cancel: self.cancel.clone(),
             test: false,

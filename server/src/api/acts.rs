@@ -11,7 +11,7 @@ use service::ServiceError;
 use service::runs::{self as service_runs, ApprovalFilter, Replay, Resolve};
 use utoipa::IntoParams;
 
-use super::runs;
+use super::{page_limit, runs};
 use crate::extract::{Body, Caller, Known, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
@@ -173,7 +173,7 @@ pub(crate) async fn approvals(
                 .map_err(|error| Fault::new(ErrorCode::BadRequest, format!("`run` is no run's id: {error}.")))?,
         ),
     };
-    let filter = ApprovalFilter { status, run, cursor: params.cursor, limit: params.limit };
+    let filter = ApprovalFilter { status, run, cursor: params.cursor, limit: page_limit(params.limit)? };
     Ok(web::Json(service_runs::approvals(&state.weir, &caller.0, &filter).await?))
 }
 

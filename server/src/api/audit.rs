@@ -2,12 +2,12 @@
 
 use actix_web::{get, web};
 use chrono::{DateTime, Utc};
-use domain::ErrorCode;
 use domain::wire::{AuditView, Page};
 use serde::Deserialize;
 use service::audit::{self, AuditFilter};
 use utoipa::IntoParams;
 
+use super::page_limit;
 use crate::extract::{Caller, Known, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
@@ -47,10 +47,6 @@ pub(crate) async fn list(
     state: Shared,
 ) -> Result<web::Json<Page<AuditView>>, Fault> {
     let wanted = params.read()?;
-    if wanted.limit == Some(0) {
-        let fault = Fault::new(ErrorCode::BadRequest, "A page has at least one entry.");
-        return Err(fault.field("limit", "This must be at least 1.".to_owned(), None));
-    }
     let filter = AuditFilter {
         actor: wanted.actor,
         action: wanted.action,
@@ -58,7 +54,7 @@ pub(crate) async fn list(
         created_after: wanted.created_after,
         created_before: wanted.created_before,
         cursor: wanted.cursor,
-        limit: wanted.limit,
+        limit: page_limit(wanted.limit)?,
     };
     Ok(web::Json(audit::list(&state.weir, &caller.0, &filter).await?))
 }

@@ -4,23 +4,23 @@ use actix_web::{HttpResponse, delete, get, put, web};
 use domain::wire::{ChannelInput, ChannelView, Page};
 use service::flows;
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
 
 /// Lists a flow's channels
-#[utoipa::path(operation_id = "list_channels", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+#[utoipa::path(operation_id = "list_channels", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), PageParams),
     responses((status = 200, body = Page<ChannelView>)))]
 #[get("/api/v1/flows/{flow}/channels")]
 pub(crate) async fn list(
     caller: Caller,
     flow: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<ChannelView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(flows::channels(&state.weir, &caller.0, &flow).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(flows::channels_page(&state.weir, &caller.0, &flow, &paging).await?))
 }
 
 /// Reads a channel

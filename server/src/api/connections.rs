@@ -4,21 +4,21 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use domain::wire::{ConnectionInput, ConnectionTest, ConnectionView, Page};
 use service::{connections, trial};
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
 
 /// Lists the connections
-#[utoipa::path(operation_id = "list_connections", tag = "Connections", responses((status = 200, body = Page<ConnectionView>)))]
+#[utoipa::path(operation_id = "list_connections", tag = "Connections", params(PageParams), responses((status = 200, body = Page<ConnectionView>)))]
 #[get("/api/v1/connections")]
 pub(crate) async fn list(
     caller: Caller,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<ConnectionView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(connections::list(&state.weir, &caller.0).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(connections::list(&state.weir, &caller.0, &paging).await?))
 }
 
 /// Reads a connection

@@ -4,23 +4,23 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use domain::wire::{ExperimentInput, ExperimentView, FeedbackInput, FeedbackView, Page};
 use service::experiments;
 
-use super::{runs, whole};
+use super::{PageParams, runs};
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
 
 /// Lists a flow's experiments
-#[utoipa::path(operation_id = "list_experiments", tag = "Experiments", params(("flow" = String, Path, description = "The flow's name")),
+#[utoipa::path(operation_id = "list_experiments", tag = "Experiments", params(("flow" = String, Path, description = "The flow's name"), PageParams),
     responses((status = 200, body = Page<ExperimentView>)))]
 #[get("/api/v1/flows/{flow}/experiments")]
 pub(crate) async fn list(
     caller: Caller,
     flow: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<ExperimentView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(experiments::list(&state.weir, &caller.0, &flow).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(experiments::list(&state.weir, &caller.0, &flow, &paging).await?))
 }
 
 /// Reads an experiment with its readout
@@ -99,15 +99,15 @@ pub(crate) async fn feedback(
 }
 
 /// Lists a run's feedback, oldest first
-#[utoipa::path(operation_id = "list_feedback", tag = "Experiments", params(("run" = String, Path, description = "The run's id")),
+#[utoipa::path(operation_id = "list_feedback", tag = "Experiments", params(("run" = String, Path, description = "The run's id"), PageParams),
     responses((status = 200, body = Page<FeedbackView>)))]
 #[get("/api/v1/runs/{run}/feedback")]
 pub(crate) async fn feedback_of(
     caller: Caller,
     run: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<FeedbackView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(experiments::feedback_of(&state.weir, &caller.0, runs::id(&run)?).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(experiments::feedback_of(&state.weir, &caller.0, runs::id(&run)?, &paging).await?))
 }

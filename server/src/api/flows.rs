@@ -12,7 +12,7 @@ use service::flows::folder::{self, FolderForm};
 use service::flows::{self, PutOptions};
 use utoipa::{IntoParams, ToSchema};
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, FlowBody, Known, NoParams, Params, if_match, wanted_form};
 use crate::problem::Fault;
 use crate::state::Shared;
@@ -75,15 +75,15 @@ pub(crate) async fn check(
 }
 
 /// Lists the flows with their figures
-#[utoipa::path(operation_id = "list_flows", tag = "Flows", responses((status = 200, body = Page<FlowSummary>)))]
+#[utoipa::path(operation_id = "list_flows", tag = "Flows", params(PageParams), responses((status = 200, body = Page<FlowSummary>)))]
 #[get("/api/v1/flows")]
 pub(crate) async fn list(
     caller: Caller,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<FlowSummary>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(flows::list(&state.weir, &caller.0).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(flows::list(&state.weir, &caller.0, &paging).await?))
 }
 
 /// Reads a flow
@@ -186,17 +186,17 @@ pub(crate) async fn delete(
 }
 
 /// Lists a flow's versions, newest first
-#[utoipa::path(operation_id = "list_versions", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+#[utoipa::path(operation_id = "list_versions", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), PageParams),
     responses((status = 200, body = Page<VersionSummary>)))]
 #[get("/api/v1/flows/{flow}/versions")]
 pub(crate) async fn versions(
     caller: Caller,
     flow: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<VersionSummary>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(flows::versions(&state.weir, &caller.0, &flow).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(flows::versions(&state.weir, &caller.0, &flow, &paging).await?))
 }
 
 /// Reads a version with its YAML and files

@@ -5,21 +5,21 @@ use domain::ApiKeyId;
 use domain::wire::{CreatedKey, KeyInput, KeyView, Page};
 use service::{ServiceError, keys};
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
 
 /// Lists the keys, newest first
-#[utoipa::path(operation_id = "list_keys", tag = "Keys", responses((status = 200, body = Page<KeyView>)))]
+#[utoipa::path(operation_id = "list_keys", tag = "Keys", params(PageParams), responses((status = 200, body = Page<KeyView>)))]
 #[get("/api/v1/keys")]
 pub(crate) async fn list(
     caller: Caller,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<KeyView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(keys::list(&state.weir, &caller.0).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(keys::list(&state.weir, &caller.0, &paging).await?))
 }
 
 /// Makes a key

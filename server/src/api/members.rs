@@ -5,7 +5,7 @@ use domain::MemberId;
 use domain::wire::{MemberPatch, MemberView, Page};
 use service::{ServiceError, members};
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
@@ -15,15 +15,15 @@ fn id(text: &str) -> Result<MemberId, Fault> {
 }
 
 /// Lists the members
-#[utoipa::path(operation_id = "list_members", tag = "Members", responses((status = 200, body = Page<MemberView>)))]
+#[utoipa::path(operation_id = "list_members", tag = "Members", params(PageParams), responses((status = 200, body = Page<MemberView>)))]
 #[get("/api/v1/members")]
 pub(crate) async fn list(
     caller: Caller,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<MemberView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(members::list(&state.weir, &caller.0).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(members::list(&state.weir, &caller.0, &paging).await?))
 }
 
 /// Reads a member

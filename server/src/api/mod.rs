@@ -21,7 +21,14 @@ mod secrets;
 mod tenant;
 pub(crate) mod tenant_flows;
 
+use domain::ErrorCode;
+use serde::Deserialize;
+use service::Paging;
+use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::extract::Known;
+use crate::problem::Fault;
 
 /// Registers every operation. The order matters where one path could be read as another's parameter.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
@@ -85,6 +92,35 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(openapi::openapi)
         .service(health::live)
         .service(health::ready);
+}
+
+/// Where a page of a list begins, and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Rows a page: 50 unless said, at most 200.
+    limit: Option<u32>,
+}
+
+impl Known for PageParams {
+    const NAMES: &'static [&'static str] = &["cursor", "limit"];
+}
+
+impl PageParams {
+    pub(crate) fn paging(self) -> Result<Paging, Fault> {
+        Ok(Paging { cursor: self.cursor, limit: page_limit(self.limit)? })
+    }
+}
+
+/// A page of nothing would never end.
+pub(crate) fn page_limit(limit: Option<u32>) -> Result<Option<u32>, Fault> {
+    if limit == Some(0) {
+        let fault = Fault::new(ErrorCode::BadRequest, "A page has at least one row.");
+        return Err(fault.field("limit", "This must be at least 1.".to_owned(), None));
+    }
+    Ok(limit)
 }
 
 /// A list that is given whole, in the shape of a page.

@@ -85,9 +85,8 @@ pub(crate) async fn run_flow(
     let gone = crate::middleware::context::gone();
     let limit = preference.wait.map_or(started.max_wait, |wait| wait.min(started.max_wait));
     let waited = tokio::select! {
-        waited = runs::wait(&state.weir, started, limit) => waited?,
         // A drain answers who still waits: the run goes on, here or elsewhere.
-        () = state.draining.cancelled() => Waited::Pending { run_id, status },
+        waited = runs::wait_unless(&state.weir, started, limit, &state.draining) => waited?,
         // Nobody reads this answer; the guard does what the flow says.
         () = gone.cancelled() => {
             drop(guard);

@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use domain::wire::{Page, RunAccepted, RunDetail, RunSummary, StepView, WhyView};
 use domain::{ErrorCode, RunId, RunStatus};
 use serde::Deserialize;
-use service::ServiceError;
 use service::runs::{self, RunFilter};
+use service::{Paging, ServiceError};
 use utoipa::{IntoParams, ToSchema};
 
-use super::whole;
+use super::page_limit;
 use crate::extract::{Body, Caller, Credentials, Known, NoParams, Params};
 use crate::problem::Fault;
 use crate::sse;
@@ -47,13 +47,6 @@ impl ListParams {
         for word in self.status.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|word| !word.is_empty()) {
             status.push(RunStatus::parse(word).ok_or_else(|| unknown_status(word))?);
         }
-        if self.limit == Some(0) {
-            return Err(Fault::new(ErrorCode::BadRequest, "A page has at least one run.").field(
-                "limit",
-                "This must be at least 1.".to_owned(),
-                None,
-            ));
-        }
         let parent = match &self.parent {
             None => None,
             Some(text) => Some(
@@ -69,7 +62,7 @@ impl ListParams {
             parent,
             search: self.search,
             cursor: self.cursor,
-            limit: self.limit,
+            limit: page_limit(self.limit)?,
         })
     }
 }
@@ -107,18 +100,32 @@ pub(crate) async fn get(
     Ok(web::Json(runs::get(&state.weir, &caller.0, id(&run)?).await?))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StepParams {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Steps a page: at most 1,000, which is as many as a flow may have with their undoings, and that many unless said.
+    limit: Option<u32>,
+}
+
+impl Known for StepParams {
+    const NAMES: &'static [&'static str] = &["cursor", "limit"];
+}
+
 /// Lists a run's steps in the flow's order, with their attempts
-#[utoipa::path(operation_id = "list_steps", tag = "Runs", params(("run" = String, Path, description = "The run's id")),
+#[utoipa::path(operation_id = "list_steps", tag = "Runs", params(("run" = String, Path, description = "The run's id"), StepParams),
     responses((status = 200, body = Page<StepView>)))]
 #[get("/api/v1/runs/{run}/steps")]
 pub(crate) async fn steps(
     caller: Caller,
     run: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<StepParams>,
     state: Shared,
 ) -> Result<web::Json<Page<StepView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(runs::steps(&state.weir, &caller.0, id(&run)?).await?)))
+    let params = params.read()?;
+    let paging = Paging { cursor: params.cursor, limit: page_limit(params.limit)? };
+    Ok(web::Json(runs::steps_page(&state.weir, &caller.0, id(&run)?, &paging).await?))
 }
 
 /// Streams a run's events

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use service::secrets;
 use utoipa::ToSchema;
 
-use super::whole;
+use super::PageParams;
 use crate::extract::{Body, Caller, NoParams, Params};
 use crate::problem::Fault;
 use crate::state::Shared;
@@ -18,15 +18,15 @@ pub(crate) struct SecretInput {
 }
 
 /// Lists the secrets' names
-#[utoipa::path(operation_id = "list_secrets", tag = "Secrets", responses((status = 200, body = Page<SecretView>)))]
+#[utoipa::path(operation_id = "list_secrets", tag = "Secrets", params(PageParams), responses((status = 200, body = Page<SecretView>)))]
 #[get("/api/v1/secrets")]
 pub(crate) async fn list(
     caller: Caller,
-    params: Params<NoParams>,
+    params: Params<PageParams>,
     state: Shared,
 ) -> Result<web::Json<Page<SecretView>>, Fault> {
-    params.read()?;
-    Ok(web::Json(whole(secrets::list(&state.weir, &caller.0).await?)))
+    let paging = params.read()?.paging()?;
+    Ok(web::Json(secrets::list(&state.weir, &caller.0, &paging).await?))
 }
 
 /// Makes a secret, or gives it a new value

@@ -65,7 +65,11 @@ pub(super) async fn resolve(
         "fail" => Resolve::Fail,
         _ => return Err(ServiceError::field("action", "Choose what becomes of the step.")),
     };
-    runs::resolve(&host.weir, &visitor.actor(tenant)?, id, step, None, act).await?;
+    let item = match form.item.trim() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| ServiceError::field("item", "An item is a number, counted from 0."))?),
+    };
+    runs::resolve(&host.weir, &visitor.actor(tenant)?, id, step, item, act).await?;
     Ok(Outcome::noticed(host, path::run(tenant, run), "The run goes on with that."))
 }
 

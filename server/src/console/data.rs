@@ -16,8 +16,9 @@ use domain::wire::{
     KeyView, MemberView, Page, TenantView, VersionSummary,
 };
 use domain::{RunId, RunStatus};
+use service::paging::{PAGE_MOST, whole};
 use service::runs::{self, ApprovalFilter};
-use service::{Actor, ServiceError};
+use service::{Actor, Paging, ServiceError};
 
 use super::Host;
 use super::visitor::Visitor;
@@ -111,9 +112,10 @@ impl ConsoleData for ServiceData {
         })
     }
 
-    async fn flows(&self, tenant: &str) -> Result<Vec<FlowSummary>, ConsoleError> {
+    async fn flows(&self, tenant: &str, cursor: Option<&str>) -> Result<Page<FlowSummary>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        self.done(service::flows::list(&self.host.weir, &actor).await)
+        let paging = Paging { cursor: cursor.map(ToOwned::to_owned), limit: None };
+        self.done(service::flows::list(&self.host.weir, &actor, &paging).await)
     }
 
     async fn flow(&self, tenant: &str, flow: &str) -> Result<FlowDetail, ConsoleError> {
@@ -123,12 +125,14 @@ impl ConsoleData for ServiceData {
 
     async fn flow_versions(&self, tenant: &str, flow: &str) -> Result<Vec<VersionSummary>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        self.done(service::flows::versions(&self.host.weir, &actor, flow).await)
+        let (weir, actor) = (&self.host.weir, &actor);
+        self.done(whole(|paging| async move { service::flows::versions(weir, actor, flow, &paging).await }).await)
     }
 
     async fn experiments(&self, tenant: &str, flow: &str) -> Result<Vec<ExperimentView>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        let listed = self.done(service::experiments::list(&self.host.weir, &actor, flow).await)?;
+        let first = Paging { cursor: None, limit: Some(PAGE_MOST) };
+        let listed = self.done(service::experiments::list(&self.host.weir, &actor, flow, &first).await)?.data;
         let mut whole = Vec::with_capacity(listed.len().min(EXPERIMENTS));
         for experiment in listed.iter().take(EXPERIMENTS) {
             let found = service::experiments::get(&self.host.weir, &actor, flow, &experiment.name).await;
@@ -186,12 +190,14 @@ impl ConsoleData for ServiceData {
 
     async fn keys(&self, tenant: &str) -> Result<Vec<KeyView>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        self.done(service::keys::list(&self.host.weir, &actor).await)
+        let (weir, actor) = (&self.host.weir, &actor);
+        self.done(whole(|paging| async move { service::keys::list(weir, actor, &paging).await }).await)
     }
 
     async fn connections(&self, tenant: &str) -> Result<Vec<ConnectionView>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        self.done(service::connections::list(&self.host.weir, &actor).await)
+        let (weir, actor) = (&self.host.weir, &actor);
+        self.done(whole(|paging| async move { service::connections::list(weir, actor, &paging).await }).await)
     }
 
     async fn tenant(&self, tenant: &str) -> Result<TenantView, ConsoleError> {
@@ -203,7 +209,8 @@ impl ConsoleData for ServiceData {
 
     async fn members(&self, tenant: &str) -> Result<Vec<MemberView>, ConsoleError> {
         let actor = self.actor(tenant)?;
-        self.done(service::members::list(&self.host.weir, &actor).await)
+        let (weir, actor) = (&self.host.weir, &actor);
+        self.done(whole(|paging| async move { service::members::list(weir, actor, &paging).await }).await)
     }
 
     async fn audit(&self, tenant: &str, filter: &AuditFilter) -> Result<Page<AuditView>, ConsoleError> {

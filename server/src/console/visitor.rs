@@ -50,7 +50,8 @@ impl Visitor {
     /// The person acting in a tenant of theirs.
     pub(super) fn actor(&self, tenant: &str) -> Result<Actor, ServiceError> {
         let session = self.session.as_ref().ok_or(ServiceError::Unauthenticated("The session has ended."))?;
-        session.actor(tenant, &self.client, &self.request_id)
+        let actor = session.actor(tenant, &self.client, &self.request_id)?;
+        Ok(Actor { trace: context::trace(), ..actor })
     }
 
     pub(super) fn proves(&self, token: &str) -> bool {

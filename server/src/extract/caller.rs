@@ -56,7 +56,7 @@ async fn authenticated(request: &HttpRequest) -> Result<Option<Actor>, Fault> {
     let Some(token) = token(request) else { return Ok(None) };
     let client = client_of(request, state);
     let actor = match service::keys::authenticate(&state.weir, &token, &client, &id_of(request)).await {
-        Ok(actor) => actor,
+        Ok(actor) => Actor { trace: context::trace(), ..actor },
         Err(error @ ServiceError::Unauthenticated(_)) => {
             // Guessing is slowed by address; good keys are not touched by it.
             admit(state.address_rates.admit(client.address.as_deref().unwrap_or("unknown")))?;

@@ -1,6 +1,6 @@
 //! Around every request: an id, one log line, containment of panics, `HEAD`, and the headers of every answer.
 //!
-//! Invariant: every answer has `X-Request-Id`; a panic in a handler costs one request and is answered with a problem; a
+//! Invariant: every answer has `X-Request-Id` and says its place in the trace; a panic in a handler costs one request and is answered with a problem; a
 //! handler that may change something runs to its end, whether or not its caller waits for it.
 
 use std::cell::Cell;
@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 
 use super::context::{CONTEXT, Context};
 use super::paced::paced;
+use super::trace;
 use crate::problem::Fault;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +44,9 @@ pub(crate) async fn around(
     let late = Rc::new(Cell::new(false));
     let payload = request.take_payload();
     request.set_payload(paced(payload, Rc::clone(&late)));
-    let context = Rc::new(Context { request_id, path: request.path().to_owned(), ..Context::default() });
+    let trace = trace::of(request.headers());
+    let path = request.path().to_owned();
+    let context = Rc::new(Context { request_id, path, trace: Some(trace), ..Context::default() });
     let method = if head_only { Method::HEAD } else { request.method().clone() };
     let gone = context.gone.clone().drop_guard();
     let handling = CONTEXT.scope(Rc::clone(&context), {
@@ -160,6 +163,9 @@ fn finish(headers: &mut HeaderMap, context: &Context) {
         }
     };
     set(REQUEST_ID, &context.request_id);
+    if let Some(trace) = &context.trace {
+        trace::tell(trace, &mut set);
+    }
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "same-origin");
     set(header::X_FRAME_OPTIONS, "DENY");
@@ -179,6 +185,7 @@ fn finish(headers: &mut HeaderMap, context: &Context) {
 fn log(method: &Method, status: StatusCode, context: &Context, started: Instant) {
     tracing::info!(
         request_id = context.request_id,
+        trace_id = context.trace.as_ref().map(|trace| tracing::field::display(trace.trace_id)),
         method = %method,
         path = loggable(&context.path),
         status = status.as_u16(),

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use domain::TraceContext;
 use tokio_util::sync::CancellationToken;
 
 use crate::middleware::rate::Standing;
@@ -13,6 +14,8 @@ use crate::middleware::rate::Standing;
 pub(crate) struct Context {
     pub(crate) request_id: String,
     pub(crate) path: String,
+    /// The caller's trace, or one that begins with this request; none outside of one.
+    pub(crate) trace: Option<TraceContext>,
     /// The rate's standing, for the headers of the answer.
     pub(crate) rate: RefCell<Option<Standing>>,
     /// Who asked, for the log line.
@@ -27,6 +30,10 @@ tokio::task_local! {
 
 pub(crate) fn request_id() -> String {
     CONTEXT.try_with(|context| context.request_id.clone()).unwrap_or_default()
+}
+
+pub(crate) fn trace() -> Option<TraceContext> {
+    CONTEXT.try_with(|context| context.trace.clone()).ok().flatten()
 }
 
 pub(crate) fn path() -> Option<String> {

@@ -4,3 +4,4 @@ pub(crate) mod around;
 pub(crate) mod context;
 mod paced;
 pub(crate) mod rate;
+mod trace;

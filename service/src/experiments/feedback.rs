@@ -2,18 +2,17 @@
 //!
 //! Invariant: feedback is added, never changed; it is counted with the variant that the run had.
 
-use domain::wire::{FeedbackInput, FeedbackView};
+use domain::wire::{FeedbackInput, FeedbackView, Page};
 use domain::{FeedbackId, Permission, RunId};
 use entities::{JsonText, Scope as _, StoreError, feedback};
 use sea_orm::ColumnTrait;
 
 use super::assign::WHOLE_PPM;
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 const COMMENT: usize = 4_000;
 const LABELS: usize = 50;
 const LABEL: usize = 200;
-const MOST: u64 = 1_000;
 
 /// Adds feedback to a run.
 ///
@@ -57,18 +56,27 @@ pub async fn feedback(
     Ok(view)
 }
 
-/// A run's feedback, oldest first.
+/// A page of a run's feedback, oldest first.
 ///
 /// # Errors
-/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
-pub async fn feedback_of(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<FeedbackView>, ServiceError> {
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn feedback_of(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    paging: &Paging,
+) -> Result<Page<FeedbackView>, ServiceError> {
     authz::check_somewhere(actor, Permission::RunsRead)?;
     let run = crate::runs::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsRead, &run.flow_name)?;
     let reader = weir.store().read(actor.tenant).await?;
-    let rows = reader.find::<feedback::Entity>().filter(feedback::Column::RunId.eq(run.id));
-    let rows = rows.order_by_asc(feedback::Column::Id).limit(MOST).all().await?;
-    Ok(rows.iter().map(view).collect())
+    let behind: Option<FeedbackId> = paging.behind(|cursor| cursor.parse().ok())?;
+    let mut rows = reader.find::<feedback::Entity>().filter(feedback::Column::RunId.eq(run.id));
+    if let Some(behind) = behind {
+        rows = rows.filter(feedback::Column::Id.gt(behind.uuid()));
+    }
+    let rows = rows.order_by_asc(feedback::Column::Id).limit(paging.rows()).all().await?;
+    Ok(paging.page(rows, |row| FeedbackId::from_uuid(row.id).to_string(), |row| Some(view(&row))))
 }
 
 fn view(row: &feedback::Model) -> FeedbackView {

@@ -5,29 +5,37 @@
 
 use std::collections::BTreeMap;
 
-use domain::wire::{ExperimentView, Readout, Variant, VariantReadout};
+use domain::wire::{ExperimentView, Page, Readout, Variant, VariantReadout};
 use domain::{NanoUsd, Permission, RunStatus};
 use entities::{Reader, Scope as _, experiment, feedback, first_id_at, run};
 use sea_orm::{ColumnTrait, QuerySelect};
 
 use super::{find, statistics, variants, view};
 use crate::flows::percentile;
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 const NEWEST: u64 = 10_000;
-const MOST: u64 = 1_000;
 
-/// A flow's experiments, by name.
+/// A page of a flow's experiments, by name.
 ///
 /// # Errors
-/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor, flow: &str) -> Result<Vec<ExperimentView>, ServiceError> {
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(
+    weir: &Weir,
+    actor: &Actor,
+    flow: &str,
+    paging: &Paging,
+) -> Result<Page<ExperimentView>, ServiceError> {
     authz::check_flow(actor, Permission::FlowsRead, flow)?;
     let reader = weir.store().read(actor.tenant).await?;
     let flow = crate::flows::find(&reader, flow).await?;
-    let rows = reader.find::<experiment::Entity>().filter(experiment::Column::FlowId.eq(flow.id));
-    let rows = rows.order_by_asc(experiment::Column::Name).limit(MOST).all().await?;
-    Ok(rows.iter().map(view).collect())
+    let behind = paging.behind(crate::paging::name)?;
+    let mut rows = reader.find::<experiment::Entity>().filter(experiment::Column::FlowId.eq(flow.id));
+    if let Some(behind) = behind {
+        rows = rows.filter(experiment::Column::Name.gt(behind));
+    }
+    let rows = rows.order_by_asc(experiment::Column::Name).limit(paging.rows()).all().await?;
+    Ok(paging.page(rows, |row| row.name.clone(), |row| Some(view(&row))))
 }
 
 /// One experiment with its readout.

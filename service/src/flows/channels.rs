@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::wire::ChannelView;
+use domain::wire::{ChannelView, Page};
 use domain::{FlowId, Permission};
 use entities::{Scope, Unit, channel, flow, version};
 use sea_orm::ColumnTrait;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{STABLE, plans, publish};
 use crate::audit::{self, Entry};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 /// A flow's channels, by name.
 ///
@@ -23,6 +23,23 @@ pub async fn channels(weir: &Weir, actor: &Actor, flow: &str) -> Result<Vec<Chan
     let reader = weir.store().read(actor.tenant).await?;
     let row = plans::find(&reader, flow).await?;
     views(&reader, &row).await
+}
+
+/// A page of them.
+///
+/// # Errors
+/// As [`channels`], and [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn channels_page(
+    weir: &Weir,
+    actor: &Actor,
+    flow: &str,
+    paging: &Paging,
+) -> Result<Page<ChannelView>, ServiceError> {
+    let behind = paging.behind(crate::paging::name)?;
+    let mut all = channels(weir, actor, flow).await?;
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all.retain(|view| behind.as_ref().is_none_or(|behind| view.name > *behind));
+    Ok(paging.page(all, |view| view.name.clone(), Some))
 }
 
 /// One channel.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::Permission;
-use domain::wire::{FlowDetail, VersionDetail, VersionSummary};
+use domain::wire::{FlowDetail, Page, VersionDetail, VersionSummary};
 use entities::{JsonText, Reader, Scope as _, flow, version};
 use language::Folder;
 use sea_orm::ColumnTrait;
 
 use super::{STABLE, check, list, plans};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 /// What is published, or the draft of a flow that never was; with the hash of the published version for `ETag`.
 ///
@@ -91,28 +91,37 @@ fn own_sizes(texts: &BTreeMap<String, String>) -> BTreeMap<String, u64> {
     texts.iter().map(|(path, text)| (path.clone(), text.len() as u64)).collect()
 }
 
-/// A flow's versions, newest first, with the channels that point at them.
+/// A page of a flow's versions, newest first, with the channels that point at them.
 ///
 /// # Errors
-/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`].
-pub async fn versions(weir: &Weir, actor: &Actor, name: &str) -> Result<Vec<VersionSummary>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::NotFound`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn versions(
+    weir: &Weir,
+    actor: &Actor,
+    name: &str,
+    paging: &Paging,
+) -> Result<Page<VersionSummary>, ServiceError> {
     authz::check_flow(actor, Permission::FlowsRead, name)?;
+    let behind = paging.behind(|cursor| cursor.parse::<u32>().ok().and_then(|number| i32::try_from(number).ok()))?;
     let reader = weir.store().read(actor.tenant).await?;
     let row = plans::find(&reader, name).await?;
     let channels = plans::channels(&reader, &row).await?;
-    let rows = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(row.id));
-    let rows = rows.order_by_desc(version::Column::Number).limit(1_000).all().await?;
+    let mut rows = reader.find::<version::Entity>().filter(version::Column::FlowId.eq(row.id));
+    if let Some(behind) = behind {
+        rows = rows.filter(version::Column::Number.lt(behind));
+    }
+    let rows = rows.order_by_desc(version::Column::Number).limit(paging.rows()).all().await?;
     let pointing = |number: i32| channels.iter().filter(move |(_, at)| **at == number).map(|(name, _)| name.clone());
-    Ok(rows
-        .into_iter()
-        .map(|row| VersionSummary {
+    let view = |row: version::Model| {
+        Some(VersionSummary {
             number: u32::try_from(row.number).unwrap_or(0),
             channels: pointing(row.number).collect(),
             hash: row.hash,
             created_at: row.created_at,
             created_by: row.created_by,
         })
-        .collect())
+    };
+    Ok(paging.page(rows, |row| row.number.to_string(), view))
 }
 
 /// One version with what it holds.

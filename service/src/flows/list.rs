@@ -2,29 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use domain::wire::FlowSummary;
+use domain::wire::{FlowSummary, Page};
 use domain::{FlowId, Permission};
-use entities::{Reader, Scope as _, flow};
+use entities::{Find, Reader, Scope as _, flow};
 use sea_orm::ColumnTrait;
 
 use super::{STABLE, figures, plans};
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
-/// A tenant's flows are listed whole up to this many.
+/// A tenant's flows are named whole up to this many.
 const MOST: u64 = 1_000;
 
-/// The tenant's flows that the actor may see, by name, with their figures.
+/// A page of the tenant's flows that the actor may see, by name, with their figures.
 ///
 /// # Errors
-/// [`ServiceError::Forbidden`].
-pub async fn list(weir: &Weir, actor: &Actor) -> Result<Vec<FlowSummary>, ServiceError> {
+/// [`ServiceError::Forbidden`], [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn list(weir: &Weir, actor: &Actor, paging: &Paging) -> Result<Page<FlowSummary>, ServiceError> {
+    use flow::Column as C;
     authz::check_somewhere(actor, Permission::FlowsRead)?;
+    let behind = paging.behind(crate::paging::name)?;
     let reader = weir.store().read(actor.tenant).await?;
-    let mut out = Vec::new();
-    for row in rows(&reader, actor, Permission::FlowsRead).await? {
-        out.push(summary(weir, &reader, &row).await?);
+    let mut find = visible(&reader, actor, Permission::FlowsRead);
+    if let Some(behind) = behind {
+        find = find.filter(C::Name.gt(behind));
     }
-    Ok(out)
+    let rows = find.order_by_asc(C::Name).limit(paging.rows()).all().await?;
+    let page = paging.page(rows, |row| row.name.clone(), Some);
+    let mut data = Vec::with_capacity(page.data.len());
+    for row in &page.data {
+        data.push(summary(weir, &reader, row).await?);
+    }
+    Ok(Page { data, has_more: page.has_more, next_cursor: page.next_cursor })
 }
 
 /// Their names alone.
@@ -43,11 +51,15 @@ pub(super) async fn rows(
     actor: &Actor,
     permission: Permission,
 ) -> Result<Vec<flow::Model>, ServiceError> {
-    let mut find = reader.find::<flow::Entity>().filter(flow::Column::DeletedAt.is_null());
-    if let Some(flows) = authz::flows_of(actor, permission) {
-        find = find.filter(flow::Column::Name.is_in(flows));
+    Ok(visible(reader, actor, permission).order_by_asc(flow::Column::Name).limit(MOST).all().await?)
+}
+
+fn visible<'a>(reader: &'a Reader, actor: &Actor, permission: Permission) -> Find<'a, flow::Entity> {
+    let find = reader.find::<flow::Entity>().filter(flow::Column::DeletedAt.is_null());
+    match authz::flows_of(actor, permission) {
+        Some(flows) => find.filter(flow::Column::Name.is_in(flows)),
+        None => find,
     }
-    Ok(find.order_by_asc(flow::Column::Name).limit(MOST).all().await?)
 }
 
 pub(super) async fn summary(weir: &Weir, reader: &Reader, row: &flow::Model) -> Result<FlowSummary, ServiceError> {

@@ -16,7 +16,7 @@ mod neighbours;
 mod plans;
 mod publish;
 
-pub use channels::{channel, channels, move_channel, remove_channel};
+pub use channels::{channel, channels, channels_page, move_channel, remove_channel};
 pub use check::check;
 pub use delete::delete;
 pub use describe::{CallableFlow, callable};

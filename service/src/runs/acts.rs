@@ -10,6 +10,7 @@ use entities::{Scope as _, StoreError, Unit, run, step};
 use sea_orm::ColumnTrait;
 use serde_json::{Value, json};
 
+use super::steps::items_needing_attention;
 use super::{inbox, money, row as row_of_run};
 use crate::audit::{self, Entry};
 use crate::{Actor, ServiceError, Weir, authz};
@@ -148,7 +149,8 @@ pub async fn signal(
 /// Says what becomes of a step that needs attention.
 ///
 /// # Errors
-/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Conflict`] for a step that needs none.
+/// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Invalid`] where it is not said which item of
+/// several it is about, [`ServiceError::Conflict`] for a step or item that needs none.
 pub async fn resolve(
     weir: &Weir,
     actor: &Actor,
@@ -160,6 +162,9 @@ pub async fn resolve(
     authz::check_somewhere(actor, Permission::RunsResolve)?;
     let row = row_of_run(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsResolve, &row.flow_name)?;
+    if let Some(status) = RunStatus::parse(&row.status).filter(|status| status.is_terminal()) {
+        return Err(Refused::Over(status).of(id));
+    }
     let error = needs_attention(weir, actor, id, step_name, item).await?;
     let raised = match &act {
         Resolve::Retry { max_cost: Some(dollars) } => Some(raised(weir, &row, step_name, error, *dollars).await?),
@@ -214,21 +219,46 @@ async fn needs_attention(
     let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(id.uuid()));
     let step = steps.filter(step::Column::Name.eq(shown.as_str())).one().await?;
     let step = step.ok_or_else(|| ServiceError::not_found("step", shown.clone()))?;
-    let (status, error) = match item {
-        None => (step.status, step.error),
-        Some(number) => {
-            use entities::item;
-            let items = reader.find::<item::Entity>().filter(item::Column::RunId.eq(id.uuid()));
-            let items = items.filter(item::Column::Step.eq(shown.as_str()));
-            let row = items.filter(item::Column::Item.eq(i32::try_from(number).unwrap_or(i32::MAX))).one().await?;
-            let row = row.ok_or_else(|| ServiceError::not_found("item", number))?;
-            (row.status, row.error)
+    let is_parked = |status: &str| status == StepStatus::NeedsAttention.as_str();
+    let Some(number) = item else {
+        if is_parked(&step.status) {
+            return Ok(super::wait::failure(step.error.as_ref()));
         }
+        let open = items_needing_attention(&reader, id, &shown).await?;
+        if !open.is_empty() {
+            let text = format!("Say with `item` which item of `{shown}` it is about. {}", which(&open));
+            return Err(ServiceError::field("/item", text));
+        }
+        let text = format!("The step `{shown}` needs no attention: it is `{}`.", step.status);
+        return Err(ServiceError::Conflict(text));
     };
-    if status == StepStatus::NeedsAttention.as_str() {
-        return Ok(super::wait::failure(error.as_ref()));
+    use entities::item;
+    let items = reader.find::<item::Entity>().filter(item::Column::RunId.eq(id.uuid()));
+    let items = items.filter(item::Column::Step.eq(shown.as_str()));
+    let row = items.filter(item::Column::Item.eq(i32::try_from(number).unwrap_or(i32::MAX))).one().await?;
+    if let Some(row) = row.as_ref().filter(|row| is_parked(&row.status)) {
+        return Ok(super::wait::failure(row.error.as_ref()));
     }
-    Err(ServiceError::Conflict(format!("The step `{shown}` needs no attention: it is `{status}`.")))
+    let open = items_needing_attention(&reader, id, &shown).await?;
+    let others = if open.is_empty() { "No item of it does.".to_owned() } else { which(&open) };
+    match row {
+        Some(row) => Err(ServiceError::Conflict(format!(
+            "Item {number} of `{shown}` needs no attention: it is `{}`. {others}",
+            row.status
+        ))),
+        None if open.is_empty() && is_parked(&step.status) => {
+            Err(ServiceError::field("/item", format!("The step `{shown}` has no items. Leave `item` out.")))
+        }
+        None => Err(ServiceError::field("/item", format!("`{shown}` has no item {number} that has begun. {others}"))),
+    }
+}
+
+/// The items that wait, in words.
+fn which(open: &[u32]) -> String {
+    const SAID: usize = 20;
+    let said: Vec<String> = open.iter().take(SAID).map(ToString::to_string).collect();
+    let more = if open.len() > SAID { " and more" } else { "" };
+    format!("Items that need a decision: {}{more}.", said.join(", "))
 }
 
 fn entry<'a>(row: &'a run::Model, action: &'static str, data: Value) -> Entry<'a> {

@@ -168,6 +168,7 @@ async fn begin_replay(weir: &Weir, actor: &Actor, id: RunId, wish: Replay) -> Re
     row.api_key_id = actor.api_key_id().map(domain::ApiKeyId::uuid);
     row.address.clone_from(&actor.address);
     row.request_id.clone_from(&actor.request_id);
+    super::trace::keep(&mut row, actor.trace.as_ref());
     row.test = actor.test || old.test;
     row.labels = old.labels.clone();
     row.priority = old.priority;

@@ -76,6 +76,7 @@ impl Children for RunChildren {
         row.variant.clone_from(&parent.variant);
         row.priority = parent.priority;
         row.request_id.clone_from(&parent.request_id);
+        super::trace::keep(&mut row, Some(&request.trace));
         start::keep_inputs(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
         let limit = super::slots::limit_of(&resolved.plan, resolved.flow_id, &inputs)?;
         if let Some((key, most)) = limit {

@@ -3,19 +3,20 @@
 //! Invariant: nothing in here is needed to recover; losing it loses speed, live text and nothing else.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::{RunId, TenantId, VersionId};
 use engine::{Control, Prepared};
 use language::Plan;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus::{Bus, Speaker};
 use super::fairness::Turns;
 use super::inbox::Letters;
+use super::journal::RunJournal;
 use crate::experiments::Watch;
 
 /// Text of a running attempt that is kept for watchers who come late.
@@ -89,6 +90,8 @@ pub(super) struct LocalRun {
     pub(super) offers: Notify,
     /// Children that it waits for and that gave their places back.
     resting: Mutex<HashSet<RunId>>,
+    /// Where it is written down, once it begins.
+    journal: watch::Sender<Option<Weak<RunJournal>>>,
 }
 
 /// What an attempt said so far.
@@ -112,7 +115,17 @@ impl LocalRun {
             letters: Letters::default(),
             offers: Notify::new(),
             resting: Mutex::default(),
+            journal: watch::Sender::new(None),
         }
+    }
+
+    pub(super) fn is_written_by(&self, journal: &Arc<RunJournal>) {
+        self.journal.send_replace(Some(Arc::downgrade(journal)));
+    }
+
+    /// Where it is written down, as soon as it begins; whoever waits for that must not hold the run itself.
+    pub(super) fn journal(&self) -> watch::Receiver<Option<Weak<RunJournal>>> {
+        self.journal.subscribe()
     }
 
     /// Tells the engine that somebody wants the run's end. The first to ask is the one the journal names.

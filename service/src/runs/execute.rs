@@ -124,7 +124,8 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
     }
     let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
     let journal = journal.on(job.store.clone());
-    let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save) });
+    let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save, crew.lease) });
+    local.is_written_by(&journal);
     if row.event_position == 0
         && let Some(end) = missing_callee(&weir, &row, &job.plan).await
     {
@@ -147,8 +148,9 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
         unsettled => unsettled,
     };
     let end = unsettled(run_id, driven, &local);
-    if matches!(end, End::Suspend(..)) && journal.ensure_written().await.is_err() {
-        tracing::error!(run = %run_id, "a run that waits could not be saved");
+    // Whoever takes it up has to find it.
+    if matches!(end, End::Suspend(..) | End::GiveBack) && journal.ensure_written().await.is_err() {
+        tracing::error!(run = %run_id, "a run that goes on later could not be saved");
     }
     if journal.is_written().await {
         finish(&weir, &row, end).await;
@@ -340,6 +342,7 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
         created_at: row.created_at,
         trigger: row.trigger_kind.clone(),
         labels: row.labels.read().unwrap_or_default(),
+        trace: super::trace::of(row),
         test: row.test,
         depth: u32::try_from(row.depth).unwrap_or_default(),
         reused: kept.map(|kept| kept.reused(replayed)).unwrap_or_default(),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{RunId, RunStatus, TenantId};
@@ -40,6 +41,8 @@ pub(super) struct RunJournal {
     attached: bool,
     /// The fields that the run is found by.
     search: Vec<String>,
+    /// For how long a run that is written for the first time is this holder's.
+    lease: chrono::Duration,
     state: Mutex<State>,
 }
 
@@ -59,6 +62,8 @@ struct State {
 struct Held {
     /// Whether a failure is saved.
     failures: bool,
+    /// The run came to its end, and is not kept.
+    over: bool,
     entries: Vec<Entry>,
     changes: Changes,
 }
@@ -93,7 +98,8 @@ impl RunJournal {
         let state = Mutex::new(State { records, asking, written: true, broken: false, held: None });
         let search = plan.search.clone();
         let store = weir.store().clone();
-        Self { weir, store, tenant, run, owner, local, limited, attached, search, state }
+        let lease = chrono::Duration::zero();
+        Self { weir, store, tenant, run, owner, local, limited, attached, search, lease, state }
     }
 
     /// Writes by this store's lane.
@@ -102,8 +108,10 @@ impl RunJournal {
         self
     }
 
-    /// For a run whose row is not in the store yet, with what its flow says about saving.
-    pub(super) fn unwritten(mut self, save: Save) -> Self {
+    /// For a run whose row is not in the store yet, with what its flow says about saving. `lease`: for how long it is this
+    /// holder's from the moment that it is written.
+    pub(super) fn unwritten(mut self, save: Save, lease: Duration) -> Self {
+        self.lease = chrono::Duration::from_std(lease).unwrap_or(chrono::Duration::seconds(15));
         let state = self.state.get_mut();
         state.written = false;
         state.held = (save != Save::All).then(|| Held { failures: save == Save::Failed, ..Held::default() });
@@ -113,12 +121,27 @@ impl RunJournal {
     /// Makes the run's row durable if it is not yet, with all that was held back: others want to see it or point at it.
     pub(super) async fn ensure_written(&self) -> Result<(), PortError> {
         let mut state = self.state.lock().await;
+        self.write_held(&mut state).await
+    }
+
+    /// The same for a caller that is told to come back. False: the run is over and is not kept; its end is being told.
+    pub(super) async fn keep_for_later(&self) -> Result<bool, PortError> {
+        let mut state = self.state.lock().await;
+        if state.held.as_ref().is_some_and(|held| held.over) {
+            return Ok(false);
+        }
+        self.write_held(&mut state).await?;
+        Ok(state.written)
+    }
+
+    async fn write_held(&self, state: &mut State) -> Result<(), PortError> {
         if state.written || state.broken {
             return Ok(());
         }
         if let Some(held) = state.held.take().filter(|held| !held.entries.is_empty()) {
-            return self.write(&mut state, &held.entries, held.changes).await;
+            return self.write(state, &held.entries, held.changes).await;
         }
+        self.renew(state);
         let row = state.records.run.clone();
         let kept = self.store.write(self.tenant, |unit| async move { unit.insert(row).await }).await;
         kept.map_err(|error: StoreError| PortError::Unavailable(error.to_string()))?;
@@ -190,8 +213,18 @@ impl Journal for RunJournal {
 }
 
 impl RunJournal {
+    /// A run that is written late is its holder's from now on: by its first lease, others would take it up at once.
+    fn renew(&self, state: &mut State) {
+        let until = self.weir.now() + self.lease;
+        if !state.written && state.records.run.lease_until.is_some_and(|at| at < until) {
+            state.records.run.lease_until = Some(until);
+            state.records.run.available_at = until;
+        }
+    }
+
     /// Makes entries durable with their projections.
     async fn write(&self, state: &mut State, entries: &[Entry], changes: Changes) -> Result<(), PortError> {
+        self.renew(state);
         let first = entries.first().map_or(1, |entry| entry.position);
         let write = Append {
             row: state.records.run.clone(),
@@ -302,7 +335,10 @@ impl Held {
             Some(status) if self.failures && status != RunStatus::Succeeded => {
                 Holding::Broken { all: std::mem::take(&mut self.entries), changes: std::mem::take(&mut self.changes) }
             }
-            Some(_) => Holding::Over(std::mem::take(&mut self.changes)),
+            Some(_) => {
+                self.over = true;
+                Holding::Over(std::mem::take(&mut self.changes))
+            }
         }
     }
 }

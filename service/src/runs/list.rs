@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::wire::{Page, RunDetail, RunSummary};
-use domain::{NanoUsd, Permission, RunId, RunStatus};
+use domain::{NanoUsd, Permission, RunId, RunStatus, SpanId, TraceId};
 use entities::{Reader, Scope, first_id_at, flow, run, run_word};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, Condition};
@@ -14,11 +14,8 @@ use uuid::Uuid;
 
 use super::words::{self, words};
 
+pub use crate::paging::{PAGE_MOST, PAGE_USUAL};
 use crate::{Actor, ServiceError, Weir, authz};
-
-/// The largest page, and the one without a wish.
-pub const PAGE_MOST: u32 = 200;
-pub const PAGE_USUAL: u32 = 50;
 
 /// Which runs a list shows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -152,6 +149,7 @@ pub async fn get(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunDetail, Ser
         usage: super::wait::usage(row.usage.as_ref()),
         failed_step: row.failed_step,
         labels: row.labels.read().unwrap_or_default(),
+        parent_span_id: row.parent_span_id.as_deref().and_then(SpanId::parse),
     })
 }
 
@@ -173,5 +171,6 @@ fn summary(row: &run::Model) -> RunSummary {
         parent_run_id: row.parent_run_id.map(RunId::from_uuid),
         experiment: row.experiment.clone(),
         variant: row.variant.clone(),
+        trace_id: row.trace_id.as_deref().and_then(TraceId::parse),
     }
 }

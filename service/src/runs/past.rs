@@ -35,6 +35,8 @@ pub(crate) struct PastRun {
     pub(crate) wake: Box<dyn Fn(DateTime<Utc>) + Send + Sync>,
 }
 
+/// For how long nobody else may claim a run that is acted out.
+const ALONE: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// How often a run of the past may be suspended.
 const ACTS: usize = 100;
 
@@ -57,6 +59,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
     row.started_by = actor.name().to_owned();
     row.user_id = actor.user_id().map(domain::UserId::uuid);
     row.labels = JsonText::of(&past.labels);
+    super::trace::keep(&mut row, None);
     start::keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     // Nobody else may claim it while it is acted out.
     execute::lease(&mut row, &crew, weir.now() + chrono::Duration::hours(1));
@@ -67,7 +70,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
         row.event_position = i64::try_from(history.len()).unwrap_or(i64::MAX);
         let local = Arc::new(LocalRun::new(actor.tenant, row.flow_name.clone(), &CancellationToken::new()));
         let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &resolved.plan, &history);
-        let journal = Arc::new(if written { journal } else { journal.unwritten(Save::All) });
+        let journal = Arc::new(if written { journal } else { journal.unwritten(Save::All, ALONE) });
         let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &row);
         surroundings.registry = past.registry.clone();
         surroundings.clock = Arc::clone(&past.clock);

@@ -13,8 +13,7 @@ use entities::{JsonText, attempt, item, ledger, run, step};
 use language::Plan;
 use serde_json::Value;
 
-/// A step, or one of its items (-1: the step itself).
-type Place = (String, i32);
+use super::ways::{Place, Ways, place_of};
 
 /// The rows of one run as they are after the entries taken in so far.
 #[derive(Debug, Clone)]
@@ -24,6 +23,7 @@ pub(super) struct Records {
     items: BTreeMap<Place, item::Model>,
     /// The newest attempt of each step and item.
     attempts: BTreeMap<Place, attempt::Model>,
+    ways: Ways,
     usage: UsageTotals,
     /// `None` once something was used that has no known price.
     cost: Option<NanoUsd>,
@@ -70,8 +70,8 @@ impl Records {
             (planned.name.clone(), pending(&run, ordinal, planned, group))
         };
         let steps = plan.steps.iter().enumerate().map(row).collect();
-        let (items, attempts) = (BTreeMap::new(), BTreeMap::new());
-        Self { run, steps, items, attempts, usage: UsageTotals::default(), cost: Some(NanoUsd::ZERO) }
+        let (items, attempts, ways) = (BTreeMap::new(), BTreeMap::new(), Ways::of(plan));
+        Self { run, steps, items, attempts, ways, usage: UsageTotals::default(), cost: Some(NanoUsd::ZERO) }
     }
 
     pub(super) fn steps_in_order(self) -> Vec<step::Model> {
@@ -92,6 +92,7 @@ impl Records {
     pub(super) fn apply(&mut self, entry: &Entry, worker: &str, changes: &mut Changes) {
         self.run.event_position = i64::try_from(entry.position).unwrap_or(i64::MAX);
         let at = entry.at;
+        self.ways.apply(&entry.event);
         match &entry.event {
             Event::RunStarted { epoch, .. } => {
                 self.begin(*epoch, at, changes);
@@ -116,8 +117,7 @@ impl Records {
             }
             event => {
                 if let Some(step) = event.step() {
-                    let item = event.item().map_or(-1, |item| i32::try_from(item).unwrap_or(i32::MAX));
-                    self.apply_to_step(&(step.to_owned(), item), event, at, worker, changes);
+                    self.apply_to_step(&place_of(step, event), event, at, worker, changes);
                 }
             }
         }
@@ -344,6 +344,8 @@ impl Records {
             usage: None,
             cost_nano_usd: None,
             worker: Some(worker.to_owned()),
+            entry: Some(self.ways.entry(place)),
+            iteration: self.ways.iteration(place),
         };
         changes.attempts.push(row.clone());
         self.attempts.insert(place.clone(), row);

@@ -20,6 +20,7 @@ use super::bus::Live;
 use super::claimed;
 use super::execute::{self, Job};
 use super::slots::Admission;
+use super::trace;
 use crate::flows::{Resolved, Wanted};
 use crate::{Actor, ServiceError, Weir, authz};
 
@@ -118,6 +119,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     row.api_key_id = actor.api_key_id().map(domain::ApiKeyId::uuid);
     row.address = actor.address.clone();
     row.request_id = actor.request_id.clone();
+    trace::keep(&mut row, actor.trace.as_ref());
     row.test = actor.test;
     row.labels = JsonText::of(&labels(&resolved, wish.labels));
     limit(&mut row, &resolved, &inputs)?;
@@ -442,6 +444,10 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         replay_of: None,
         replay: None,
         restart_by: None,
+        trace_id: None,
+        parent_span_id: None,
+        trace_flags: None,
+        trace_state: None,
     }
 }
 

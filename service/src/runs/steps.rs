@@ -4,28 +4,73 @@
 
 use std::collections::BTreeMap;
 
-use domain::wire::{AttemptView, StepView};
-use domain::{NanoUsd, Permission, RunId, StepStatus, VersionId};
+use domain::wire::{AttemptView, Page, StepView};
+use domain::{NanoUsd, Permission, RunId, RunStatus, StepStatus, VersionId};
 use engine::Event;
 use entities::{JsonText, Reader, Scope, append, attempt, item, step};
 use language::plan::{Phase, Plan};
 use sea_orm::{ColumnTrait, QuerySelect};
 use serde_json::{Value, json};
 
-use crate::{Actor, ServiceError, Weir, authz};
+use crate::{Actor, Paging, ServiceError, Weir, authz};
 
 /// Outputs from the blob store that one answer may hold in all, in bytes; beyond it their size is told instead.
 const LARGE_BYTES: i64 = 8 * 1024 * 1024;
 
+/// Steps a page: as many as a flow may have, each with its undoing.
+pub const STEPS_MOST: u32 = 1_000;
+
+/// All steps of a run.
+///
 /// # Errors
 /// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
 pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView>, ServiceError> {
+    Ok(steps_page(weir, actor, id, &Paging::default()).await?.data)
+}
+
+/// A page of them; [`STEPS_MOST`] unless said.
+///
+/// # Errors
+/// As [`steps`], and [`ServiceError::BadRequest`] for a cursor that is none.
+pub async fn steps_page(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    paging: &Paging,
+) -> Result<Page<StepView>, ServiceError> {
     authz::check_somewhere(actor, Permission::RunsRead)?;
     let run = super::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsRead, &run.flow_name)?;
+    let is_over = RunStatus::parse(&run.status).is_some_and(RunStatus::is_terminal);
+    let behind: Option<i32> = paging.behind(|cursor| cursor.parse().ok())?;
+    let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
     let reader = weir.store().read(actor.tenant).await?;
     let rows = reader.find::<step::Entity>().filter(step::Column::RunId.eq(id.uuid()));
     let mut rows = rows.order_by_asc(step::Column::Ordinal).all().await?;
+    if rows.is_empty() {
+        // Nothing was journaled yet: the plan says what there will be.
+        rows = super::record::Records::new(run, &plan).steps_in_order();
+    }
+    rows.retain(|row| behind.is_none_or(|behind| row.ordinal > behind));
+    let most = paging.limit.unwrap_or(STEPS_MOST).clamp(1, STEPS_MOST) as usize;
+    let has_more = rows.len() > most;
+    rows.truncate(most);
+    let next_cursor = rows.last().filter(|_| has_more).map(|row| row.ordinal.to_string());
+    let mut data = views(weir, actor, id, &plan, rows).await?;
+    if !is_over {
+        name_parked_items(weir, actor, id, &mut data).await?;
+    }
+    Ok(Page { data, has_more, next_cursor })
+}
+
+async fn views(
+    weir: &Weir,
+    actor: &Actor,
+    id: RunId,
+    plan: &Plan,
+    mut rows: Vec<step::Model>,
+) -> Result<Vec<StepView>, ServiceError> {
+    let reader = weir.store().read(actor.tenant).await?;
     let attempts = reader.find::<attempt::Entity>().filter(attempt::Column::RunId.eq(id.uuid()));
     let mut by_step: BTreeMap<String, Vec<AttemptView>> = BTreeMap::new();
     for row in attempts.order_by_asc(attempt::Column::Number).all().await? {
@@ -45,17 +90,12 @@ pub async fn steps(weir: &Weir, actor: &Actor, id: RunId) -> Result<Vec<StepView
     }
     let mut items = item_counts(&reader, id).await?;
     drop(reader);
-    let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(run.version_id)).await?;
-    if rows.is_empty() {
-        // Nothing was journaled yet: the plan says what there will be.
-        rows = super::record::Records::new(run, &plan).steps_in_order();
-    }
     let mut left = LARGE_BYTES;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         let attempts = by_step.remove(&row.name).unwrap_or_default();
         let output = output(weir, actor, &row, &mut left).await?;
-        let (phase, items) = (phase(&plan, &row.name), items.remove(&row.name).unwrap_or_default());
+        let (phase, items) = (phase(plan, &row.name), items.remove(&row.name).unwrap_or_default());
         views.push(StepView { phase, items, ..step_view(row, attempts, output) });
     }
     Ok(views)
@@ -72,6 +112,27 @@ async fn output(weir: &Weir, actor: &Actor, row: &step::Model, left: &mut i64) -
     }
     *left -= size;
     super::wait::value(weir, actor.tenant, None, Some(blob)).await
+}
+
+/// Items that are told by number when they need a person.
+const NEEDING: u64 = 100;
+
+/// Nobody is needed any more where the run is over.
+async fn name_parked_items(weir: &Weir, actor: &Actor, id: RunId, views: &mut [StepView]) -> Result<(), ServiceError> {
+    let parked = StepStatus::NeedsAttention.as_str();
+    for view in views.iter_mut().filter(|view| view.items.contains_key(parked)) {
+        let reader = weir.store().read(actor.tenant).await?;
+        view.items_needing_attention = items_needing_attention(&reader, id, &view.name).await?;
+    }
+    Ok(())
+}
+
+/// The items of a step that wait for a person, the first of them.
+pub(super) async fn items_needing_attention(reader: &Reader, run: RunId, step: &str) -> Result<Vec<u32>, ServiceError> {
+    use item::Column as C;
+    let find = reader.find::<item::Entity>().filter(C::RunId.eq(run.uuid())).filter(C::Step.eq(step));
+    let find = find.filter(C::Status.eq(StepStatus::NeedsAttention.as_str())).order_by_asc(C::Item).limit(NEEDING);
+    Ok(find.all().await?.into_iter().filter_map(|row| u32::try_from(row.item).ok()).collect())
 }
 
 /// How many items of each step have each status.
@@ -126,6 +187,7 @@ fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Va
         usage: row.usage.and_then(|usage| usage.read().ok()),
         attempt_list,
         items: BTreeMap::new(),
+        items_needing_attention: Vec::new(),
         child_run_id: row.child_run_id.map(RunId::from_uuid),
     }
 }
@@ -134,6 +196,8 @@ fn attempt_view(row: attempt::Model) -> AttemptView {
     AttemptView {
         item: u32::try_from(row.item).ok(),
         number: u32::try_from(row.number).unwrap_or_default(),
+        entry: row.entry,
+        iteration: row.iteration.and_then(|iteration| u32::try_from(iteration).ok()),
         status: StepStatus::parse(&row.status).unwrap_or(StepStatus::NeedsAttention),
         started_at: row.started_at,
         ended_at: row.ended_at,

@@ -14,6 +14,7 @@ use sea_orm::ColumnTrait;
 use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::bus::Live;
 use super::start::Started;
@@ -44,12 +45,59 @@ pub enum Waited {
     },
 }
 
-/// Waits for a run that the caller started itself.
+/// How long the end of a run may take to be told once it is over.
+const LAST_WORD: Duration = Duration::from_secs(10);
+
+/// Waits for a run that the caller started itself. A caller that has to come back finds the run then, whatever its flow says
+/// about saving.
 ///
 /// # Errors
 /// [`ServiceError::Unavailable`] when the run was given up before it was durable.
 pub async fn wait(weir: &Weir, started: Started, limit: Duration) -> Result<Waited, ServiceError> {
-    listen(weir, started.tenant, started.run_id, started.live, limit, started.replayed).await
+    wait_unless(weir, started, limit, &CancellationToken::new()).await
+}
+
+/// The same, until the limit or until `leave` says so.
+///
+/// # Errors
+/// As [`wait`].
+pub async fn wait_unless(
+    weir: &Weir,
+    started: Started,
+    limit: Duration,
+    leave: &CancellationToken,
+) -> Result<Waited, ServiceError> {
+    let Started { tenant, run_id, status, replayed, mut live, .. } = started;
+    let waited = tokio::select! {
+        waited = listen(weir, tenant, run_id, &mut live, limit, replayed) => waited?,
+        () = leave.cancelled() => Waited::Pending { run_id, status },
+    };
+    if matches!(waited, Waited::Settled(_)) || kept_for_later(weir, tenant, run_id).await? {
+        return Ok(waited);
+    }
+    // It came to its end in this very moment, and nothing but its answer is left of it.
+    let waited = listen(weir, tenant, run_id, &mut live, LAST_WORD, false).await?;
+    if matches!(waited, Waited::Pending { .. }) {
+        return Err(ServiceError::internal(format!("{run_id} ended, and nobody said how")));
+    }
+    Ok(waited)
+}
+
+/// Makes a run durable that its caller is told to look for. False: it is over, and not kept.
+async fn kept_for_later(weir: &Weir, tenant: TenantId, id: RunId) -> Result<bool, ServiceError> {
+    if super::find_row(weir, tenant, id).await?.is_some() {
+        return Ok(true);
+    }
+    let begun = weir.runs().find(id).map(|local| local.journal());
+    if let Some(mut begun) = begun {
+        let journal = begun.wait_for(Option::is_some).await.ok().and_then(|journal| journal.as_ref()?.upgrade());
+        if let Some(journal) = journal {
+            let kept = journal.keep_for_later().await;
+            return kept.map_err(|error| ServiceError::Unavailable(format!("The run could not be kept: {error}.")));
+        }
+    }
+    // It has just left this process: it is somebody else's, or nobody's any more.
+    Ok(super::find_row(weir, tenant, id).await?.is_some())
 }
 
 /// Waits for any run that the actor may read.
@@ -57,17 +105,17 @@ pub async fn wait(weir: &Weir, started: Started, limit: Duration) -> Result<Wait
 /// # Errors
 /// [`ServiceError::NotFound`], [`ServiceError::Forbidden`].
 pub async fn wait_for(weir: &Weir, actor: &Actor, id: RunId, limit: Duration) -> Result<Waited, ServiceError> {
-    let live = weir.runs().bus().of_run(id);
+    let mut live = weir.runs().bus().of_run(id);
     let row = super::row(weir, actor.tenant, id).await?;
     authz::check_flow(actor, Permission::RunsRead, &row.flow_name)?;
-    listen(weir, actor.tenant, id, live, limit, true).await
+    listen(weir, actor.tenant, id, &mut live, limit, true).await
 }
 
 async fn listen(
     weir: &Weir,
     tenant: TenantId,
     id: RunId,
-    mut live: Receiver<Live>,
+    live: &mut Receiver<Live>,
     limit: Duration,
     look_first: bool,
 ) -> Result<Waited, ServiceError> {

@@ -170,6 +170,7 @@ impl Executor for CallFlow {
             parent_step: call.step.clone(),
             detached: false,
             key: call.key.clone(),
+            trace: call.trace.below(call.span_id()),
         };
         let run = call.children.start(request).await?.run;
         let waited = tokio::select! {

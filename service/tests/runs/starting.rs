@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use domain::{NanoUsd, RunStatus, StepStatus};
+use entities::{Scope as _, run};
+use sea_orm::ColumnTrait as _;
 use serde_json::json;
 use service::ServiceError;
 use service::runs::{self, Answer, RunFilter, Waited};
@@ -279,6 +281,58 @@ async fn a_caller_who_has_waited_long_enough_is_told_that_it_goes_on() {
         stage.probe().gate.add_permits(1);
         let over = settled(runs::wait_for(&stage.weir, &stage.actor, id, Duration::from_secs(5)).await.unwrap());
         assert_eq!(over.settled.status, RunStatus::Succeeded);
+        shutdown.cancel();
+        worker.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_kept_late_is_still_its_holders() {
+    everywhere(|stage| async move {
+        stage.put("quiet", "save: none\nsteps:\n  - {name: one, executor: think, config: {mode: block}}\n").await;
+        let shutdown = CancellationToken::new();
+        let options = runs::WorkerOptions { lease: Duration::from_millis(600), ..runs::WorkerOptions::default() };
+        let worker = runs::worker::spawn(stage.weir.clone(), options, shutdown.clone());
+        tokio::task::yield_now().await;
+        let started = stage.start("quiet", Answer::Wait).await.unwrap();
+        let id = started.run_id;
+        stage.probe().reached(1).await;
+        // Longer than the lease that it began with.
+        let waited = runs::wait(&stage.weir, started, Duration::from_millis(1_500)).await.unwrap();
+        assert_eq!(waited, Waited::Pending { run_id: id, status: RunStatus::Running });
+        assert_eq!(stage.status(id).await, RunStatus::Running, "whoever was told of it finds it");
+        let reader = stage.weir.store().read(stage.tenant()).await.unwrap();
+        let row = reader.find::<run::Entity>().filter(run::Column::Id.eq(id.uuid())).one().await.unwrap().unwrap();
+        drop(reader);
+        assert!(row.lease_until.unwrap() > stage.weir.now(), "nobody else may take it up");
+        stage.probe().gate.add_permits(1);
+        let over = settled(runs::wait_for(&stage.weir, &stage.actor, id, Duration::from_secs(5)).await.unwrap());
+        assert_eq!(over.settled.status, RunStatus::Succeeded);
+        assert_eq!(stage.probe().calls("one"), 1);
+        shutdown.cancel();
+        worker.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_gives_up_waiting_as_the_run_ends_is_answered_or_finds_it() {
+    everywhere(|stage| async move {
+        stage.put("quick", &format!("save: none\n{ONE}")).await;
+        let shutdown = CancellationToken::new();
+        let worker = runs::worker::spawn(stage.weir.clone(), runs::WorkerOptions::default(), shutdown.clone());
+        tokio::task::yield_now().await;
+        for micros in 0..100_u64 {
+            let started = stage.start("quick", Answer::Wait).await.unwrap();
+            match runs::wait(&stage.weir, started, Duration::from_micros(micros * 20)).await.unwrap() {
+                Waited::Settled(over) => assert_eq!(over.settled.status, RunStatus::Succeeded),
+                Waited::Pending { run_id, .. } => {
+                    let over = runs::wait_for(&stage.weir, &stage.actor, run_id, Duration::from_secs(5)).await.unwrap();
+                    assert_eq!(settled(over).settled.outputs, json!({"value": 7}));
+                }
+            }
+        }
         shutdown.cancel();
         worker.await.unwrap();
     })

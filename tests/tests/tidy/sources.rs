@@ -43,6 +43,19 @@ fn every_module_opens_with_a_line_of_purpose() {
     assert!(mute.is_empty(), "say what these are for, in a first line of `//!`: {mute:#?}");
 }
 
+/// What leaves for a step leaves within its run's trace, which the one place that sends sees to. Trying a connection is no step.
+#[test]
+fn executors_send_in_one_place() {
+    let places = ["executors/src/outgoing.rs", "executors/src/probe.rs"];
+    let senders = rust().filter(|source| source.path.starts_with("executors/src/"));
+    let senders: Vec<_> = senders
+        .filter(|source| program_text(&source.text).contains("egress.send("))
+        .map(|source| source.path)
+        .filter(|path| !places.contains(&path.as_str()))
+        .collect();
+    assert!(senders.is_empty(), "send by `outgoing::send`: {senders:#?}");
+}
+
 /// On the server the children of `<textarea>` are written without escaping, so text that a user gave would become
 /// markup. A field written as HTML text of our own is fine where it escapes its value.
 #[test]

@@ -1,12 +1,14 @@
 //! All flows of the tenant, with their health.
 
-use domain::wire::FlowSummary;
+use domain::wire::{FlowSummary, Page};
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 
 use crate::components::code::command;
 use crate::components::figure::{empty, money_or_dash, percent_or_dash};
 use crate::components::loaded::loaded;
 use crate::components::page::Head;
+use crate::components::query;
 use crate::components::status::recent_dots;
 use crate::components::time::{ago_or, duration_or};
 use crate::context::{Here, here, page_state};
@@ -19,18 +21,39 @@ use crate::load::ask;
 pub(crate) fn List() -> impl IntoView {
     let here = here();
     let tenant = here.tenant();
-    let flows = ask(|data| async move { data.flows(&tenant).await });
+    let cursor = use_query_map().with_untracked(|query| query.get("cursor")).filter(|cursor| !cursor.is_empty());
+    let behind = cursor.clone();
+    let flows = ask(|data| async move { data.flows(&tenant, behind.as_deref()).await });
     view! {
         {Head::new("Flows").lead("Each flow is a typed endpoint: run it here, call it by API, watch it step by step.").view()}
-        {loaded(flows, move |answer| table(&here, answer))}
+        {loaded(flows, move |answer| list(&here, cursor.is_some(), answer))}
     }
+}
+
+fn list(here: &Here, is_behind: bool, answer: At<Page<FlowSummary>>) -> AnyView {
+    let At { now, value } = answer;
+    let section = path::section(&here.tenant, "flows");
+    let next =
+        value.next_cursor.filter(|_| value.has_more).map(|cursor| query::address(&section, &[("cursor", &cursor)]));
+    if value.data.is_empty() && !is_behind {
+        return none();
+    }
+    let rows = table(here, At { now, value: value.data });
+    if next.is_none() && !is_behind {
+        return rows;
+    }
+    view! {
+        {rows}
+        <nav class="pager" aria-label="Pages">
+            <span>{is_behind.then(|| view! { <a class="button" href=section>{Icon::ArrowLeft.view()}"First"</a> })}</span>
+            <span>{next.map(|href| view! { <a class="button" href=href>"More flows"{Icon::ArrowRight.view()}</a> })}</span>
+        </nav>
+    }
+    .into_any()
 }
 
 fn table(here: &Here, answer: At<Vec<FlowSummary>>) -> AnyView {
     let At { now, value } = answer;
-    if value.is_empty() {
-        return none();
-    }
     view! {
         <div class="table-wrap">
             <table class="table">

@@ -118,7 +118,11 @@ pub(super) fn waiting(here: &Here, value: &RunView) -> AnyView {
                 .into_any()
         })
         .collect();
-    let parked: Vec<&StepView> = value.steps.iter().filter(|step| step.status == StepStatus::NeedsAttention).collect();
+    let goes_on = !value.run.summary.status.is_terminal();
+    let needs = |step: &&StepView| {
+        goes_on && (step.status == StepStatus::NeedsAttention || !step.items_needing_attention.is_empty())
+    };
+    let parked: Vec<&StepView> = value.steps.iter().filter(needs).collect();
     let repair = parked.first().filter(|_| here.may(Permission::RunsResolve)).map(|step| resolve(here, value, step));
     // A question and a form say it themselves.
     let said = !questions.is_empty() || repair.is_some();
@@ -155,10 +159,15 @@ fn resolve(here: &Here, value: &RunView, step: &StepView) -> AnyView {
             .autocomplete("off")
             .line("text")
     });
+    let items: Vec<(String, String)> =
+        step.items_needing_attention.iter().map(|item| (item.to_string(), format!("Item {item}"))).collect();
+    let items = (!items.is_empty())
+        .then(|| Field::new("item", "Item").hint("Counted from 0; each is decided by itself.").select(&items));
     let body = view! {
         <form class="body form" method="post" action=action>
             {csrf()}
             <p>"The step "<strong>{step.name.clone()}</strong>" needs a person. "{said.map(|text| prose(&text))}</p>
+            {items}
             {cap}
             {Field::new("output", "Output").tag("JSON, optional").hint("What the step gives, if it was done.").mono().with("spellcheck", "false").area()}
             <div class="form-foot">

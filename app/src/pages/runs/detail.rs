@@ -106,6 +106,7 @@ fn facts(here: &Here, answer: &At<RunView>) -> AnyView {
             <div><dt>"Version"</dt><dd>{summary.version}</dd></div>
             <div><dt>"Started by"</dt><dd>{summary.started_by.clone()}" "<span class="quiet">{trigger_words(&summary.trigger)}</span></dd></div>
             {parent.map(|run| view! { <div><dt>"Parent run"</dt><dd><a href=path::run(&tenant, &run)><code>{short_id(&run)}</code></a></dd></div> })}
+            {summary.trace_id.map(|trace| view! { <div><dt>"Trace"</dt><dd><code>{trace.to_string()}</code></dd></div> })}
             {summary.experiment.clone().map(|name| view! {
                 <div><dt>"Experiment"</dt><dd>{name}{summary.variant.clone().map(|variant| view! { " "<span class="quiet">{variant}</span> })}</dd></div>
             })}

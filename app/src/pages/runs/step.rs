@@ -128,12 +128,24 @@ fn attempt(attempt: &AttemptView) -> AnyView {
                 Some(item) => format!("Item {item}"),
                 None => format!("Attempt {}", attempt.number),
             }}</strong>
+            {way_words(attempt).map(|words| view! { <span class="quiet">{words}</span> })}
             <span>{step_word(attempt.status)}</span>
             <span class="quiet">{took.unwrap_or_else(|| "going on".to_owned())}</span>
             {error.map(|text| view! { <p>{prose(&text)}</p> })}
         </li>
     }
     .into_any()
+}
+
+/// "fallback 1, iteration 2", where it is not the step's own way done once.
+fn way_words(attempt: &AttemptView) -> Option<String> {
+    let way = attempt.entry.as_deref().filter(|entry| *entry != "main").map(|entry| match entry {
+        "compensation" => "undo".to_owned(),
+        fallback => fallback.replace('_', " "),
+    });
+    let iteration = attempt.iteration.map(|iteration| format!("iteration {iteration}"));
+    let words: Vec<String> = way.into_iter().chain(iteration).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Why a step was skipped, in words.
