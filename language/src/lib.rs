@@ -35,7 +35,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use calls::{Call, Callee, Tenancy, callees, calls, check_calls, check_references};
+pub use calls::{Call, Callee, Pinned, Tenancy, callees, calls, check_calls, check_references};
 pub use canonical::canonical;
 pub use catalogue::{Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
 pub use contract::{Change, contract_changes};
