@@ -67,6 +67,7 @@ impl Ready {
             reused: Vec::new(),
             keys_of: None,
             restart_by: None,
+            refused: None,
         };
         let surroundings = Surroundings {
             registry: self.registry.clone(),

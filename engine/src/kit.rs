@@ -238,6 +238,7 @@ pub(crate) struct Stage {
     pub(crate) money: Option<Arc<dyn Money>>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) restart_by: Option<String>,
+    pub(crate) refused: Option<Refusal>,
     pub(crate) reused: Vec<dispatcher::Reused>,
     pub(crate) id: RunId,
 }
@@ -272,6 +273,7 @@ impl Stage {
             money: None,
             models: Arc::new(FixedModels::default()),
             restart_by: None,
+            refused: None,
             reused: Vec::new(),
             id: new_run_id(),
         }
@@ -311,6 +313,7 @@ impl Stage {
             reused: self.reused.clone(),
             keys_of: None,
             restart_by: self.restart_by.clone(),
+            refused: self.refused.clone(),
         };
         let surroundings = Surroundings {
             registry: self.registry.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use domain::{RunId, TenantId, TraceContext};
+use domain::{Failure, RunId, TenantId, TraceContext};
 use language::Plan;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,16 @@ pub struct Run {
     pub keys_of: Option<RunId>,
     /// Who wants a run that has ended to go on in its next epoch.
     pub restart_by: Option<String>,
+    /// Why a run that has not begun must fail before its first step. Its handlers have their turn all the same.
+    pub refused: Option<Refusal>,
+}
+
+/// What was found out about a run before its first step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    pub failure: Failure,
+    /// The step that cannot be run.
+    pub step: Option<String>,
 }
 
 /// What the run may use.

@@ -20,6 +20,9 @@ macro_rules! codes {
     };
 }
 
+/// The code of [`UNKNOWN_CALLEE`], for those who look for it among problems.
+pub const UNKNOWN_CALLEE_CODE: &str = UNKNOWN_CALLEE.code;
+
 codes! {
     TOO_LARGE = "F001", Error, "The file, its nesting, its number of nodes, steps or names is beyond a limit.";
     YAML_SYNTAX = "F002", Error, "The text is not YAML.";
@@ -80,6 +83,7 @@ codes! {
     UNKNOWN_CALLEE = "F066", Warning, "A step calls a flow, a version or a channel that is not there yet; the run would fail.";
     CALLEE_INPUT = "F067", Warning, "A step gives a flow an input that it does not declare or would refuse, or not one that it needs.";
     UNKNOWN_REFERENCE = "F068", Warning, "A secret, a connection or a pool that the tenant does not have yet; said where the flow is saved.";
+    LOAD_CYCLE = "F069", Error, "Macros or prompt files that load each other in a circle.";
     TYPE_MISFIT = "F070", Error, "A value of another type than the config, the list or the operation takes.";
     NEVER_EQUAL = "F071", Warning, "A comparison that can never hold, or whose outcome no value changes: the two sides have different types or choices.";
     MAYBE_SKIPPED = "F072", Warning, "The output of a step is read that may have been skipped.";

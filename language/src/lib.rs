@@ -4,6 +4,7 @@
 
 mod build;
 mod calls;
+mod canonical;
 pub mod catalogue;
 mod check;
 pub mod codes;
@@ -34,7 +35,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use calls::{Call, Callee, Tenancy, callees, calls, check_calls, check_references};
+pub use calls::{Call, Callee, Pinned, Tenancy, callees, calls, check_calls, check_references};
+pub use canonical::canonical;
 pub use catalogue::{Catalogue, Control, CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput, MarkedField};
 pub use contract::{Change, contract_changes};
 pub use flow::Flow;

@@ -147,6 +147,63 @@ on_both_stores! {
         key.run("caller", &json!({})).await.expect_status(500);
     }
 
+    async fn a_run_whose_callee_is_not_there_settles_its_steps_and_runs_its_handlers(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let receiver = Receiver::start().await;
+        let url = receiver.url();
+        let yaml = format!("vars: {{who: ada}}\nsteps:\n  - {{name: charge, executor: api_request, config: {{url: \"{url}/charge\", method: POST}}, compensate: {{executor: api_request, config: {{url: \"{url}/undo\", method: POST}}}}}}\n  - {{name: call, executor: flow_executor, config: {{flow_name: receipt}}}}\non_error:\n  - {{name: tell, executor: api_request, config: {{url: \"{url}/tell/{{{{ error.code }}}}/{{{{ failed_step }}}}/{{{{ vars.who }}}}\"}}}}\nfinally:\n  - {{name: tidy, executor: api_request, config: {{url: \"{url}/tidy\"}}}}\n");
+        key.put_flow("caller", &yaml).await.expect_success();
+        key.put_flow("plain", &calling("receipt", "")).await.expect_success();
+        let parent = "steps:\n  - {name: run, executor: flow_executor, config: {flow_name: caller}}\n";
+        key.put_flow("receipt", &saying("paid")).await.expect_success();
+        key.put_flow("parent", parent).await.expect_success();
+        key.delete("/api/v1/flows/receipt").await.expect_success();
+        let told = |calls: usize| {
+            let (paths, wanted) = (receiver.calls(), ["/tell/unknown_flow/call/ada", "/tidy"]);
+            let paths: Vec<&str> = paths.iter().map(|call| call.path.as_str()).collect();
+            assert_eq!(paths, wanted.repeat(calls), "nothing is charged, and nothing undone");
+        };
+        let settled = async |run: &str| {
+            let steps = key.get(&format!("/api/v1/runs/{run}/steps")).await.expect_success().json();
+            let steps = steps["data"].as_array().cloned().unwrap_or_default();
+            steps.iter().map(|step| (step["name"].as_str().unwrap_or("").to_owned(), step["status"].as_str().unwrap_or("").to_owned())).collect::<Vec<_>>()
+        };
+        let expected = [("charge", "skipped"), ("call", "skipped"), ("charge:compensate", "skipped"), ("tell", "succeeded"), ("tidy", "succeeded")]
+            .map(|(name, status)| (name.to_owned(), status.to_owned()));
+        // A caller who waits, one who does not, one with a key, and a parent.
+        let waited = key.run("caller", &json!({})).await.expect_status(500);
+        assert_eq!((&waited.json()["cause"], waited.problem().step.as_deref()), (&json!("unknown_flow"), Some("call")), "{waited}");
+        assert_eq!(settled(waited.json()["run_id"].as_str().unwrap()).await, expected, "{waited}");
+        told(1);
+        let started = key.start("caller", &json!({})).await;
+        let run = key.finished(&started).await;
+        assert_eq!((&run["status"], &run["error"]["code"], &run["failed_step"]), (&json!("failed"), &json!("unknown_flow"), &json!("call")), "{run:#}");
+        assert_eq!(settled(&started).await, expected);
+        told(2);
+        let once = key.request(reqwest::Method::POST, "/api/v1/flows/caller/run").header("idempotency-key", "once").json(&json!({}));
+        let once = key.send(once).await.expect_status(500);
+        assert_eq!(once.json()["cause"], "unknown_flow", "{once}");
+        told(3);
+        let child = key.run("parent", &json!({})).await.expect_status(500);
+        assert!(child.text().contains("receipt"), "{child}");
+        told(4);
+        // Without handlers it is over at once, and its step is settled all the same.
+        let plain = key.run("plain", &json!({})).await.expect_status(500);
+        assert_eq!(settled(plain.json()["run_id"].as_str().unwrap()).await, [("call".to_owned(), "skipped".to_owned())]);
+        // When the flow is there again, a restart goes on with the variables.
+        key.put_flow("receipt", &saying("paid")).await.expect_success();
+        key.post(&format!("/api/v1/runs/{started}/restart"), &json!({})).await.expect_success();
+        let mut again = json!({});
+        for _ in 0..600 {
+            again = key.get(&format!("/api/v1/runs/{started}")).await.expect_success().json();
+            if again["status"] != "queued" && again["status"] != "running" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!((&again["status"], &again["outputs"]), (&json!("succeeded"), &json!("paid")), "{again:#}");
+    }
+
     async fn lines_of_calls_end_at_the_eighth_by_written_and_by_computed_names(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         key.put_flow("f0", &saying("the end")).await.expect_success();

@@ -364,6 +364,48 @@ on_both_stores! {
         }
     }
 
+    async fn macros_and_files_that_call_each_other_without_an_end_are_refused_or_end_in_their_limits(world: World) {
+        let scene = Scene::of(&world).await;
+        let step = |template: &str| format!("steps:\n  - name: a\n    executor: data_transformer\n    config: {{data: \"{template}\"}}\n");
+        let calling = |name: &str, other: &str| format!("  {name}: \"{{% macro {name}(n) %}}{{% if n %}}{{{{ {other}(n - 1) }}}}{{% endif %}}{{% endmacro %}}\"\n");
+        let two = format!("macros:\n{}{}", calling("ping", "pong"), calling("pong", "ping"));
+        let three = format!("macros:\n{}{}{}", calling("one", "two"), calling("two", "three"), calling("three", "one"));
+        scene.key.put_folder("tools", &[("flow.yaml", &format!("macros:\n{}", calling("down", "down")))]).await.expect_success();
+        // What is sure to go round is said where it is saved, also in a library, which nothing runs.
+        let refused: &[(&str, &str, &[(&str, &str)])] = &[
+            ("two macros", &format!("{two}{}", step("{{ ping(0) }}")), &[]),
+            ("three macros that nothing calls", &format!("{three}{}", step("x")), &[]),
+            ("a library of two macros", &two, &[]),
+            ("files that import each other", &step("{% include 'one.j2' %}"), &[("one.j2", "{% import 'two.j2' as two %}"), ("two.j2", "{% from 'one.j2' import x %}")]),
+            ("a macro and its file", &format!("macros:\n  m: \"{{% import 'm.j2' as file %}}{{% macro m() %}}{{{{ file }}}}{{% endmacro %}}\"\n{}", step("{% include 'm.j2' %}")), &[("m.j2", "{{ m() }}")]),
+        ];
+        for (what, yaml, files) in refused {
+            let folder: Vec<(&str, &str)> = [("flow.yaml", *yaml)].into_iter().chain(files.iter().copied()).collect();
+            let answer = within(QUICK, what, scene.key.put_folder("subject", &folder)).await.expect_status(422);
+            assert!(answer.text().contains("F069"), "{what}: {answer}");
+            scene.lives(what).await;
+        }
+        // What only the run can tell ends there, and says where.
+        let own = "macros:\n  m: \"{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}\"\n  ping: \"{% macro ping(other) %}{{ other(ping) }}{% endmacro %}\"\n  pong: \"{% macro pong(other) %}{{ other(pong) }}{% endmacro %}\"\n";
+        let ends: &[(&str, &str, &[(&str, &str)], &str)] = &[
+            ("a macro that calls itself", &format!("{own}{}", step("{{ m(1) }}")), &[], "the macro `m`"),
+            ("macros handed to each other", &format!("{own}{}", step("{{ ping(pong) }}")), &[], "the macro `p"),
+            ("a library's macro", &format!("imports: [tools]\n{}", step("{{ tools.down(1000) }}")), &[], "the macro `tools.down`"),
+            ("a file that includes itself", &step("{% include 'one.j2' %}"), &[("one.j2", "{% if true %}{% include 'one.j2' %}{% endif %}")], "the file `one.j2`"),
+            ("files in a ring", &step("{% include 'one.j2' %}"), &[("one.j2", "{% for x in [1] %}{% include 'two.j2' %}{% endfor %}"), ("two.j2", "{% if true %}{% include 'one.j2' %}{% endif %}")], ".j2`"),
+        ];
+        for (what, yaml, files, last) in ends {
+            let folder: Vec<(&str, &str)> = [("flow.yaml", *yaml)].into_iter().chain(files.iter().copied()).collect();
+            scene.key.put_folder("subject", &folder).await.expect_success();
+            let problem = scene.run(RENDERED, what, "subject", &json!({})).await.expect_status(500).problem();
+            assert_eq!((problem.code.as_str(), problem.step.as_deref()), ("template_limit", Some("a")), "{what}: {problem:?}");
+            assert!(problem.detail.contains(last), "{what}: {problem:?}");
+        }
+        // A macro that ends is no circle.
+        scene.key.put_folder("subject", &[("flow.yaml", &format!("imports: [tools]\n{}", step("{{ tools.down(5) }}")))]).await.expect_success();
+        scene.key.run("subject", &json!({})).await.expect_status(200);
+    }
+
     async fn data_that_looks_like_a_template_stays_data(world: World) {
         let scene = Scene::of(&world).await;
         scene.key.put("/api/v1/secrets/TOKEN", &json!({"value": "zebrafinch_value"})).await.expect_success();

@@ -154,6 +154,122 @@ on_both_stores! {
         assert_eq!(step(&plan(&other, "ask", &json!({"inputs": {"text": "x"}})).await, "ask")["samples"], 0);
     }
 
+    async fn a_plan_is_for_a_version_or_a_channel_as_a_run_is(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let flow = |input: &str| format!("inputs: {{{input}: string}}\nsteps:\n  - {{name: {input}, executor: log, config: {{message: x}}}}\n");
+        key.put_flow("ask", &flow("one")).await.expect_success();
+        let beta = key.request(reqwest::Method::PUT, "/api/v1/flows/ask?channel=beta");
+        key.send(beta.header("content-type", "application/yaml").body(flow("two"))).await.expect_success();
+        let at = |query: &str| format!("/api/v1/flows/ask/plan{query}");
+        for (query, body, version, step) in [
+            ("", json!({"inputs": {"one": "x"}}), 1, "one"),
+            ("?version=2", json!({"inputs": {"two": "x"}}), 2, "two"),
+            ("?channel=beta", json!({"inputs": {"two": "x"}}), 2, "two"),
+            ("", json!({"inputs": {"two": "x"}, "channel": "beta"}), 2, "two"),
+        ] {
+            let plan = key.post(&at(query), &body).await.expect_status(200).json();
+            assert_eq!((&plan["version"], plan["steps"][0]["name"].as_str()), (&json!(version), Some(step)), "{query} {body}");
+        }
+        let two = json!({"inputs": {"two": "x"}});
+        for (query, body) in [("?version=2&channel=beta", two.clone()), ("?version=2", json!({"inputs": {"two": "x"}, "version": 2})), ("?version=2", json!({"inputs": {"two": "x"}, "channel": "beta"}))] {
+            key.post(&at(query), &body).await.expect_status(400);
+        }
+        for query in ["?version=9", "?channel=gamma"] {
+            let planned = key.post(&at(query), &two).await.expect_status(404).problem();
+            let run = key.post(&format!("/api/v1/flows/ask/run{query}"), &json!({"two": "x"})).await.expect_status(404).problem();
+            assert_eq!((planned.code, planned.detail), (run.code, run.detail), "{query}");
+        }
+        // What a run of it is refused for: word for word.
+        let deep = (0..70).fold(json!("x"), |inner, _| json!([inner]));
+        for inputs in [json!({"one": "x"}), json!({"two": 3}), json!({"two": "x", "more": 1}), json!([1]), json!({"two": deep}), json!({"two": "x".repeat(2 << 20)})] {
+            let planned = key.post(&at("?version=2"), &json!({"inputs": inputs})).await;
+            let run = key.post("/api/v1/flows/ask/run?version=2", &inputs).await;
+            assert!(planned.status() >= 400, "{planned}");
+            let (planned, run) = (planned.problem(), run.problem());
+            assert_eq!((planned.status, planned.code, planned.errors), (run.status, run.code, run.errors), "{}", inputs.to_string().chars().take(80).collect::<String>());
+        }
+        key.put_flow("words", "macros:\n  m: \"{% macro m() %}x{% endmacro %}\"\n").await.expect_success();
+        let library = key.post("/api/v1/flows/words/plan", &json!({})).await.expect_status(400).problem();
+        assert_eq!(library.detail, key.run("words", &json!({})).await.expect_status(400).problem().detail);
+        assert_eq!(runs(&key).await, 0);
+    }
+
+    async fn what_a_run_would_fail_at_is_said_and_nothing_is_asked(world: World) {
+        let tenant = world.tenant("acme").await;
+        let key = tenant.key(&[]).await;
+        let server = ModelServer::start("sk-plan", &json!([{"match": {}, "response": {"content": "Fine."}}])).await;
+        let connection = json!({"kind": "openai", "base_url": server.base_url(), "api_key": "sk-plan"});
+        key.put("/api/v1/connections/house", &connection).await.expect_success();
+        let flow = "inputs: {quiet: {type: boolean, default: false}}
+max_cost: 0.5
+steps:
+  - {name: known, executor: llm_analyzer, config: {model: house/m, text: x}}
+  - {name: gone, executor: llm_analyzer, config: {model: attic/m, text: x}}
+  - {name: none, executor: llm_analyzer, condition: not inputs.quiet, config: {text: x}}
+  - {name: crm, executor: api_request, config: {url: \"https://a.example\", connection: crm, headers: {x: \"{{ secrets.TOKEN }}\"}}}
+  - {name: call, executor: flow_executor, config: {flow_name: nowhere}}
+  - {name: back, executor: log, config: {message: x}, on_error: {fallback: [{executor: flow_executor, config: {flow_name: never}}]}}
+";
+        key.put_flow("many", flow).await.expect_success();
+        let hits = |plan: &Value| -> Vec<String> {
+            let limits = plan["limits"].as_array().cloned().unwrap_or_default();
+            limits.iter().filter(|limit| limit["hit"] == true).map(|limit| limit["name"].as_str().unwrap_or("").to_owned()).collect()
+        };
+        let all = plan(&key, "many", &json!({})).await;
+        assert_eq!(hits(&all), ["unknown_flow", "unknown_secret", "unknown_connection", "unknown_connection", "unknown_price", "no_model"], "{all:#}");
+        assert!(all["limits"].to_string().contains("`nowhere`") && all["limits"].to_string().contains("`attic`"), "{all:#}");
+        let quiet = plan(&key, "many", &json!({"inputs": {"quiet": true}})).await;
+        assert!(!hits(&quiet).contains(&"no_model".to_owned()), "a skipped step asks no model: {quiet:#}");
+        // Who may not know of secrets and connections is told nothing of them.
+        let reader = tenant.key(&["flows:read"]).await;
+        assert_eq!(hits(&plan(&reader, "many", &json!({})).await), ["unknown_flow"]);
+        key.put("/api/v1/secrets/TOKEN", &json!({"value": "hunter22"})).await.expect_success();
+        key.put_flow("nowhere", "steps:\n  - {name: a, executor: log, config: {message: x}}\n").await.expect_success();
+        let mended = hits(&plan(&key, "many", &json!({})).await);
+        assert!(!mended.contains(&"unknown_secret".to_owned()) && !mended.contains(&"unknown_flow".to_owned()), "{mended:?}");
+        assert!(server.asked().await.is_empty());
+        assert_eq!(runs(&key).await, 0);
+    }
+
+    async fn lists_and_waits_that_the_inputs_decide_are_counted(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let usage = json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120});
+        let server = ModelServer::start("sk-plan", &json!([{"match": {}, "response": {"content": "Fine.", "usage": usage}}])).await;
+        let connection = json!({"kind": "openai", "base_url": server.base_url(), "api_key": "sk-plan"});
+        key.put("/api/v1/connections/house", &connection).await.expect_success();
+        let flow = "inputs: {pages: array, span: {type: string, default: 1ms}}
+timeout: 1h
+steps:
+  - {name: each, executor: llm_analyzer, for_each: \"{{ inputs.pages }}\", max_parallel: 2, max_items: 8, config: {model: house/m, text: \"{{ item }}\"}}
+  - {name: rest, executor: wait, config: {for: \"{{ inputs.span }}\"}}
+";
+        key.put_flow("pages", flow).await.expect_success();
+        let of = |pages: usize, span: &str| json!({"inputs": {"pages": vec!["x"; pages], "span": span}});
+        let fresh = plan(&key, "pages", &of(3, "3d")).await;
+        assert_eq!((&step(&fresh, "each")["items"], &fresh["unknown"]), (&json!(3), &json!(["each"])), "{fresh:#}");
+        assert_eq!(fresh["duration_ms"]["p50"], 259_200_000, "{fresh:#}");
+        assert_eq!((&limit(&fresh, "timeout")["hit"], &limit(&fresh, "max_wait")["hit"]), (&json!(true), &json!(true)));
+        assert!(limit(&fresh, "max_wait")["sentence"].as_str().is_some_and(|text| text.contains("`rest`") && text.contains("202")), "{fresh:#}");
+        for _ in 0..3 {
+            key.run("pages", &of(2, "1ms")["inputs"]).await.expect_status(200);
+        }
+        let asked = server.asked().await.len();
+        let six = plan(&key, "pages", &of(6, "1ms")).await;
+        assert_eq!((&step(&six, "each")["items"], &step(&six, "each")["samples"]), (&json!(6), &json!(3)));
+        assert_eq!(six["tokens"], json!({"p10": 720, "p50": 720, "p90": 720}), "120 an item: {six:#}");
+        let (two, six_ms) = (plan(&key, "pages", &of(2, "1ms")).await, &step(&six, "each")["duration_ms"]["p50"]);
+        assert_eq!(six_ms.as_u64(), step(&two, "each")["duration_ms"]["p50"].as_u64().map(|ms| ms * 3), "three rounds of two");
+        assert!((limit(&six, "timeout")["hit"] == false) && limit(&six, "max_wait")["hit"] == false, "{six:#}");
+        let none = plan(&key, "pages", &of(0, "1ms")).await;
+        assert_eq!((&none["tokens"]["p90"], &step(&none, "each")["duration_ms"]["p90"]), (&json!(0), &json!(0)), "{none:#}");
+        let nine = plan(&key, "pages", &of(9, "1ms")).await;
+        assert!(limit(&nine, "max_items")["hit"] == true && limit(&nine, "max_items")["sentence"].as_str().is_some_and(|text| text.contains('9') && text.contains('8')), "{nine:#}");
+        key.run("pages", &of(9, "1ms")["inputs"]).await.expect_status(500);
+        assert_eq!(server.asked().await.len(), asked, "plans ask nobody, nor does a run whose list is too long");
+        // A run that rests is answered as the plan says.
+        assert_eq!(key.run("pages", &of(1, "3d")["inputs"]).await.status(), 202);
+    }
+
     async fn limits_are_said_with_what_holds_them_now(world: World) {
         let key = world.tenant("acme").await.key(&[]).await;
         let receiver = Receiver::holding().await;
@@ -207,6 +323,22 @@ async fn the_command_line_plans_a_folder_and_calls_nobody() {
     );
     let text = program.call(&["plan", &path, "--input", "country=NO"]).await.expect_success().stdout;
     assert!(text.lines().any(|line| line.starts_with("runs") && line.contains("tax")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("hits") && line.contains("`other`")), "{text}");
+    fs::write(
+        folder.join("flow.yaml"),
+        "inputs: {pages: {type: array, required: false}}\ntimeout: 1h\nsteps:\n  - {name: each, executor: log, for_each: \"{{ inputs.pages }}\", max_items: 2, config: {message: \"{{ item }}\"}}\n  - {name: rest, executor: wait, config: {for: 3d}}\n",
+    )
+    .unwrap();
+    let long = program.call(&["plan", &path, "--input", "pages=[1, 2, 3]", "--json"]).await.expect_success().json();
+    assert_eq!(
+        (&step(&long, "each")["items"], &long["duration_ms"]["p50"]),
+        (&json!(3), &json!(259_200_000)),
+        "{long:#}"
+    );
+    for name in ["timeout", "max_wait", "max_items"] {
+        assert_eq!(limit(&long, name)["hit"], true, "{long:#}");
+    }
+    fs::write(folder.join("flow.yaml"), acting(&receiver)).unwrap();
     let refused = program.call(&["plan", &path, "--input", "land=NO"]).await;
     assert!(refused.code == 6 && refused.stderr.contains("country"), "{refused}");
     fs::write(folder.join("flow.yaml"), "steps: 7\n").unwrap();

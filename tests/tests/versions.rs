@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a suite fails by panicking")]
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::{Answer, ApiKey, Receiver, on_both_stores};
+use tests::{Answer, ApiKey, Receiver, World, on_both_stores};
 
 fn saying(word: &str) -> String {
     format!("steps:\n  - name: say\n    executor: data_transformer\n    config: {{data: \"{word}\"}}\n")
@@ -10,6 +10,23 @@ fn saying(word: &str) -> String {
 
 const FAILING: &str =
     "steps:\n  - name: say\n    executor: fail\n    config: {message: \"This version is no good.\", code: no_good}\n";
+
+/// What earlier programs called the version that says `one`: SHA-256 over the length and the text, without its last line end.
+const TEXT_HASH: &str = "4815eb84a0b38df340b17440d88577b2a48c5ef7b671678f23b748b38e4c9482";
+
+/// Gives the first version the name that an earlier program would have given it. Nothing serves meanwhile.
+async fn hashed_as_before(world: &World) {
+    let connection = match world.database() {
+        Some(database) => database.inspect().await,
+        None => {
+            let path = world.folder().join("data/weir.db");
+            sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("the store opens")
+        }
+    };
+    let statement = format!("UPDATE versions SET hash = '{TEXT_HASH}' WHERE number = 1");
+    sea_orm::ConnectionTrait::execute_unprepared(&connection, &statement).await.expect("a version is renamed");
+    connection.close().await.expect("the store closes");
+}
 
 /// Publishes without moving `stable`; gives the version's number.
 async fn publish(key: &ApiKey, flow: &str, channel: &str, yaml: &str) -> u64 {
@@ -69,6 +86,57 @@ on_both_stores! {
             assert_eq!(put.json()["version"], 1, "the same folder is the same version");
             assert!(read(path, "application/json, */*").await.json()["yaml"].is_string());
         }
+    }
+
+    async fn the_same_content_is_the_same_version_however_it_is_written(world: World) {
+        let key = world.tenant("acme").await.key(&[]).await;
+        let first = "# As I wrote it.\nlabels: {team: desk, area: money}\nvars: {one: 1, two: 2}\nsteps:\n  - {name: say, executor: data_transformer, config: {data: \"one\"}}\n";
+        let saved = key.put_flow("greet", first).await.expect_success();
+        let tag = key.get("/api/v1/flows/greet").await.expect_success().header("etag").map(ToOwned::to_owned);
+        let again = "vars: {one: 1, two: 2}\nlabels: {area: 'money', team: desk}   # Another comment.\nsteps:\n- executor: data_transformer\n  name: say\n  config:\n    data: one\n";
+        let same = key.put_flow("greet", again).await.expect_success();
+        assert_eq!((&saved.json()["version"], &same.json()["version"]), (&json!(1), &json!(1)), "{same}");
+        assert_eq!(saved.json()["hash"], same.json()["hash"]);
+        let now = key.get("/api/v1/flows/greet").await.expect_success();
+        assert_eq!(now.header("etag").map(ToOwned::to_owned), tag);
+        assert_eq!(now.json()["yaml"], first, "a version's text stays the one that it was made of");
+        // Under `If-Match` too: the tag is that of the content.
+        let put = key.request(reqwest::Method::PUT, "/api/v1/flows/greet").header("if-match", tag.expect("an ETag"));
+        let put = key.send(put.header("content-type", "application/yaml").body(again)).await.expect_success();
+        assert_eq!(put.json()["version"], 1);
+        // The order of variables is that of their evaluation, and a number is no text.
+        for (other, version) in [(first.replace("{one: 1, two: 2}", "{two: 2, one: 1}"), 2), (first.replace("one: 1", "one: '1'"), 3), (first.to_owned(), 1)] {
+            assert_eq!(key.put_flow("greet", &other).await.expect_success().json()["version"], version, "{other}");
+        }
+        assert_eq!(key.get("/api/v1/flows/greet/versions").await.expect_success().json()["data"].as_array().map(Vec::len), Some(3));
+        // A draft that says the same is kept beside it, and gone when that is published.
+        let draft = key.request(reqwest::Method::PUT, "/api/v1/flows/greet?draft=true");
+        key.send(draft.header("content-type", "application/yaml").body(again)).await.expect_success();
+        assert_eq!(key.put_flow("greet", again).await.expect_success().json()["version"], 1);
+    }
+
+    async fn versions_of_earlier_programs_are_found_by_their_text_and_by_what_they_say(world: World) {
+        let mut world = world;
+        let key = world.tenant("acme").await.key(&[]).await;
+        key.put_flow("greet", &saying("one")).await.expect_success();
+        publish(&key, "greet", "beta", &saying("two")).await;
+        world.stop().await;
+        hashed_as_before(&world).await;
+        world.serve().await;
+        let key = key.at(&world.url());
+        let put = async |yaml: &str| key.put_flow("greet", yaml).await.expect_success().json()["version"].clone();
+        let tag = key.get("/api/v1/flows/greet").await.expect_success().header("etag").map(ToOwned::to_owned);
+        assert_eq!(tag.as_deref(), Some(format!("\"{TEXT_HASH}\"").as_str()));
+        // What is published now: by its text and by its values.
+        assert_eq!(put(&saying("one")).await, 1);
+        assert_eq!(put(&format!("# Why.\n{}", saying("one"))).await, 1);
+        assert_eq!(put(&saying("three")).await, 3);
+        // What was: by its text.
+        assert_eq!(put(&saying("one")).await, 1);
+        assert_eq!(put(&saying("two")).await, 2);
+        let base = key.request(reqwest::Method::PUT, "/api/v1/flows/greet").header("if-match", tag.expect("an ETag"));
+        let stale = key.send(base.header("content-type", "application/yaml").body(saying("four"))).await.expect_status(412);
+        assert!(stale.text().contains("since version 1"), "{stale}");
     }
 
     async fn a_channel_moves_between_versions_and_pins_are_checked(world: World) {
@@ -151,6 +219,18 @@ on_both_stores! {
         assert_eq!(runs, 120, "{view:#}");
         assert_eq!(view["readout"]["variants"][1]["success_rate"]["value"], 1.0, "{view:#}");
         assert_eq!(view["readout"]["sample_ratio"]["suspicious"], false, "{view:#}");
+        for variant in view["readout"]["variants"].as_array().expect("variants") {
+            let (settled, within) = (variant["settled"].as_u64(), |figure: &str, interval: &str| {
+                let [low, value, high] = [&variant[interval]["low"], &variant[figure], &variant[interval]["high"]].map(Value::as_u64);
+                low.is_some() && low <= value && value <= high
+            });
+            assert!(within("p50_ms", "p50_interval_ms"), "{view:#}");
+            let has_tail = settled >= Some(72);
+            assert_eq!(within("p95_ms", "p95_interval_ms"), has_tail, "{view:#}");
+            assert!(has_tail || variant["p95_interval_ms"].is_null(), "{view:#}");
+            let cost = &variant["mean_cost_nano_usd"];
+            assert!(cost["low"].as_f64() <= cost["value"].as_f64() && cost["value"].as_f64() <= cost["high"].as_f64(), "{view:#}");
+        }
         // A second experiment, or other variants, would change sides under way.
         key.put("/api/v1/flows/greet/experiments/others", &split).await.expect_status(409);
         let changed = json!({"variants": [{"name": "control", "version": 1}, {"name": "new", "version": 1}]});
@@ -213,5 +293,9 @@ on_both_stores! {
         assert_eq!(new["feedback"].as_f64(), Some(given), "{view:#}");
         assert_eq!(new["mean_score"]["value"], 1.0, "{view:#}");
         assert_eq!(view["readout"]["variants"][0]["mean_score"]["value"], 0.25, "{view:#}");
+        for variant in view["readout"]["variants"].as_array().expect("variants") {
+            let [low, high] = ["low", "high"].map(|end| variant["mean_score"][end].as_f64().expect("an interval"));
+            assert!((0.0..1.0).contains(&low) && low < high && high <= 1.0, "{view:#}");
+        }
     }
 }

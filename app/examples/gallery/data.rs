@@ -6,9 +6,9 @@ use app::data::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::wire::{
-    ApprovalStatus, ApprovalView, AuditView, ConnectionView, DeviceView, Estimate, EventView, ExperimentView,
-    FlowDetail, FlowSummary, KeyView, MemberView, Page, RunDetail, RunSummary, TenantView, UsageTotals, VariantReadout,
-    VersionSummary,
+    ApprovalStatus, ApprovalView, AuditView, ConnectionView, DeviceView, DurationInterval, Estimate, EventView,
+    ExperimentView, FlowDetail, FlowSummary, KeyView, MemberView, Page, RunDetail, RunSummary, TenantView, UsageTotals,
+    VariantReadout, VersionSummary,
 };
 use domain::{NanoUsd, Role, RunStatus};
 use serde_json::json;
@@ -190,7 +190,9 @@ impl ConsoleData for Gallery {
             succeeded: 1_150,
             success_rate: estimate(share, 0.012),
             p50_ms: Some(2_100),
+            p50_interval_ms: Some(DurationInterval { low: 2_040, high: 2_170 }),
             p95_ms: Some(8_400),
+            p95_interval_ms: Some(DurationInterval { low: 7_900, high: 9_300 }),
             mean_cost_nano_usd: estimate(1_630_000.0, 40_000.0),
             total_cost_nano_usd: NanoUsd(1_960_000_000),
             feedback: 41,

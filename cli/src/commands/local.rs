@@ -127,7 +127,7 @@ pub(super) fn check(flow: &LocalFlow, registry: &engine::Registry) -> Vec<Proble
             known.insert(name, Arc::new(callee));
         }
     }
-    problems.extend(language::check_calls(&flow.folder, (&flow.name, &plan), &known, &[]));
+    problems.extend(language::check_calls(&flow.folder, (&flow.name, &plan), &known, &language::Pinned::new()));
     problems
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::wire::Outlook;
 use engine::memory::{FixedModels, FixedSecrets, World, WorldParts};
-use service::forecast::{History, of_plan};
+use service::forecast::{History, of_plan, unknown_flows};
 
 use super::{local, run};
 use crate::arguments::PlanArguments;
@@ -27,12 +27,13 @@ pub(crate) async fn plan(arguments: PlanArguments, output: Output) -> Result<Exi
         registry: registry.clone(),
         secrets: FixedSecrets::default(),
         models: FixedModels::default(),
-        loader: Arc::new(local::Siblings::of(&flow, registry)),
+        loader: Arc::new(local::Siblings::of(&flow, registry.clone())),
         observer: run::progress::observer(output),
         sandbox: Some(sandbox),
     });
     let inputs = run::inputs::read(&arguments.given, &plan, &world).await?;
-    let mut forecast = of_plan(&plan, &inputs, &History::default());
+    let mut forecast = of_plan(&plan, &inputs, chrono::Utc::now(), &History::default());
+    forecast.limits.extend(unknown_flows(&plan, &local::check(&flow, &registry)));
     forecast.flow.clone_from(&flow.name);
     let lines = forecast.steps.iter().map(|step| {
         let word = match step.outlook {
@@ -43,6 +44,8 @@ pub(crate) async fn plan(arguments: PlanArguments, output: Output) -> Result<Exi
         let reason = step.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
         format!("{word:8} {} ({}){reason}", step.name, step.executor)
     });
+    let hit = forecast.limits.iter().filter(|limit| limit.hit);
+    let lines = lines.chain(hit.map(|limit| format!("hits     {}  {}", limit.name, limit.sentence)));
     output.answer(&forecast, &lines.collect::<Vec<_>>().join("\n"));
     Ok(Exit::Ok)
 }

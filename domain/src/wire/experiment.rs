@@ -157,6 +157,14 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// A 95 % interval in milliseconds; both ends are durations that occurred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DurationInterval {
+    pub low: u64,
+    pub high: u64,
+}
+
 /// One variant's figures, over root runs by live keys since the start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -171,10 +179,18 @@ pub struct VariantReadout {
     /// Wilson interval.
     pub success_rate: Option<Estimate>,
     pub p50_ms: Option<u64>,
+    /// By order statistics, whatever the distribution; null below 6 runs.
+    #[serde(default)]
+    pub p50_interval_ms: Option<DurationInterval>,
     pub p95_ms: Option<u64>,
+    /// By order statistics, whatever the distribution; null below 72 runs.
+    #[serde(default)]
+    pub p95_interval_ms: Option<DurationInterval>,
+    /// Interval by Student's t; null below 2 runs whose cost is known.
     pub mean_cost_nano_usd: Option<Estimate>,
     pub total_cost_nano_usd: NanoUsd,
     pub feedback: u64,
+    /// Interval by Student's t, within the range of scores; Wilson's where all scores are the same.
     pub mean_score: Option<Estimate>,
 }
 

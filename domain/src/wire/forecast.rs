@@ -48,6 +48,9 @@ pub struct StepForecast {
     /// Why, where it is not simply its turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How many items a step with `for_each` has, where the inputs decide it; the figures are for so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
     /// Earlier runs of this step that the figures come from.
     pub samples: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +65,9 @@ pub struct StepForecast {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LimitForecast {
-    /// `timeout`, `max_cost`, `max_wait`, `concurrency` or `max_concurrent_runs`.
+    /// `timeout`, `max_cost`, `max_wait`, `total_timeout`, `max_items`, `groups.<name>.timeout`, `groups.<name>.max_cost`,
+    /// `concurrency`, `max_concurrent_runs`; or what the run would fail at: `unknown_flow`, `unknown_secret`,
+    /// `unknown_connection`, `unknown_pool`, `unknown_model`, `no_model`, `unknown_price`.
     pub name: String,
     /// Whether it would be hit as things stand and usually go.
     pub hit: bool,

@@ -16,8 +16,8 @@ pub use act::{
 };
 pub use audit::AuditView;
 pub use experiment::{
-    ChannelInput, ChannelView, Estimate, ExperimentInput, ExperimentState, ExperimentView, FeedbackInput, FeedbackView,
-    Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
+    ChannelInput, ChannelView, DurationInterval, Estimate, ExperimentInput, ExperimentState, ExperimentView,
+    FeedbackInput, FeedbackView, Guards, Readout, SampleRatio, Variant, VariantReadout, VersionDetail,
 };
 pub use flow::{CachePurged, CheckReport, FlowDetail, FlowSummary, GraphEdge, GraphNode, VersionSummary};
 pub use forecast::{Forecast, ForecastInput, LimitForecast, Outlook, Spread, StepForecast};

@@ -10,6 +10,7 @@ use super::unit::Place;
 use crate::event::{Entry, Outside, SecretUse, Stored};
 use crate::ports::Child;
 use crate::ports::SlotAnswer;
+use crate::run::Refusal;
 
 /// A signal with the time it came at and a number in `0.0..1.0` for whatever needs chance.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub enum Signal {
     },
     /// In a replay, before the run begins: what is taken over from another run.
     Reused(Vec<Reused>),
+    /// Before the run begins: it must fail before its first step.
+    Refused(Refusal),
     VarsRendered(Result<Value, Failure>),
     ConditionRendered {
         step: StepIndex,

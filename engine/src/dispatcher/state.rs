@@ -79,6 +79,9 @@ pub struct State {
     /// Taken over from another run once this one begins.
     #[serde(skip)]
     pub(super) to_reuse: Vec<super::signal::Reused>,
+    /// Why this run fails as soon as its variables are there: handlers and a restart need those.
+    #[serde(skip)]
+    pub(super) refused: Option<crate::run::Refusal>,
 }
 
 /// A signal's payload, kept until somebody waits for it.
@@ -192,6 +195,7 @@ impl State {
             timed_out: false,
             outputs_asked: false,
             to_reuse: Vec::new(),
+            refused: None,
         }
     }
 

@@ -13,6 +13,7 @@ use super::state::State;
 use super::unit::Place;
 use crate::event::{Entry, Event, SkipReason};
 use crate::ports::Child;
+use crate::run::Refusal;
 
 /// Takes one signal: changes the state, and says what is to be journaled and done. Signals about what is over already
 /// are ignored.
@@ -44,6 +45,7 @@ impl<'a> Turn<'a> {
             Signal::Started => self.resume(),
             Signal::Restarted { by } => self.restarted(by),
             Signal::Reused(reused) => self.reuse(reused),
+            Signal::Refused(refusal) => self.refuse(refusal),
             Signal::VarsRendered(result) => self.vars_rendered(result),
             Signal::ConditionRendered { step, result } => self.condition_rendered(step, result),
             Signal::ListRendered { step, result } => self.list_rendered(step, result),
@@ -120,13 +122,14 @@ impl<'a> Turn<'a> {
             Err(failure) => (Value::Object(serde_json::Map::new()), Some(failure)),
         };
         self.emit(Event::RunStarted { epoch: 1, vars });
-        if let Some(failure) = failure {
+        let refused = self.state.refused.take().map(|refusal| (refusal.failure, refusal.step));
+        if let Some((failure, step)) = refused.or(failure.map(|failure| (failure, None))) {
             for step in 0..self.state.steps.len() {
                 if self.plan(step).phase == Phase::Main {
                     self.settle_skipped(step, SkipReason::Cancelled);
                 }
             }
-            self.fail_run(failure, None);
+            self.fail_run(failure, step);
             return;
         }
         self.start_run_timer();
@@ -138,6 +141,13 @@ impl<'a> Turn<'a> {
     fn reuse(&mut self, reused: Vec<Reused>) {
         if self.state.started_at.is_none() {
             self.state.to_reuse = reused;
+            self.command(Command::RenderVars);
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.state.started_at.is_none() {
+            self.state.refused = Some(refusal);
             self.command(Command::RenderVars);
         }
     }

@@ -118,9 +118,8 @@ impl Driver {
         } else if let (Some(_), Some(by)) = (&self.state.end, self.run.restart_by.take()) {
             self.feed(Signal::Restarted { by }).await?;
         } else if self.state.end.is_none() {
-            let reused = std::mem::take(&mut self.run.reused);
-            let fresh = self.state.started_at.is_none() && !reused.is_empty();
-            self.feed(if fresh { Signal::Reused(reused) } else { Signal::Started }).await?;
+            let first = self.first();
+            self.feed(first).await?;
         }
         let inbox = self.surroundings.inbox.clone();
         let slots = self.surroundings.slots.clone();
@@ -173,6 +172,16 @@ impl Driver {
         }
         self.flush().await?;
         Ok(Outcome::Settled(Box::new(self.settled().await?)))
+    }
+
+    /// How a run begins, or goes on.
+    fn first(&mut self) -> Signal {
+        let reused = std::mem::take(&mut self.run.reused);
+        match (self.state.started_at, self.run.refused.take()) {
+            (None, Some(refusal)) => Signal::Refused(refusal),
+            (None, None) if !reused.is_empty() => Signal::Reused(reused),
+            _ => Signal::Started,
+        }
     }
 
     /// Nothing executes here: wait in place for what comes soon, give the run back otherwise.

@@ -152,6 +152,7 @@ impl World {
             reused: Vec::new(),
             keys_of: None,
             restart_by: None,
+            refused: None,
         };
         let slots = Arc::new(self.pools.of_run(run.id));
         loop {

@@ -24,6 +24,19 @@ const LIBRARY: &str = "weir:library/";
 /// Makes a library out of an imported template: a function of the environment.
 const OPENED: &str = "__opened";
 
+/// What a template of the environment is to its author; `None` for a text of the flow itself.
+pub(super) fn spoken(template: &str) -> Option<String> {
+    if let Some(name) = template.strip_prefix(MACRO) {
+        return Some(format!("the macro `{name}`"));
+    }
+    if let Some(library) = template.strip_prefix(LIBRARY) {
+        return Some(format!("the library `{library}`"));
+    }
+    // Texts of the flow are named by where they stand.
+    let is_inline = ["steps/", "vars/", "outputs"].iter().any(|place| template.starts_with(place));
+    (!is_inline && template.contains('.')).then(|| format!("the file `{template}`"))
+}
+
 /// The names, and the sources behind them.
 #[derive(Debug, Default)]
 pub(super) struct Callables {

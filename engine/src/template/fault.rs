@@ -4,6 +4,8 @@ use domain::{Failure, FailureKind};
 use minijinja::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
+use super::callables;
+
 /// A render that failed. `code` is one of `undefined_name`, `template_error`, `template_limit`, `secret_transformed`,
 /// `function_failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -18,6 +20,8 @@ pub struct Fault {
 }
 
 const SHOWN: usize = 120;
+/// What MiniJinja says at its limit of recursion.
+const TOO_DEEP: &str = "recursion limit exceeded";
 
 impl Fault {
     pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
@@ -44,6 +48,15 @@ impl Fault {
             return fault.clone();
         }
         let root = innermost(error);
+        if root.detail() == Some(TOO_DEEP) {
+            let last = root.name().and_then(callables::spoken).map(|last| format!("; the last of them was {last}"));
+            let message = format!(
+                "`{}` goes too deep: macros and files call each other without an end, or too many within each other{}.",
+                shown(source),
+                last.unwrap_or_default()
+            );
+            return Self::new("template_limit", message);
+        }
         let detail = || root.detail().map_or_else(|| root.kind().to_string(), str::to_owned);
         match root.kind() {
             ErrorKind::OutOfFuel => Self::limit("work"),

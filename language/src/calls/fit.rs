@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::places::{At, Places};
-use super::{Call, Given, problem};
+use super::{Call, Given, Pinned, problem};
 use crate::check::field_schema;
 use crate::codes;
 use crate::json_schema;
@@ -19,6 +19,22 @@ use crate::problem::Problem;
 use crate::source::Anchor;
 use crate::suggest;
 use crate::templates::{self, Found};
+
+/// What the flows that are called are: those on `stable` by name, those of a written version or channel by their calls.
+pub(super) struct Fits<'c> {
+    pub(super) stable: &'c BTreeMap<String, Arc<Plan>>,
+    pub(super) pinned: &'c Pinned,
+}
+
+impl<'c> Fits<'c> {
+    /// What a call, by its place in [`super::calls`], would run.
+    pub(super) fn callee(&self, index: usize, call: &Call<'_>) -> Option<&'c Plan> {
+        if call.is_stable() {
+            return self.stable.get(call.name).map(AsRef::as_ref);
+        }
+        self.pinned.get(&index).and_then(Option::as_deref)
+    }
+}
 
 /// The inputs that a call gives by written keys.
 pub(super) fn inputs(call: &Call<'_>, callee: &Plan, places: &Places, problems: &mut Vec<Problem>) {
@@ -75,22 +91,16 @@ fn holds_template(value: &Value) -> bool {
 }
 
 /// Reads of outputs that a called flow does not give.
-pub(super) fn outputs(
-    plan: &Plan,
-    calls: &[Call<'_>],
-    known: &BTreeMap<String, Arc<Plan>>,
-    places: &Places,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn outputs(plan: &Plan, calls: &[Call<'_>], fits: &Fits<'_>, places: &Places, problems: &mut Vec<Problem>) {
     // What a step gives is known where it makes one call, once, and nothing can stand in for it.
-    let single = calls.iter().filter(|call| {
+    let single = calls.iter().enumerate().filter(|(_, call)| {
         let step = call.step;
         let is_plain =
             step.for_each.is_none() && step.fallbacks.is_empty() && !matches!(step.on_error, OnError::Value(_));
-        step.executor == "flow_executor" && is_plain && call.is_stable() && !is_detached(step.config.get("detached"))
+        step.executor == "flow_executor" && call.entry == 0 && is_plain && !is_detached(step.config.get("detached"))
     });
     let callees: BTreeMap<&str, (&Call<'_>, &Plan)> =
-        single.filter_map(|call| Some((call.step.name.as_str(), (call, known.get(call.name)?.as_ref())))).collect();
+        single.filter_map(|(index, call)| Some((call.step.name.as_str(), (call, fits.callee(index, call)?)))).collect();
     let Some(root) = places.root().filter(|_| !callees.is_empty()) else { return };
     let mut texts = Vec::new();
     for key in ["steps", "on_error", "finally", "outputs"] {

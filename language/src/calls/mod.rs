@@ -1,9 +1,10 @@
 //! Flows that call flows by a written name: who is meant, whether the calls go round, and whether the inputs fit.
 //!
-//! Invariant: names that templates compute are left to the run, and so is what a version or channel of its own takes.
+//! Invariant: names, versions and channels that templates compute are left to the run.
 
 mod fit;
 mod order;
+mod pipeline;
 mod places;
 mod references;
 
@@ -136,26 +137,32 @@ impl Call<'_> {
     }
 }
 
-/// What is wrong with a plan's calls, when the flows that it reaches are these. `absent` are calls of a version or a
-/// channel that is not there, by their places in [`calls`].
+/// What calls of a written version or channel mean, by their places in [`calls`]; `None`: it is not there.
+pub type Pinned = BTreeMap<usize, Option<Arc<Plan>>>;
+
+/// What is wrong with a plan's calls, when the flows that it reaches are these.
 #[must_use]
 pub fn check_calls(
     folder: &Folder,
     (name, plan): (&str, &Plan),
     known: &BTreeMap<String, Arc<Plan>>,
-    absent: &[usize],
+    pinned: &Pinned,
 ) -> Vec<Problem> {
     let places = Places::of(folder);
     let mut problems = Vec::new();
     let calls = calls(plan);
+    let fits = fit::Fits { stable: known, pinned };
     for (index, call) in calls.iter().enumerate() {
         let at = |pointer: &str, at: At| places.of_config(call, pointer, at);
         let mut add = |code: Code, message: String, hint: Option<String>| {
             problems.push(problem(call, code, (&message, hint), at(&call.pointer, At::Value)));
         };
-        let Some(callee) = known.get(call.name).filter(|_| call.name != name) else {
+        let callee = fits.callee(index, call).or_else(|| known.get(call.name).map(AsRef::as_ref));
+        let Some(callee) = callee.filter(|_| call.name != name) else {
             if call.name == name {
                 add(codes::NEIGHBOUR_CYCLE, format!("the flow calls itself: {name} calls {name}"), None);
+            } else if pinned.contains_key(&index) {
+                problems.push(absent(call, &places));
             } else {
                 let hint = suggest::nearest(call.name, known.keys().map(String::as_str));
                 let hint = hint.map(|name| format!("Did you mean `{name}`?"));
@@ -176,21 +183,27 @@ pub fn check_calls(
                 add(codes::NEIGHBOUR_CYCLE, message, None);
             }
         }
-        if absent.contains(&index) {
-            let (key, what) = match call.version {
-                Some(version) => ("version", format!("version {version}")),
-                None => ("channel", format!("channel `{}`", call.channel.unwrap_or_default())),
-            };
-            let message = format!("`{}` has no {what} yet", call.name);
-            let beside = call.pointer.replace("/flow_name", &format!("/{key}"));
-            problems.push(problem(call, codes::UNKNOWN_CALLEE, (&message, None), at(&beside, At::Value)));
-        } else if call.is_stable() {
+        if pinned.get(&index) == Some(&None) {
+            problems.push(absent(call, &places));
+        } else if let Some(callee) = fits.callee(index, call) {
             fit::inputs(call, callee, &places, &mut problems);
         }
     }
-    fit::outputs(plan, &calls, known, &places, &mut problems);
+    fit::outputs(plan, &calls, &fits, &places, &mut problems);
+    pipeline::check(&calls, &fits, &places, &mut problems);
     order::check(plan, &calls, known, &places, &mut problems);
     problems
+}
+
+/// A version or a channel that the flow does not have.
+fn absent(call: &Call<'_>, places: &Places) -> Problem {
+    let (key, what) = match call.version {
+        Some(version) => ("version", format!("version {version}")),
+        None => ("channel", format!("channel `{}`", call.channel.unwrap_or_default())),
+    };
+    let message = format!("`{}` has no {what} yet", call.name);
+    let place = places.of_config(call, &call.pointer.replace("/flow_name", &format!("/{key}")), At::Value);
+    problem(call, codes::UNKNOWN_CALLEE, (&message, None), place)
 }
 
 enum Walk {

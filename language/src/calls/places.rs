@@ -42,6 +42,16 @@ impl Places {
 
     /// A place in the config of a call's step, or of its fallback.
     pub(super) fn of_config(&self, call: &Call<'_>, pointer: &str, at: At) -> Option<Span> {
+        let (node, key) = below(self.config(call)?, pointer)?;
+        Some(if at == At::Key { key } else { node.span })
+    }
+
+    /// A value there.
+    pub(super) fn node(&self, call: &Call<'_>, pointer: &str) -> Option<&Node> {
+        below(self.config(call)?, pointer).map(|(node, _)| node)
+    }
+
+    fn config(&self, call: &Call<'_>) -> Option<&Node> {
         let (name, is_undoing) = match call.step.name.strip_suffix(":compensate") {
             Some(name) => (name, true),
             None => (call.step.name.as_str(), false),
@@ -54,11 +64,12 @@ impl Places {
             None if is_undoing => step.get("compensate")?,
             None => step,
         };
-        below(way.get("config")?, pointer, at)
+        way.get("config")
     }
 }
 
-fn below(config: &Node, pointer: &str, at: At) -> Option<Span> {
+/// The value, and the span of its key.
+fn below<'n>(config: &'n Node, pointer: &str) -> Option<(&'n Node, Span)> {
     let (mut node, mut key) = (config, config.span);
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");
@@ -74,5 +85,5 @@ fn below(config: &Node, pointer: &str, at: At) -> Option<Span> {
             _ => return None,
         }
     }
-    Some(if at == At::Key { key } else { node.span })
+    Some((node, key))
 }

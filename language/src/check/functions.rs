@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Subject;
-use super::scope::{Scope, Spot, Templates};
+use super::scope::{Closed, Scope, Spot, Templates};
 use crate::codes;
 use crate::compose::Library;
 use crate::flow::{Function, Macro};
@@ -55,7 +55,7 @@ pub(super) fn check(subject: Subject<'_>, report: &mut Report) -> Callables {
 /// Names that the insides of macros use.
 pub(super) fn macro_bodies(templates: &mut Templates<'_, '_>) {
     let subject = templates.subject;
-    let scope = Scope { is_closed: true, ..Scope::default() };
+    let scope = Scope { closed: Some(Closed::Macro), ..Scope::default() };
     let read = |templates: &mut Templates<'_, '_>, found: &Macro| {
         let span = found.source.span;
         let anchor = Anchor { source: subject.sources.get(span.file), text: &found.source.value, scalar: Some(span) };

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what [`Analysis`] says is complete only if the report holds no errors; the plan is built from it then.
 
+mod circles;
 mod conditions;
 mod config;
 mod defaults;
@@ -13,6 +14,7 @@ mod main_input;
 mod names;
 mod order;
 mod outputs;
+mod pipelines;
 mod records;
 mod scope;
 mod secrets;
@@ -37,6 +39,7 @@ pub(crate) use conditions::in_braces;
 pub(crate) use defaults::{input_schema, input_value_schema, is_required};
 pub(crate) use names::Names;
 pub(crate) use outputs::{ELEMENT, field_schema, item_field_schema, output_schema};
+pub(crate) use types::misfit;
 
 /// What checking has found out about a flow.
 #[derive(Debug)]

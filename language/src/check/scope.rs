@@ -39,8 +39,29 @@ pub(super) struct Scope {
     pub(super) undoes: Option<StepIndex>,
     /// When the template is rendered.
     pub(super) phase: Phase,
-    /// Nothing but `extra` can be read: the inside of a macro.
-    pub(super) is_closed: bool,
+    /// Nothing but `extra` can be read.
+    pub(super) closed: Option<Closed>,
+}
+
+/// Where templates see nothing of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// Inside a macro.
+    Macro,
+    /// Between the flows of a pipeline, where functions and macros are not known either.
+    Pipeline,
+}
+
+impl Closed {
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Macro => ("inside a macro", "A macro sees what it is given: make it a parameter."),
+            Self::Pipeline => (
+                "between the flows of a pipeline",
+                "In scope are `output`, what the flow before gave, and `inputs`, what the pipeline was given.",
+            ),
+        }
+    }
 }
 
 impl Scope {
@@ -252,7 +273,7 @@ impl Templates<'_, '_> {
             || (word.kind == templates::WordKind::Function
                 && (names::BLOCK_NAMES.contains(&word.name.as_str())
                     || scope.extra.contains_key(&word.name)
-                    || self.is_callable(&word.name)));
+                    || (scope.closed != Some(Closed::Pipeline) && self.is_callable(&word.name))));
         if !named {
             let message = format!("there is no {what} `{}`", crate::reader::shorten(&word.name));
             let own = if word.kind == templates::WordKind::Function { self.callables() } else { Vec::new() };
@@ -268,10 +289,11 @@ impl Templates<'_, '_> {
                 self.extra(spot, read, scope);
                 None
             }
-            root if self.is_callable(root) || self.is_library(root) || names::BLOCK_NAMES.contains(&root) => None,
-            root if scope.is_closed => {
-                let message = format!("there is no `{}` inside a macro", crate::reader::shorten(root));
-                let hint = "A macro sees what it is given: make it a parameter.";
+            root if names::BLOCK_NAMES.contains(&root) => None,
+            root if scope.closed != Some(Closed::Pipeline) && (self.is_callable(root) || self.is_library(root)) => None,
+            root if scope.closed.is_some() => {
+                let (place, hint) = scope.closed.map(Closed::words).unwrap_or_default();
+                let message = format!("there is no `{}` {place}", crate::reader::shorten(root));
                 self.hint(spot, codes::UNKNOWN_NAME, (message, hint));
                 None
             }
@@ -324,6 +346,9 @@ impl Templates<'_, '_> {
     fn extra(&mut self, spot: Spot<'_>, read: &Read, scope: &Scope) {
         self.shown.insert(read.root.clone());
         let Some(schema) = scope.extra.get(&read.root) else { return };
+        if scope.closed.is_some() && read.guarded {
+            return;
+        }
         if let Err((field, known)) = super::item_field_schema(schema, &read.path) {
             let message = format!("`{}` has no field `{}`", read.root, crate::reader::shorten(&field));
             let hint = suggest::did_you_mean(&field, known.iter().map(String::as_str));

@@ -97,6 +97,7 @@ pub(super) fn templates<'a>(
             outputs.insert(output.name.clone(), schema);
         }
     }
+    super::circles::check(&mut templates);
     TemplateFacts { outputs, by_compensations: templates.by_compensations, bare_reads: templates.bare_reads }
 }
 
@@ -273,6 +274,7 @@ fn config_reads(templates: &mut Templates<'_, '_>, way: &mut Way<'_>, scope: &Sc
         }
     }
     super::secrets::check(templates, config);
+    super::pipelines::check(templates, way, scope);
     way.ignores_main_input = has_prompt && main.is_some_and(|main| !templates.shown.contains(main));
     reads
 }

@@ -296,6 +296,15 @@ fn types_within(root: &Value, schema: &Value, depth: usize) -> Option<Types> {
     Some(all?.into_iter().flatten().collect())
 }
 
+/// What is taken and what is given, in words, where none of it can be the other. Whether it may be left out is another
+/// question.
+pub(crate) fn misfit(given: &Value, wanted: &Value) -> Option<(String, String)> {
+    let (given, taken) = (types(given, given)?, types(wanted, wanted)?);
+    let given: Types = given.into_iter().filter(|name| *name != "null").collect();
+    let fits = given.is_empty() || given.iter().any(|given| takes(&taken, given));
+    (!fits).then(|| (words(&taken), words(&given)))
+}
+
 fn takes(taken: &Types, given: &str) -> bool {
     taken.contains(given)
         || (matches!(given, "integer" | "number") && (taken.contains("integer") || taken.contains("number")))

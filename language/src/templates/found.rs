@@ -68,6 +68,8 @@ pub(crate) struct File {
     /// `None` where the name is computed.
     pub(crate) name: Option<String>,
     pub(crate) ignore_missing: bool,
+    /// Under no condition, in no loop, block or macro, and not one of several.
+    pub(crate) always: bool,
     pub(crate) range: Range<usize>,
 }
 

@@ -31,6 +31,8 @@ struct Walk {
     /// How many `default(...)` and `is defined` stand around.
     shelters: usize,
     scopes: Vec<HashSet<String>>,
+    /// How many conditions, loops, blocks and macros stand around.
+    nested: usize,
 }
 
 fn range(span: Span) -> Range<usize> {
@@ -39,7 +41,7 @@ fn range(span: Span) -> Range<usize> {
 
 impl Walk {
     fn new() -> Self {
-        Self { found: Found::default(), guards: Vec::new(), shelters: 0, scopes: vec![HashSet::new()] }
+        Self { found: Found::default(), guards: Vec::new(), shelters: 0, scopes: vec![HashSet::new()], nested: 0 }
     }
 
     fn is_bound(&self, name: &str) -> bool {
@@ -71,6 +73,13 @@ impl Walk {
         self.scopes.pop();
     }
 
+    /// What may not be rendered, or only when something is called.
+    fn nested(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.nested += 1;
+        inside(self);
+        self.nested -= 1;
+    }
+
     fn statements(&mut self, statements: &[Stmt<'_>]) {
         for statement in statements {
             self.statement(statement);
@@ -87,13 +96,13 @@ impl Walk {
                     walk.bind(&node.target);
                     walk.bind_name("loop", node.span());
                     walk.optional(node.filter_expr.as_ref());
-                    walk.statements(&node.body);
+                    walk.nested(|walk| walk.statements(&node.body));
                 });
-                self.scoped(|walk| walk.statements(&node.else_body));
+                self.scoped(|walk| walk.nested(|walk| walk.statements(&node.else_body)));
             }
             Stmt::IfCond(node) => self.guarded(&node.expr, |walk| {
-                walk.statements(&node.true_body);
-                walk.statements(&node.false_body);
+                walk.nested(|walk| walk.statements(&node.true_body));
+                walk.nested(|walk| walk.statements(&node.false_body));
             }),
             Stmt::WithBlock(node) => self.scoped(|walk| {
                 for (target, value) in &node.assignments {
@@ -119,7 +128,7 @@ impl Walk {
                 self.expression(&node.filter);
                 self.scoped(|walk| walk.statements(&node.body));
             }
-            Stmt::Block(node) => self.scoped(|walk| walk.statements(&node.body)),
+            Stmt::Block(node) => self.scoped(|walk| walk.nested(|walk| walk.statements(&node.body))),
             Stmt::Import(node) => {
                 self.file(&node.expr, false);
                 self.bind(&node.name);
@@ -153,7 +162,7 @@ impl Walk {
             for argument in &node.args {
                 walk.bind(argument);
             }
-            walk.statements(&node.body);
+            walk.nested(|walk| walk.statements(&node.body));
         });
     }
 
@@ -170,7 +179,8 @@ impl Walk {
                 vec![None]
             }
         };
-        let files = names.into_iter().map(|name| File { name, ignore_missing, range: range.clone() });
+        let always = self.nested == 0 && names.len() == 1;
+        let files = names.into_iter().map(|name| File { name, ignore_missing, always, range: range.clone() });
         self.found.files.extend(files);
     }
 

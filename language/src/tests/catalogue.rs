@@ -163,7 +163,20 @@ pub(super) fn catalogue() -> Catalogue {
             "flow_executor",
             json!({
                 "type": "object", "required": ["flow_name"], "additionalProperties": false,
-                "properties": { "flow_name": text, "inputs": { "type": "object" }, "version": { "type": "integer" } }
+                "properties": { "flow_name": text, "inputs": { "type": "object" }, "version": { "type": "integer" }, "channel": text }
+            }),
+            json!(true),
+        )
+    };
+    let pipeline = ExecutorSpec {
+        effect: EffectRule::StrictestChild,
+        cost: CostKind::Child,
+        raw_fields: vec!["flows".to_owned()],
+        ..spec(
+            "flow_pipeline",
+            json!({
+                "type": "object", "required": ["flows"], "additionalProperties": false,
+                "properties": { "inputs": {}, "flows": { "type": "array", "items": {} } }
             }),
             json!(true),
         )
@@ -200,6 +213,7 @@ pub(super) fn catalogue() -> Catalogue {
         conditional,
         request,
         flow,
+        pipeline,
         wait,
         approval,
         log,

@@ -184,6 +184,49 @@ steps:
 }
 
 #[test]
+fn circles_of_macros_are_found_in_libraries_and_in_prompt_files_too() {
+    let library = r#"
+macros:
+  a: "{% macro a() %}{{ b() }}{% endmacro %}"
+  b: "{% macro b() %}{{ a() }}{% endmacro %}"
+  fine: "{% macro fine(n) %}{% if n %}{{ fine(n - 1) }}{% endif %}{% endmacro %}"
+"#;
+    let by_file = "macros:\n  show: \"{% import 'prompts/show.j2' as show_file %}{% macro show() %}{{ show_file.it() }}{% endmacro %}\"\n";
+    let prompts: &[(&str, &str)] = &[("prompts/show.j2", "{% macro it() %}x{% endmacro %}{{ show() }}")];
+    let own = r#"
+imports: [tools, shows]
+macros:
+  own: "{% macro own() %}{{ tools.fine(1) }}{% endmacro %}"
+steps:
+  - {name: a, executor: llm_analyzer, config: {text: "{{ tools.fine(2) }}{{ shows.show() }}", prompt_file: one.j2}}
+"#;
+    let mut folder = folder(own, &[("tools", library, &[]), ("shows", by_file, prompts)]);
+    for (path, text) in [
+        (
+            "one.j2",
+            "{% from 'two.j2' import x %}{% include 'again.j2' %}{% include 'shows/prompts/show.j2' %}{{ text }}",
+        ),
+        ("two.j2", "{% extends 'three.j2' %}"),
+        ("three.j2", "{% import 'one.j2' as one %}"),
+        (
+            "again.j2",
+            "{% if text %}{% include 'again.j2' %}{% endif %}{% for x in [] %}{% import 'again.j2' as a %}{% endfor %}",
+        ),
+        ("unused.j2", "{% import 'unused.j2' as unused %}"),
+    ] {
+        folder.files.insert(path.to_owned(), text.to_owned());
+    }
+    assert_snapshot!(problems(&folder), @r"
+        F069 ../shows/flow.yaml 2:9-2:106 the macro `shows.show` loads the file `shows/prompts/show.j2`, which loads the library `shows`, which loads the macro `shows.show`: a circle without an end
+             A macro may call itself: write those that call each other as one, with a parameter that says which.
+        F069 ../tools/flow.yaml 3:6-3:46 the macro `tools.a` loads the macro `tools.b`, which loads the macro `tools.a`: a circle without an end
+             A macro may call itself: write those that call each other as one, with a parameter that says which.
+        F069 one.j2 1:1-1:1 the file `one.j2` loads the file `two.j2`, which loads the file `three.j2`, which loads the file `one.j2`: a circle without an end
+             Move what both need into a file of its own.
+        ");
+}
+
+#[test]
 fn a_folder_says_what_it_still_needs() {
     let mut own = folder("extends: base\nimports: [tools, own]\nsteps: []\n", &[]);
     assert_eq!(own.missing_neighbours().into_iter().collect::<Vec<_>>(), ["base", "tools"]);

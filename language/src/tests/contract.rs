@@ -7,7 +7,7 @@ use std::sync::Arc;
 use insta::assert_snapshot;
 
 use super::{planned, shown};
-use crate::{Folder, Plan, Tenancy, check_calls, check_references, contract_changes};
+use crate::{Folder, Pinned, Plan, Tenancy, check_calls, check_references, contract_changes};
 
 fn changes(old: &str, new: &str) -> String {
     let mut text = String::new();
@@ -108,8 +108,15 @@ fn known(flows: &[(&str, &str)]) -> BTreeMap<String, Arc<Plan>> {
 }
 
 fn checked_calls(flows: &[(&str, &str)], yaml: &str, absent: &[usize]) -> String {
+    let pinned: Vec<(usize, Option<&str>)> = absent.iter().map(|index| (*index, None)).collect();
+    checked_pinned(flows, yaml, &pinned)
+}
+
+/// With what the calls of a version or channel mean.
+fn checked_pinned(flows: &[(&str, &str)], yaml: &str, pinned: &[(usize, Option<&str>)]) -> String {
     let folder = Folder { yaml: yaml.to_owned(), ..Folder::default() };
-    shown(&check_calls(&folder, ("own", &planned(yaml)), &known(flows), absent))
+    let pinned = pinned.iter().map(|(index, yaml)| (*index, yaml.map(|yaml| Arc::new(planned(yaml))))).collect();
+    shown(&check_calls(&folder, ("own", &planned(yaml)), &known(flows), &pinned))
 }
 
 fn calling(name: &str) -> String {
@@ -157,7 +164,7 @@ fn a_wide_and_deep_net_of_calls_is_followed_once() {
         flows.extend((0..20).map(|n| (format!("f{}", level * 20 + n), Arc::clone(&plan))));
     }
     let started = std::time::Instant::now();
-    let _ = check_calls(&Folder::default(), ("own", &flows["f0"]), &flows, &[]);
+    let _ = check_calls(&Folder::default(), ("own", &flows["f0"]), &flows, &Pinned::new());
     assert!(started.elapsed() < std::time::Duration::from_secs(4), "took {:?}", started.elapsed());
 }
 
@@ -219,6 +226,135 @@ fn an_output_that_the_callee_does_not_give_is_found_where_it_is_read() {
         ),
         ""
     );
+}
+
+#[test]
+fn a_call_of_a_version_or_a_channel_is_held_against_that_one() {
+    let first =
+        "inputs: {old: string}\nsteps:\n  - {name: s, executor: chooser}\noutputs: {before: \"{{ inputs.old }}\"}\n";
+    let yaml = |pin: &str, inputs: &str, read: &str| {
+        format!(
+            "steps:\n  - {{name: c, executor: flow_executor, config: {{flow_name: callee, {pin}, inputs: {inputs}}}}}\n  - {{name: t, executor: log, config: {{message: \"{{{{ steps.c.{read} }}}}\"}}}}\n"
+        )
+    };
+    for pin in ["version: 1", "channel: beta"] {
+        let check = |inputs: &str, read: &str| {
+            checked_pinned(&[("callee", CALLEE)], &yaml(pin, inputs, read), &[(0, Some(first))])
+        };
+        assert_eq!(check("{old: x}", "before"), "", "{pin}");
+        let found = check("{a: x}", "text");
+        for expected in
+            ["`callee` has no input `a`", "`callee` needs `old`", "the output of `c`: `callee` gives no `text`"]
+        {
+            assert!(found.contains(expected), "{pin}: {found}");
+        }
+        // Also where nothing is on `stable`; and what is not there is said to be so.
+        assert_eq!(checked_pinned(&[], &yaml(pin, "{old: x}", "before"), &[(0, Some(first))]), "", "{pin}");
+        let absent = checked_pinned(&[], &yaml(pin, "{old: x}", "before"), &[(0, None)]);
+        assert!(absent.contains("F066") && absent.contains("yet") && !absent.contains("F067"), "{pin}: {absent}");
+        // Nothing is known of what could not be looked up.
+        assert_eq!(checked_pinned(&[("callee", CALLEE)], &yaml(pin, "{zz: x}", "zz"), &[]), "", "{pin}");
+    }
+    // A circle is one of the versions that are meant.
+    let round = "inputs: {old: {type: string, required: false}}\nsteps:\n  - {name: s, executor: flow_executor, config: {flow_name: own}}\n";
+    let call = "steps:\n  - {name: c, executor: flow_executor, config: {flow_name: callee, version: 1}}\n";
+    assert!(checked_pinned(&[("callee", CALLEE)], call, &[(0, Some(round))]).contains("F061"));
+    assert_eq!(checked_pinned(&[("callee", round)], call, &[(0, Some("steps: [{name: s, executor: chooser}]\n"))]), "");
+}
+
+#[test]
+fn what_a_pipeline_hands_on_is_held_against_the_next_flow() {
+    let reader = "inputs: {doc: string}\nsteps:\n  - {name: s, executor: chooser}\noutputs: {text: \"{{ inputs.doc }}\", count: \"{{ steps.s.count }}\"}\n";
+    let counts = "inputs: {text: integer, count: integer, more: {type: string, required: false}}\nsteps:\n  - {name: s, executor: chooser}\noutputs: {n: \"{{ inputs.count }}\"}\n";
+    let needs = "inputs: {title: string}\nsteps:\n  - {name: s, executor: chooser}\n";
+    let says = "steps:\n  - {name: s, executor: conditional, config: {cases: [{condition: \"{{ 1 == 1 }}\", value: x}], default: y}}\n";
+    let flows = [("reader", reader), ("counts", counts), ("needs", needs), ("says", says)];
+    let pipe = |stages: &str| {
+        format!(
+            "steps:\n  - name: p\n    executor: flow_pipeline\n    config:\n      inputs: {{doc: x}}\n      flows:\n{stages}"
+        )
+    };
+    let check = |stages: &str| checked_calls(&flows, &pipe(stages), &[]);
+    assert_snapshot!(check("        - reader\n        - counts\n        - needs\n"), @r"
+        F067 warning 8:11-8:17 in `p`: the input `text` of `counts` takes a whole number, and `reader` gives text
+        F067 warning 9:11-9:16 in `p`: `needs` needs `title`, which `counts` does not give
+             Give it by `inputs` beside the flow's name.
+        ");
+    let found = check("        - says\n        - needs\n");
+    assert!(found.contains("8:11-8:16 in `p`: `needs` takes inputs by name, and `says` gives text"), "{found}");
+    let found = check(
+        "        - reader\n        - flow_name: counts\n          inputs: {text: \"{{ output.txt }} {{ output.nope | default('') }}\", count: \"{{ output.text }}\", mor: \"{{ output.count }}\"}\n",
+    );
+    for expected in [
+        "in `p`: `counts` has no input `mor`",
+        "in `p`: `reader` gives no `txt`",
+        "in `p`: the input `count` of `counts` takes a whole number, and `reader` gives text",
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+    assert_eq!(found.matches(" in `p`").count(), 3, "{found}");
+    assert_eq!(
+        check(
+            "        - reader\n        - flow_name: counts\n          inputs: {text: 1, count: \"{{ output.count }}\", more: \"{{ inputs.doc }} {{ output.text }}\"}\n"
+        ),
+        ""
+    );
+    // Of what nobody knows nothing is said.
+    assert_eq!(check("        - reader\n        - flow_name: needs\n          inputs: \"{{ output }}\"\n"), "");
+    let unknown =
+        check("        - gone\n        - flow_name: needs\n          inputs: {title: \"{{ output.anything }}\"}\n");
+    assert_eq!(unknown.lines().count(), 1, "{unknown}");
+}
+
+#[test]
+fn templates_between_the_flows_of_a_pipeline_see_output_and_inputs_alone() {
+    assert_snapshot!(super::problems(r#"
+inputs: {n: integer}
+functions:
+  twice: {implementation: "def twice(n): return n * 2"}
+macros:
+  loud: "{% macro loud(x) %}{{ x }}!{% endmacro %}"
+steps:
+  - {name: before, executor: chooser}
+  - name: p
+    executor: flow_pipeline
+    config:
+      inputs: {doc: "{{ steps.before.chosen }}", n: "{{ inputs.n }}"}
+      flows:
+        - {flow_name: a, inputs: {x: "{{ output.doc }} {{ output.nope }} {{ inputs.n > 3 }} {{ inputs.n > 'x' }}"}}
+        - flow_name: b
+          inputs:
+            fine: "{{ output.anything | upper }} {{ inputs.doc }} {{ inputs.nope | default('x') }}"
+            steps: "{{ steps.before.chosen }} {{ inputs.dok }} {{ outptu }}"
+            calls: "{{ twice(1) }} {{ loud('x') }} {{ output | nofilter }}"
+            nested: [{deep: "{{ item }} {{ secrets.TOKEN }}"}]
+        - "{{ output.name }}"
+        - {flow_name: "x{{ output.name }}"}
+        - {flow_name: c, inputs: {broken: "{{ output. }}"}}
+"#), @r"
+        F045 14:59-14:70 `output` has no field `nope`
+             Known here: `doc`, `n`.
+        F071 warning 14:107-14:110 `inputs.n` is a whole number and is neither less nor more than text
+             What is of another kind comes in an order of its own, whatever its value.
+        F045 18:24-18:43 there is no `steps` between the flows of a pipeline
+             In scope are `output`, what the flow before gave, and `inputs`, what the pipeline was given.
+        F045 18:50-18:60 `inputs` has no field `dok`
+             Did you mean `doc`?
+        F045 18:67-18:73 there is no `outptu` between the flows of a pipeline
+             In scope are `output`, what the flow before gave, and `inputs`, what the pipeline was given.
+        F046 19:24-19:32 there is no function `twice`
+        F046 19:39-19:48 there is no function `loud`
+        F046 19:64-19:72 there is no filter `nofilter`
+        F045 20:33-20:37 there is no `item` between the flows of a pipeline
+             In scope are `output`, what the flow before gave, and `inputs`, what the pipeline was given.
+        F045 20:44-20:57 there is no `secrets` between the flows of a pipeline
+             In scope are `output`, what the flow before gave, and `inputs`, what the pipeline was given.
+        F021 21:11-21:30 the flows of a pipeline are named, not computed
+             Choose among flows with `flow_router`, in steps one behind the other.
+        F021 22:23-22:43 the flows of a pipeline are named, not computed
+             Choose among flows with `flow_router`, in steps one behind the other.
+        F040 23:44-23:57 the template cannot be read: unexpected end of variable block, expected identifier or integer
+        ");
 }
 
 #[test]

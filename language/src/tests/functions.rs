@@ -114,3 +114,24 @@ steps:
     assert_eq!(plan.functions["add"].line, 6);
     assert_eq!(plan.macros["twice"], "{% macro twice(x) %}{{ add(x, x) }}{% endmacro %}");
 }
+
+#[test]
+fn macros_that_load_each_other_in_a_circle_are_refused_and_one_may_call_itself() {
+    assert_snapshot!(problems(r#"
+macros:
+  ping: "{% macro ping(n) %}{% if n %}{{ pong(n - 1) }}{% endif %}{% endmacro %}"
+  pong: "{% macro pong(n) %}{{ ping(n) }}{% endmacro %}"
+  down: "{% macro down(n) %}{% if n %}{{ down(n - 1) }}{% endif %}{% endmacro %}"
+  calls: "{% macro calls(ping) %}{{ ping }}{{ down(1) }}{% endmacro %}"
+  first: "{% macro first() %}{{ second() }}{{ down(2) }}{% endmacro %}"
+  second: "{% macro second() %}{{ third() }}{% endmacro %}"
+  third: "{% macro third() %}{% set f = first %}{{ f() }}{{ ping(1) }}{% endmacro %}"
+steps:
+  - {name: a, executor: api_request, config: {url: "{{ down(3) }}{{ calls('x') }}"}}
+"#), @r"
+        F069 3:9-3:82 the macro `ping` loads the macro `pong`, which loads the macro `ping`: a circle without an end
+             A macro may call itself: write those that call each other as one, with a parameter that says which.
+        F069 7:10-7:72 the macro `first` loads the macro `second`, which loads the macro `third`, which loads the macro `first`: a circle without an end
+             A macro may call itself: write those that call each other as one, with a parameter that says which.
+        ");
+}

@@ -31,6 +31,19 @@ impl Known for PutParams {
     const NAMES: &'static [&'static str] = &["draft", "channel"];
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PlanParams {
+    /// Plans a run of this version instead of the one on the channel.
+    version: Option<u32>,
+    /// Plans a run of what this channel points at; `stable` unless said.
+    channel: Option<String>,
+}
+
+impl Known for PlanParams {
+    const NAMES: &'static [&'static str] = &["version", "channel"];
+}
+
 /// What came of saving a flow.
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub(crate) struct SavedFlow {
@@ -229,17 +242,23 @@ pub(crate) async fn version(
 ///
 /// Conditions that the inputs decide are decided, the others "may"; times, tokens and money are the 10th, 50th and 90th
 /// percentile of earlier runs. Nothing is executed, and nothing leaves.
-#[utoipa::path(operation_id = "plan_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name")),
+#[utoipa::path(operation_id = "plan_flow", tag = "Flows", params(("flow" = String, Path, description = "The flow's name"), PlanParams),
     request_body(content = ForecastInput), responses((status = 200, body = Forecast)))]
 #[post("/api/v1/flows/{flow}/plan")]
 pub(crate) async fn plan(
     caller: Caller,
     flow: web::Path<String>,
-    params: Params<NoParams>,
+    params: Params<PlanParams>,
     body: Body<ForecastInput>,
     state: Shared,
 ) -> Result<web::Json<Forecast>, Fault> {
-    params.read()?;
-    let input = body.read_or_default()?;
+    let params = params.read()?;
+    let mut input = body.read_or_default()?;
+    if (params.version.is_some() && input.version.is_some()) || (params.channel.is_some() && input.channel.is_some()) {
+        let text = "The version or channel is said twice, in the address and in the body. Say it once.";
+        return Err(service::ServiceError::BadRequest(text.to_owned()).into());
+    }
+    input.version = input.version.or(params.version);
+    input.channel = input.channel.or(params.channel);
     Ok(web::Json(service::forecast::forecast(&state.weir, &caller.0, &flow, input).await?))
 }

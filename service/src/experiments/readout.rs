@@ -128,11 +128,13 @@ async fn of_variant(
         succeeded,
         success_rate: statistics::wilson(succeeded, settled),
         p50_ms: percentile(&durations, 50),
+        p50_interval_ms: statistics::of_percentile(&durations, 50),
         p95_ms: percentile(&durations, 95),
+        p95_interval_ms: statistics::of_percentile(&durations, 95),
         mean_cost_nano_usd: statistics::mean(&costs.iter().map(|cost| whole(*cost)).collect::<Vec<_>>()),
         total_cost_nano_usd: costs.into_iter().map(NanoUsd).sum(),
         feedback: scores.len() as u64,
-        mean_score: statistics::mean(&scores),
+        mean_score: statistics::mean_score(&scores),
     })
 }
 

@@ -23,6 +23,7 @@ pub use describe::{CallableFlow, callable};
 pub use detail::{get, source, version, versions};
 pub(crate) use figures::percentile;
 pub use list::{list, names};
+pub(crate) use neighbours::{check_calls, check_references};
 pub use plans::{Plans, Resolved, Wanted, compile, plan, resolve};
 pub(crate) use plans::{default_model, find};
 pub use publish::{PutOptions, Saved, put};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::Permission;
 use entities::{Scope as _, connection, secret, tenant, version};
-use language::{Folder, Plan, Problem, Tenancy};
+use language::{Folder, Pinned, Plan, Problem, Tenancy};
 use sea_orm::ColumnTrait;
 
 use super::{STABLE, Wanted, plans};
@@ -58,14 +58,16 @@ async fn published(weir: &Weir, actor: &Actor, name: &str) -> Result<Option<Fold
 ///
 /// # Errors
 /// Only a store that does not answer.
-pub(super) async fn check_calls(
+pub(crate) async fn check_calls(
     weir: &Weir,
     actor: &Actor,
     folder: &Folder,
     (name, plan): (&str, &Plan),
 ) -> Result<Vec<Problem>, ServiceError> {
     let mut known: BTreeMap<String, Arc<Plan>> = BTreeMap::new();
-    let mut wanted: BTreeSet<String> = language::calls(plan).iter().map(|call| call.name.to_owned()).collect();
+    let pinned = pinned(weir, actor, plan).await?;
+    let all = std::iter::once(plan).chain(pinned.values().flatten().map(AsRef::as_ref));
+    let mut wanted: BTreeSet<String> = all.flat_map(language::calls).map(|call| call.name.to_owned()).collect();
     let mut tried = BTreeSet::from([name.to_owned()]);
     // Lines of calls are refused long before this many steps.
     for _ in 0..=language::limits::DEPTH {
@@ -84,15 +86,14 @@ pub(super) async fn check_calls(
             }
         }
     }
-    let absent = absent(weir, actor, plan, &known).await?;
-    Ok(language::check_calls(folder, (name, plan), &known, &absent))
+    Ok(language::check_calls(folder, (name, plan), &known, &pinned))
 }
 
 /// What a flow's file names that the tenant does not have, as far as the actor may know.
 ///
 /// # Errors
 /// Only a store that does not answer.
-pub(super) async fn check_references(
+pub(crate) async fn check_references(
     weir: &Weir,
     actor: &Actor,
     folder: &Folder,
@@ -115,25 +116,26 @@ pub(super) async fn check_references(
     Ok(language::check_references(folder, &tenancy))
 }
 
-/// The calls of a version or a channel that a flow does not have.
-async fn absent(
-    weir: &Weir,
-    actor: &Actor,
-    plan: &Plan,
-    known: &BTreeMap<String, Arc<Plan>>,
-) -> Result<Vec<usize>, ServiceError> {
-    let mut absent = Vec::new();
+/// What the calls of a written version or channel mean, of flows that the actor may know of.
+async fn pinned(weir: &Weir, actor: &Actor, plan: &Plan) -> Result<Pinned, ServiceError> {
+    let mut pinned = Pinned::new();
     for (index, call) in language::calls(plan).into_iter().enumerate() {
-        if !known.contains_key(call.name) || (call.version.is_none() && call.channel.is_none()) {
+        let is_pinned = call.version.is_some() || call.channel.is_some();
+        if !is_pinned || authz::check_flow(actor, Permission::FlowsRead, call.name).is_err() {
             continue;
         }
         let version = call.version.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let wanted = Wanted { version, channel: call.channel.map(str::to_owned), position: None };
         match plans::resolve(weir, actor.tenant, call.name, &wanted).await {
-            Ok(_) | Err(ServiceError::InvalidFlow { .. }) => {}
-            Err(ServiceError::NotFound { .. }) => absent.push(index),
+            Ok(resolved) => {
+                pinned.insert(index, Some(resolved.plan));
+            }
+            Err(ServiceError::NotFound { what: "flow", .. } | ServiceError::InvalidFlow { .. }) => {}
+            Err(ServiceError::NotFound { .. }) => {
+                pinned.insert(index, None);
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(absent)
+    Ok(pinned)
 }

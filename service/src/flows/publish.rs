@@ -3,6 +3,8 @@
 //! Invariant: only a flow that checks is published; a draft may be broken and says how. Flow, version, channel and audit
 //! entry are one unit of work.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{FlowId, Permission};
 use entities::{JsonText, Scope as _, Unit, flow, tenant, version};
@@ -45,10 +47,28 @@ struct Content {
     yaml: String,
     files: JsonText,
     hash: String,
+    /// What earlier programs would have called it.
+    text_hash: String,
     description: Option<String>,
     labels: JsonText,
     by: String,
     now: DateTime<Utc>,
+}
+
+impl Content {
+    fn of(weir: &Weir, actor: &Actor, name: &str, (folder, plan): (Folder, Option<&language::Plan>)) -> Self {
+        Self {
+            name: name.to_owned(),
+            hash: hash(&folder),
+            text_hash: text_hash(&folder),
+            description: plan.and_then(|plan| plan.description.as_deref()).map(|text| text.replace('\0', "")),
+            labels: plan.map_or_else(|| JsonText(serde_json::json!({})), |plan| JsonText::of(&plan.labels)),
+            files: JsonText::of(&folder.files),
+            yaml: folder.yaml,
+            by: actor.name().to_owned(),
+            now: weir.now(),
+        }
+    }
 }
 
 /// # Errors
@@ -83,16 +103,7 @@ pub async fn put(
         }
         (plan, _) => plan,
     };
-    let content = Content {
-        name: name.to_owned(),
-        hash: hash(&folder),
-        description: plan.as_ref().and_then(|plan| plan.description.as_deref()).map(|text| text.replace('\0', "")),
-        labels: plan.as_ref().map_or_else(|| JsonText(serde_json::json!({})), |plan| JsonText::of(&plan.labels)),
-        files: JsonText::of(&folder.files),
-        yaml: folder.yaml,
-        by: actor.name().to_owned(),
-        now: weir.now(),
-    };
+    let content = Content::of(weir, actor, name, (folder, plan.as_ref()));
     let problems = compiled.problems;
     let changes = contract_changes(weir, actor, name, plan.as_ref().filter(|_| !options.draft)).await?;
     let (weir2, actor2, draft_problems) = (weir.clone(), actor.clone(), problems.clone());
@@ -102,29 +113,29 @@ pub async fn put(
             let (flow, created) = flow_row(&weir2, &unit, &actor2, &content).await?;
             let current = on_channel(&unit, &flow, &channel).await?;
             refuse_changed(&unit, &options, &flow, current.as_ref(), &content).await?;
-            let number = if options.draft {
+            let (number, hash) = if options.draft {
                 save_draft(&unit, &flow, &content, &draft_problems).await?;
-                None
+                (None, content.hash)
             } else {
-                let number = publish(&weir2, &unit, &flow, &content).await?;
+                let (number, hash) = publish(&weir2, &unit, &flow, &content, current.as_ref()).await?;
                 if current.as_ref().map(|version| version.number) != Some(number) {
                     let moved = channels::entry(&weir2, &unit, &actor2, &flow, &channel, Some(number)).await?;
                     unit.insert(moved).await?;
                 }
-                Some(number)
+                (Some(number), hash)
             };
             let entry = Entry {
                 action: if options.draft { "flow.draft_saved" } else { "flow.published" },
                 target_kind: "flow",
                 target_id: Some(FlowId::from_uuid(flow.id).to_string()),
                 target_name: &content.name,
-                data: serde_json::json!({ "version": number, "hash": content.hash, "channel": channel }),
+                data: serde_json::json!({ "version": number, "hash": hash, "channel": channel }),
             };
             audit::write(&unit, audit::row(&weir2, &actor2, entry)).await?;
             Ok(Saved {
                 id: FlowId::from_uuid(flow.id),
                 number: number.and_then(|number| u32::try_from(number).ok()),
-                hash: content.hash,
+                hash,
                 created,
                 problems,
                 changes,
@@ -151,19 +162,34 @@ async fn contract_changes(
     }
 }
 
-/// Content that differs only in line ends or trailing white space is the same content.
+/// What decides whether content is the same: the values of the YAML and the texts of the files. A draft that is no YAML is
+/// its text.
 fn hash(folder: &Folder) -> String {
+    match language::canonical(&folder.yaml) {
+        Some(canonical) => digest(&[CANONICAL, &canonical], &folder.files),
+        None => text_hash(folder),
+    }
+}
+
+/// Says which form was hashed, so that no text is taken for a canonical form.
+const CANONICAL: &str = "weir canonical 1";
+
+/// The hash of the text as it is written, but for line ends and trailing white space: that of versions of earlier programs.
+fn text_hash(folder: &Folder) -> String {
+    digest(&[&folder.yaml], &folder.files)
+}
+
+fn digest(texts: &[&str], files: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     let mut part = |text: &str| {
-        let canonical: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        let canonical = canonical.join("\n");
-        digest.update((canonical.len() as u64).to_be_bytes());
-        digest.update(canonical.as_bytes());
+        digest.update((text.len() as u64).to_be_bytes());
+        digest.update(text.as_bytes());
     };
-    part(&folder.yaml);
-    for (path, content) in &folder.files {
-        part(path);
-        part(content);
+    let written = |text: &str| text.trim_end().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    texts.iter().for_each(|text| part(&written(text)));
+    for (path, content) in files {
+        part(&written(path));
+        part(&written(content));
     }
     hex::encode(digest.finalize())
 }
@@ -247,11 +273,17 @@ async fn refuse_changed(
     })
 }
 
-async fn publish(weir: &Weir, unit: &Unit, flow: &flow::Model, content: &Content) -> Result<i32, ServiceError> {
-    let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
-    let known = versions.filter(version::Column::Hash.eq(&content.hash)).one().await?;
-    let number = match &known {
-        Some(version) => version.number,
+/// The number and the hash of the version with this content: one that is there already, or a new one. The text of a version
+/// stays the one that it was made of.
+async fn publish(
+    weir: &Weir,
+    unit: &Unit,
+    flow: &flow::Model,
+    content: &Content,
+    current: Option<&version::Model>,
+) -> Result<(i32, String), ServiceError> {
+    let (number, hash) = match known(unit, flow, content, current).await? {
+        Some(version) => (version.number, version.hash),
         None => {
             let number = flow.last_number + 1;
             unit.insert(version::Model {
@@ -266,7 +298,7 @@ async fn publish(weir: &Weir, unit: &Unit, flow: &flow::Model, content: &Content
                 created_at: content.now,
             })
             .await?;
-            number
+            (number, content.hash.clone())
         }
     };
     unit.update::<flow::Entity>()
@@ -282,7 +314,27 @@ async fn publish(weir: &Weir, unit: &Unit, flow: &flow::Model, content: &Content
         .filter(flow::Column::Id.eq(flow.id))
         .exec()
         .await?;
-    Ok(number)
+    Ok((number, hash))
+}
+
+/// The version with this content. One of an earlier program bears the hash of its text: the same text is found by that, and
+/// what is on the channel now by its values.
+async fn known(
+    unit: &Unit,
+    flow: &flow::Model,
+    content: &Content,
+    current: Option<&version::Model>,
+) -> Result<Option<version::Model>, ServiceError> {
+    let is_same = |version: &&version::Model| {
+        version.hash == content.hash
+            || hash(&plans::folder_of(&flow.name, &version.yaml, &version.files)) == content.hash
+    };
+    if let Some(current) = current.filter(is_same) {
+        return Ok(Some(current.clone()));
+    }
+    let versions = unit.find::<version::Entity>().filter(version::Column::FlowId.eq(flow.id));
+    let versions = versions.filter(version::Column::Hash.is_in([&content.hash, &content.text_hash]));
+    Ok(versions.order_by_desc(version::Column::Number).one().await?)
 }
 
 /// The next position of the tenant's history of channels. Its row is locked, so that positions have one order.
@@ -317,13 +369,37 @@ async fn save_draft(
 mod tests {
     use super::*;
 
+    fn folder(yaml: &str) -> Folder {
+        Folder { name: None, yaml: yaml.to_owned(), ..Folder::default() }
+    }
+
     #[test]
-    fn the_same_content_has_the_same_hash_whatever_its_line_ends() {
-        let folder = |yaml: &str| Folder { name: None, yaml: yaml.to_owned(), ..Folder::default() };
-        assert_eq!(hash(&folder("steps:\r\n  - a  \r\n")), hash(&folder("steps:\n  - a\n\n")));
-        assert_ne!(hash(&folder("steps:\n  - a\n")), hash(&folder("steps:\n  - b\n")));
-        let mut with_file = folder("steps: []");
-        with_file.files.insert("a".to_owned(), "b".to_owned());
-        assert_ne!(hash(&with_file), hash(&folder("steps: []")));
+    fn the_same_content_has_the_same_hash_however_it_is_written() {
+        let one = hash(&folder("steps:\n  - {name: a, executor: log}\n"));
+        assert_eq!(one, hash(&folder("steps:\r\n  - {name: a, executor: log}  \r\n")));
+        assert_eq!(one, hash(&folder("# A comment.\nsteps:\n- executor: 'log'\n  name: \"a\"\n\n")));
+        assert_ne!(one, hash(&folder("steps:\n  - {name: b, executor: log}\n")));
+    }
+
+    #[test]
+    fn files_count_by_their_text_but_for_line_ends() {
+        let with = |path: &str, text: &str| {
+            let mut folder = folder("steps: []");
+            folder.files.insert(path.to_owned(), text.to_owned());
+            hash(&folder)
+        };
+        assert_ne!(with("a", "b"), hash(&folder("steps: []")));
+        assert_eq!(with("a", "b \r\nc\n"), with("a", "b\nc"));
+        assert_ne!(with("a", "b"), with("ab", ""));
+        assert_ne!(with("../base/flow.yaml", "steps: []"), with("../base/flow.yaml", "# Another.\nsteps: []"));
+    }
+
+    #[test]
+    fn a_draft_that_is_no_yaml_has_the_hash_of_its_text() {
+        assert_eq!(hash(&folder("steps: [\n")), hash(&folder("steps: [")));
+        assert_ne!(hash(&folder("steps: [")), hash(&folder("steps: [ # why")));
+        // A text cannot be written so that it is taken for the canonical form of another.
+        let form = language::canonical("steps: []").unwrap();
+        assert_ne!(hash(&folder("steps: []")), text_hash(&folder(&form)));
     }
 }

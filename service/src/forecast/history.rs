@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use domain::FlowId;
 use domain::wire::Usage;
-use entities::{JsonText, Reader, Scope as _, run, step};
+use entities::{JsonText, Reader, Scope as _, item, run, step};
+use language::Plan;
 use sea_orm::{ColumnTrait, QuerySelect};
 
 use crate::ServiceError;
@@ -23,6 +24,8 @@ pub struct Sample {
     pub tokens: u64,
     /// `None` if something had no known price.
     pub cost_nano_usd: Option<u64>,
+    /// Of a step with items: how many there were.
+    pub items: Option<u64>,
 }
 
 /// Earlier runs of a flow's steps, by the step's name and executor.
@@ -42,14 +45,39 @@ impl History {
     }
 }
 
-/// Name, executor, milliseconds, usage and cost of a step.
-type Row = (String, String, Option<i64>, Option<JsonText>, Option<i64>);
+/// How many items a step of a run had, by run and step.
+async fn items(reader: &Reader, runs: &[uuid::Uuid]) -> Result<BTreeMap<(uuid::Uuid, String), u64>, ServiceError> {
+    let rows: Vec<(uuid::Uuid, String, i64)> = reader
+        .find::<item::Entity>()
+        .filter(item::Column::RunId.is_in(runs.iter().copied()))
+        .with(|select| {
+            select
+                .select_only()
+                .columns([item::Column::RunId, item::Column::Step])
+                .column_as(item::Column::Item.count(), "items")
+                .group_by(item::Column::RunId)
+                .group_by(item::Column::Step)
+        })
+        .tuples()
+        .await?;
+    let counted = |(run, step, count): (_, _, i64)| ((run, step), u64::try_from(count).unwrap_or_default());
+    Ok(rows.into_iter().map(counted).collect())
+}
 
-pub(super) async fn of_flow(reader: &Reader, flow: FlowId, number: u32) -> Result<History, ServiceError> {
+/// Run, name, executor, milliseconds, usage and cost of a step.
+type Row = (uuid::Uuid, String, String, Option<i64>, Option<JsonText>, Option<i64>);
+
+pub(super) async fn of_flow(
+    reader: &Reader,
+    (flow, number): (FlowId, u32),
+    plan: &Plan,
+) -> Result<History, ServiceError> {
     let mut ids = newest(reader, flow, Some(number)).await?;
     if ids.len() < ENOUGH {
         ids = newest(reader, flow, None).await?;
     }
+    let has_items = plan.steps.iter().any(|step| step.for_each.is_some());
+    let items = if has_items { items(reader, &ids).await? } else { BTreeMap::new() };
     let mut history = History::default();
     let rows: Vec<Row> = reader
         .find::<step::Entity>()
@@ -57,6 +85,7 @@ pub(super) async fn of_flow(reader: &Reader, flow: FlowId, number: u32) -> Resul
         .filter(step::Column::Status.eq("succeeded"))
         .with(|select| {
             select.select_only().columns([
+                step::Column::RunId,
                 step::Column::Name,
                 step::Column::Executor,
                 step::Column::DurationMs,
@@ -66,13 +95,14 @@ pub(super) async fn of_flow(reader: &Reader, flow: FlowId, number: u32) -> Resul
         })
         .tuples()
         .await?;
-    for (name, executor, duration, usage, cost) in rows {
+    for (run, name, executor, duration, usage, cost) in rows {
         let usage: Option<Usage> = usage.and_then(|usage| usage.read().ok());
         let whole = |number: i64| u64::try_from(number).unwrap_or_default();
         let sample = Sample {
             duration_ms: duration.map(whole).unwrap_or_default(),
             tokens: usage.as_ref().map(tokens).unwrap_or_default(),
             cost_nano_usd: if usage.is_none() { Some(0) } else { cost.map(whole) },
+            items: items.get(&(run, name.clone())).copied(),
         };
         history.add(&name, &executor, sample);
     }

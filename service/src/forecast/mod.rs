@@ -3,15 +3,19 @@
 //! Invariant: pure: conditions over the inputs are the only thing that is evaluated, in process and on fuel; nothing
 //! executes, nothing is written, nothing leaves.
 
+mod absent;
 mod figures;
 mod history;
+mod limits;
 mod outlook;
 
-use domain::wire::{Forecast, ForecastInput, LimitForecast, Outlook, Spread};
+use chrono::{DateTime, Utc};
+use domain::wire::{Forecast, ForecastInput, LimitForecast, Outlook};
 use domain::{Permission, TenantId};
 use language::Plan;
 use serde_json::Value;
 
+pub use absent::unknown_flows;
 pub use history::History;
 
 use crate::flows::Wanted;
@@ -29,66 +33,40 @@ pub async fn forecast(weir: &Weir, actor: &Actor, flow: &str, input: ForecastInp
     }
     let wanted = Wanted { version: input.version, channel: input.channel, position: None };
     let resolved = crate::flows::resolve(weir, actor.tenant, flow, &wanted).await?;
+    crate::runs::refuse_library(&resolved)?;
     let body = if input.inputs.is_null() { Value::Object(serde_json::Map::new()) } else { input.inputs };
     let inputs = crate::runs::parsed_inputs(weir, actor.tenant, &resolved, body).await?;
     let reader = weir.store().read(actor.tenant).await?;
-    let history = history::of_flow(&reader, resolved.flow_id, resolved.number).await?;
+    let history = history::of_flow(&reader, (resolved.flow_id, resolved.number), &resolved.plan).await?;
     drop(reader);
-    let mut forecast = of_plan(&resolved.plan, &inputs, &history);
+    let mut forecast = of_plan(&resolved.plan, &inputs, weir.now(), &history);
     forecast.flow.clone_from(&resolved.name);
     forecast.version = Some(resolved.number);
+    forecast.limits.extend(absent::of(weir, actor, &resolved, &forecast.steps).await?);
     forecast.limits.extend(present_limits(weir, actor.tenant, &resolved, &inputs).await?);
     Ok(forecast)
 }
 
 /// Forecasts a run of a plan from what is known of earlier ones.
 #[must_use]
-pub fn of_plan(plan: &Plan, inputs: &Value, history: &History) -> Forecast {
-    let outlooks = outlook::of_steps(plan, inputs);
+pub fn of_plan(plan: &Plan, inputs: &Value, now: DateTime<Utc>, history: &History) -> Forecast {
+    let outlooks = outlook::of_steps(plan, inputs, now);
     let steps = figures::of_steps(plan, &outlooks, history);
     let totals = figures::totals(plan, &steps);
     let unknown = steps
         .iter()
-        .filter(|step| step.outlook != Outlook::Skipped && step.samples == 0)
+        .filter(|step| step.outlook != Outlook::Skipped && step.samples == 0 && step.duration_ms.is_none())
         .map(|step| step.name.clone())
         .collect();
     Forecast {
         flow: plan.name.clone().unwrap_or_default(),
         version: None,
-        limits: planned_limits(plan, totals.duration_ms, totals.cost_nano_usd),
+        limits: limits::planned(plan, (&outlooks, &steps), &totals),
         steps,
         duration_ms: totals.duration_ms,
         tokens: totals.tokens,
         cost_nano_usd: totals.cost_nano_usd,
         unknown,
-    }
-}
-
-/// The limits that stand in the flow itself.
-fn planned_limits(plan: &Plan, duration_ms: Option<Spread>, cost: Option<Spread>) -> Vec<LimitForecast> {
-    let mut limits = Vec::new();
-    if let Some(timeout) = plan.timeout_ms {
-        limits.push(against("timeout", "The flow's `timeout` is", timeout, "ms", duration_ms));
-    }
-    if let Some(cap) = plan.max_cost {
-        let most = u64::try_from(cap.nano_usd).unwrap_or_default();
-        limits.push(against("max_cost", "The flow's `max_cost` is", most, "nano-dollars", cost));
-    }
-    let mut wait = against("max_wait", "A caller who waits is answered 202 after", plan.max_wait_ms, "ms", duration_ms);
-    wait.hit = duration_ms.is_some_and(|spread| spread.p50 > plan.max_wait_ms);
-    limits.push(wait);
-    limits
-}
-
-fn against(name: &str, words: &str, limit: u64, unit: &str, expected: Option<Spread>) -> LimitForecast {
-    let usual = expected.map_or_else(
-        || "nothing is known of earlier runs".to_owned(),
-        |spread| format!("8 of 10 runs take {} to {} {unit}", spread.p10, spread.p90),
-    );
-    LimitForecast {
-        name: name.to_owned(),
-        hit: expected.is_some_and(|spread| spread.p90 > limit),
-        sentence: format!("{words} {limit} {unit}; {usual}."),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
 use engine::ports::PortError;
-use engine::{DriveError, Entry, Outcome, Run, Settled, Surroundings};
+use engine::{DriveError, Entry, Outcome, Refusal, Run, Settled, Surroundings};
 use entities::{JsonText, Scope, Store, StoreError, append, run};
 use futures_util::FutureExt;
 use language::Plan;
@@ -126,13 +126,6 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
     let journal = journal.on(job.store.clone());
     let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save, crew.lease) });
     local.is_written_by(&journal);
-    if row.event_position == 0
-        && let Some(end) = missing_callee(&weir, &row, &job.plan).await
-    {
-        drop(entered);
-        unbegun::settle_by(&weir, &row, &journal, end).await;
-        return;
-    }
     let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
     drop(entered);
     let driven = match driven {
@@ -202,7 +195,7 @@ fn unsettled(run: RunId, driven: std::thread::Result<Result<Outcome, DriveError>
 }
 
 /// Looked at once, before the first step. If the store does not answer, the step itself finds out.
-async fn missing_callee(weir: &Weir, row: &run::Model, plan: &Plan) -> Option<unbegun::End> {
+async fn missing_callee(weir: &Weir, row: &run::Model, plan: &Plan) -> Option<Refusal> {
     let missing = unbegun::missing_callee(weir, row, plan).await;
     missing.unwrap_or_else(|error| {
         tracing::warn!(%error, run = %RunId::from_uuid(row.id), "the flows that a run calls could not be looked up");
@@ -278,7 +271,8 @@ async fn drive(
         .map_err(|error| PortError::Unavailable(error.to_string()))?;
     let version = VersionId::from_uuid(job.row.version_id);
     let prepared = weir.runs().prepared(version, &job.plan, weir.registry()).await;
-    let run = as_run(&job.row, &job.plan, job.inputs, job.default_model);
+    let refused = if history.is_empty() { missing_callee(weir, &job.row, &job.plan).await } else { None };
+    let run = Run { refused, ..as_run(&job.row, &job.plan, job.inputs, job.default_model) };
     engine::drive_prepared(run, prepared, history, surroundings, local.control.clone()).await
 }
 
@@ -348,6 +342,7 @@ pub(super) fn as_run(row: &run::Model, plan: &Arc<Plan>, inputs: Value, default_
         reused: kept.map(|kept| kept.reused(replayed)).unwrap_or_default(),
         keys_of,
         restart_by: row.restart_by.clone(),
+        refused: None,
     }
 }
 

@@ -97,12 +97,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     refuse_misfits(&wish)?;
     let id = weir.ids().run().uuid();
     let resolved = crate::flows::resolve(weir, actor.tenant, &wish.flow, &wanted).await?;
-    if resolved.plan.steps.is_empty() {
-        return Err(ServiceError::BadRequest(format!(
-            "`{}` is a library: it has functions and macros for other flows, and no steps to run.",
-            resolved.name
-        )));
-    }
+    refuse_library(&resolved)?;
     let (resolved, variant) = crate::experiments::choose(weir, actor, resolved, wish.subject.as_deref(), id).await?;
     let inputs = read_inputs(weir, actor.tenant, &resolved, wish.inputs).await?;
     let mut row = new_row(weir, actor.tenant, &resolved);
@@ -135,6 +130,17 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
         Some(key) => once(weir, job, &resolved, key, fingerprint(&wanted, &resolved)).await,
         None => dispatch(weir, job, &resolved, wish.answer).await,
     }
+}
+
+/// A flow without steps cannot be run.
+pub(crate) fn refuse_library(resolved: &Resolved) -> Result<(), ServiceError> {
+    if resolved.plan.steps.is_empty() {
+        return Err(ServiceError::BadRequest(format!(
+            "`{}` is a library: it has functions and macros for other flows, and no steps to run.",
+            resolved.name
+        )));
+    }
+    Ok(())
 }
 
 /// The longest subject of an experiment, in characters.

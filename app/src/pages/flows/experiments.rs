@@ -4,12 +4,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::NanoUsd;
-use domain::wire::{Estimate, ExperimentState, ExperimentView, Readout, VariantReadout};
+use domain::wire::{DurationInterval, Estimate, ExperimentState, ExperimentView, Readout, VariantReadout};
 use leptos::prelude::*;
 
 use crate::components::figure::{count_text, dash, percent};
 use crate::components::prose::prose;
-use crate::components::time::{ago, duration_or};
+use crate::components::time::{ago, duration_or, duration_text};
 use crate::icon::Icon;
 
 /// The experiments of a flow, each as a card; nothing where there is none.
@@ -79,7 +79,7 @@ fn row(variant: &VariantReadout, control: bool) -> AnyView {
     let feedback = match variant.mean_score {
         Some(score) => {
             let count = count_text(variant.feedback);
-            view! { {format!("{:.2}", score.value)}" "<span class="quiet">"from "{count}</span> }.into_any()
+            view! { {estimate(Some(score), grade)}" "<span class="quiet">"from "{count}</span> }.into_any()
         }
         None => dash(),
     };
@@ -89,8 +89,8 @@ fn row(variant: &VariantReadout, control: bool) -> AnyView {
             <td class="number" data-label="Version">{variant.version}</td>
             <td class="number" data-label="Runs">{count_text(variant.runs)}</td>
             <td class="number" data-label="Succeeded">{estimate(variant.success_rate, percent)}</td>
-            <td class="number" data-label="p50">{duration_or(variant.p50_ms, "–")}</td>
-            <td class="number" data-label="p95">{duration_or(variant.p95_ms, "–")}</td>
+            <td class="number" data-label="p50">{duration(variant.p50_ms, variant.p50_interval_ms)}</td>
+            <td class="number" data-label="p95">{duration(variant.p95_ms, variant.p95_interval_ms)}</td>
             <td class="number" data-label="Mean cost">{estimate(variant.mean_cost_nano_usd, money)}</td>
             <td class="number" data-label="Feedback">{feedback}</td>
         </tr>
@@ -103,6 +103,18 @@ fn estimate(found: Option<Estimate>, said: fn(f64) -> String) -> AnyView {
     let Some(found) = found else { return dash() };
     let interval = format!("{} to {}", said(found.low), said(found.high));
     view! { {said(found.value)}" "<span class="quiet small interval">{interval}</span> }.into_any()
+}
+
+fn duration(found: Option<u64>, interval: Option<DurationInterval>) -> AnyView {
+    let interval = interval.map(|interval| {
+        let said = format!("{} to {}", duration_text(interval.low), duration_text(interval.high));
+        view! { " "<span class="quiet small interval">{said}</span> }
+    });
+    view! { {duration_or(found, "–")}{interval} }.into_any()
+}
+
+fn grade(score: f64) -> String {
+    format!("{score:.2}")
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a mean of whole nano dollars, to be read")]

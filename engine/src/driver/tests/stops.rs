@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use domain::RunStatus;
+use domain::{Failure, FailureKind, RunStatus};
 use serde_json::json;
 
 use super::{run, status};
+use crate::event::Event;
 use crate::kit::Stage;
-use crate::run::Outcome;
+use crate::run::{Outcome, Refusal};
 
 #[tokio::test]
 async fn nothing_begins_in_a_group_that_is_decided() {
@@ -124,6 +125,58 @@ async fn a_failing_variable_runs_the_handlers() {
         (ran.step("one"), ran.step("tell"), ran.step("tidy")),
         ("skipped(cancelled)".into(), "succeeded".into(), "succeeded".into())
     );
+}
+
+fn refusal() -> Refusal {
+    let failure = Failure::new(FailureKind::Flow, "unknown_flow", "The flow `other` is not there.");
+    Refusal { failure, step: Some("two".to_owned()) }
+}
+
+const REFUSED: &str = "vars: {who: ada}
+steps:
+  - {name: one, executor: act, compensate: {executor: act}}
+  - {name: two, executor: act, config: {give: \"{{ vars.who }}\"}}
+on_error:
+  - {name: tell, executor: act, config: {give: \"{{ error.code }} of {{ failed_step }} for {{ vars.who }}\"}}
+finally:
+  - {name: tidy, executor: act}
+";
+
+#[tokio::test]
+async fn a_run_that_must_fail_before_its_first_step_runs_its_handlers() {
+    let mut stage = Stage::new(REFUSED);
+    stage.refused = Some(refusal());
+    let ran = stage.go().await;
+    assert_eq!(status(&ran), RunStatus::Failed);
+    let settled = ran.settled();
+    assert_eq!(settled.error.as_ref().map(|error| error.code.as_str()), Some("unknown_flow"));
+    assert_eq!((settled.failed_step.as_deref(), settled.failed_attempt), (Some("two"), None));
+    assert_eq!(
+        ["one", "two", "one:compensate", "tell", "tidy"].map(|step| ran.step(step)),
+        ["skipped(cancelled)", "skipped(cancelled)", "skipped(not_needed)", "succeeded", "succeeded"]
+            .map(str::to_owned)
+    );
+    assert_eq!(stage.config("tell")["give"], "unknown_flow of two for ada");
+    assert_eq!(stage.calls().iter().map(|(step, _)| step.as_str()).collect::<Vec<_>>(), ["tell", "tidy"]);
+    // What is found out holds before the first step alone: a restart looks for itself, and has its variables.
+    stage.restart_by = Some("ada".to_owned());
+    let again = stage.go_on(ran.entries).await;
+    assert_eq!((status(&again), &again.settled().outputs), (RunStatus::Succeeded, &json!("ada")));
+}
+
+#[tokio::test]
+async fn another_worker_goes_on_with_the_handlers_of_a_run_that_had_to_fail() {
+    let mut stage = Stage::new(REFUSED);
+    stage.refused = Some(refusal());
+    let whole = stage.go().await.entries;
+    let begun = whole.iter().position(|entry| matches!(entry.event, Event::HandlersStarted { .. })).unwrap();
+    // What it begins with and what comes of that are of one decision, and are appended together.
+    assert!(whole[..=begun].iter().all(|entry| entry.at == whole[0].at));
+    for kept in begun + 1..whole.len() {
+        let ran = stage.go_on(whole[..kept].to_vec()).await;
+        assert_eq!((status(&ran), ran.step("two")), (RunStatus::Failed, "skipped(cancelled)".to_owned()), "{kept}");
+        assert_eq!((ran.step("tell"), ran.step("tidy")), ("succeeded".to_owned(), "succeeded".to_owned()), "{kept}");
+    }
 }
 
 #[tokio::test]

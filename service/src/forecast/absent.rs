@@ -1,0 +1,99 @@
+//! What the flow names and the tenant does not have: the run would fail at it.
+//!
+//! Invariant: nothing is opened towards the outside; who may not know of secrets or connections is told nothing of them.
+
+use std::collections::BTreeSet;
+
+use domain::Permission;
+use domain::wire::{LimitForecast, Outlook, StepForecast};
+use engine::ports::Models as _;
+use language::{CostKind, Plan};
+use serde_json::{Map, Value};
+
+use crate::flows::{self, Resolved};
+use crate::ports::TenantModels;
+use crate::prices::PriceVersion;
+use crate::{Actor, ServiceError, Weir, authz};
+
+pub(super) async fn of(
+    weir: &Weir,
+    actor: &Actor,
+    resolved: &Resolved,
+    steps: &[StepForecast],
+) -> Result<Vec<LimitForecast>, ServiceError> {
+    let (folder, _) = flows::source(weir, actor, &resolved.name, Some(resolved.number)).await?;
+    let called = flows::check_calls(weir, actor, &folder, (&resolved.name, &resolved.plan)).await?;
+    let mut limits = unknown_flows(&resolved.plan, &called);
+    let named = flows::check_references(weir, actor, &folder).await?;
+    let mut seen = BTreeSet::new();
+    for problem in named.into_iter().filter(|problem| seen.insert(problem.message.clone())) {
+        let what =
+            ["secret", "connection", "pool"].into_iter().find(|what| problem.message.contains(&format!("no {what} ")));
+        let name = format!("unknown_{}", what.unwrap_or("reference"));
+        let sentence = format!("In line {}: {}.", problem.line, problem.message);
+        limits.push(LimitForecast { name, hit: true, sentence });
+    }
+    if authz::check(actor, Permission::ConnectionsRead).is_ok() {
+        limits.extend(models(weir, actor, resolved, steps, &limits).await);
+    }
+    Ok(limits)
+}
+
+/// Calls of a written flow, version or channel that is not there. A fallback may never be needed.
+#[must_use]
+pub fn unknown_flows(plan: &Plan, problems: &[language::Problem]) -> Vec<LimitForecast> {
+    let calls: Vec<String> =
+        language::calls(plan).iter().filter(|call| call.entry == 0).map(|call| format!("`{}`", call.name)).collect();
+    let unknown = problems.iter().filter(|problem| problem.code == language::codes::UNKNOWN_CALLEE_CODE);
+    unknown
+        .map(|problem| LimitForecast {
+            name: "unknown_flow".to_owned(),
+            hit: calls.iter().any(|name| problem.message.contains(name.as_str())),
+            sentence: format!("In line {}: {}.", problem.line, problem.message),
+        })
+        .collect()
+}
+
+/// Models that steps would ask, as a run resolves them.
+async fn models(
+    weir: &Weir,
+    actor: &Actor,
+    resolved: &Resolved,
+    steps: &[StepForecast],
+    told: &[LimitForecast],
+) -> Vec<LimitForecast> {
+    let plan = &resolved.plan;
+    let models = TenantModels::new(weir.clone(), actor.tenant, PriceVersion::now(resolved.price_revision));
+    let mut limits: Vec<LimitForecast> = Vec::new();
+    for (step, _) in plan.steps.iter().zip(steps).filter(|(_, expected)| expected.outlook != Outlook::Skipped) {
+        let asks = weir.catalogue().get(&step.executor).is_some_and(|spec| spec.cost == CostKind::Tokens);
+        let Some(model) = asks.then(|| model_of(plan, &step.config)).flatten() else { continue };
+        let (name, message) = match models.resolve(model.as_deref()).await {
+            Err(failure) => (failure.code, failure.message),
+            Ok(endpoint) if plan.max_cost.is_some() && endpoint.price.is_none() => {
+                let message = "Nobody knows what its model costs, and under a `max_cost` it is not asked.";
+                ("unknown_price".to_owned(), message.to_owned())
+            }
+            Ok(_) => continue,
+        };
+        let is_told = told.iter().any(|limit| limit.name == name && message.contains(quoted(&limit.sentence)));
+        if !is_told {
+            let sentence = format!("Step `{}`: {message}", step.name);
+            limits.push(LimitForecast { name, hit: true, sentence });
+        }
+    }
+    limits
+}
+
+/// The first name in backticks.
+fn quoted(sentence: &str) -> &str {
+    sentence.split('`').nth(1).unwrap_or("\0")
+}
+
+/// The model that a step would ask, where it is written out: `Some(None)` is the tenant's own.
+fn model_of(plan: &Plan, config: &Map<String, Value>) -> Option<Option<String>> {
+    let written = config.get("model").and_then(Value::as_str).map(str::to_owned);
+    let model = written.or_else(|| plan.model.clone());
+    let is_computed = model.as_ref().is_some_and(|model| model.contains("{{") || model.contains("{%"));
+    (!is_computed).then_some(model)
+}
