@@ -85,6 +85,8 @@ pub struct Call {
     pub may_be_retried: bool,
     /// The same for every attempt of this entry; goes out as `Idempotency-Key`.
     pub key: String,
+    /// Attempts from before the step was begun again whose children this one goes on with, newest first.
+    pub earlier: Vec<EarlierAttempt>,
     /// When the attempt is over, whatever it is doing.
     pub deadline: Option<Instant>,
     pub cancel: CancellationToken,
@@ -98,6 +100,27 @@ pub struct Call {
     pub children: Arc<dyn Children>,
     pub values: Arc<dyn KeyValue>,
     pub progress: Arc<dyn Progress>,
+}
+
+/// An attempt whose children may be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierAttempt {
+    /// Its `key`.
+    pub key: String,
+    pub attempt: u32,
+}
+
+impl Call {
+    /// The key of this attempt's child, and those that it may have been started under before. `part` tells the children of
+    /// one attempt apart; empty for the only one.
+    ///
+    /// A retry is a new child; a resumed attempt finds its own again, and a step that was begun again goes on with it.
+    #[must_use]
+    pub fn child_keys(&self, part: &str) -> (String, Vec<String>) {
+        let named = |key: &str, attempt: u32| format!("{key}#{attempt}{part}");
+        let earlier = self.earlier.iter().map(|attempt| named(&attempt.key, attempt.attempt)).collect();
+        (named(&self.key, self.attempt), earlier)
+    }
 }
 
 impl fmt::Debug for Call {

@@ -107,6 +107,7 @@ pub(crate) fn call(model: Option<ModelEndpoint>) -> (Call, Arc<Heard>) {
         item: None,
         attempt: 1,
         may_be_retried: false,
+        earlier: Vec::new(),
         key: "run_2/analyze_sentiment/main".into(),
         deadline: None,
         cancel: CancellationToken::new(),

@@ -15,6 +15,7 @@ mod m0008_accounts;
 mod m0009_run_words;
 mod m0010_appends;
 mod m0011_connection_prices;
+mod m0014_trees;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_run_words::Migration),
             Box::new(m0010_appends::Migration),
             Box::new(m0011_connection_prices::Migration),
+            Box::new(m0014_trees::Migration),
         ]
     }
 }

@@ -81,6 +81,9 @@ pub struct Model {
     pub replay: Option<JsonText>,
     /// Who asked for the next epoch of a run that had ended.
     pub restart_by: Option<String>,
+    /// What a child that went on had used before: its parent counted that already.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub counted: Option<JsonText>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -166,6 +166,7 @@ pub(crate) fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -
         replay_of: None,
         replay: None,
         restart_by: None,
+        counted: None,
     }
 }
 

@@ -84,6 +84,7 @@ impl Bench {
             instruction: "Step".into(),
             attempt: 1,
             may_be_retried: false,
+            earlier: Vec::new(),
             key: "key".into(),
             deadline: None,
             cancel: self.cancel.clone(),

@@ -160,6 +160,7 @@ impl Executor for CallFlow {
     }
 
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
+        let (key, earlier) = call.child_keys("");
         let request = ChildRequest {
             flow: config["flow"].as_str().unwrap_or_default().to_owned(),
             version: None,
@@ -168,10 +169,15 @@ impl Executor for CallFlow {
             narrow: false,
             parent: call.run,
             parent_step: call.step.clone(),
-            detached: false,
-            key: call.key.clone(),
+            detached: config["mode"] == "detached",
+            key,
+            earlier,
         };
+        let detached = request.detached;
         let run = call.children.start(request).await?.run;
+        if detached {
+            return Ok(Done::free(json!({ "run_id": run })));
+        }
         let waited = tokio::select! {
             biased;
             settled = call.children.wait(run) => settled,
