@@ -210,6 +210,7 @@ impl Clock for ShiftedClock {
 #[derive(Default)]
 pub(crate) struct Kids {
     runs: Mutex<Vec<Kid>>,
+    pub(crate) cancelled: Mutex<Vec<RunId>>,
     /// By flow, how the epochs of all its runs end, in turn; `None` and what is beyond is success.
     pub(crate) ends: Mutex<HashMap<String, std::collections::VecDeque<Option<FailureKind>>>>,
 }
@@ -261,9 +262,13 @@ impl Children for Kids {
         child(&runs[runs.len() - 1])
     }
 
+    /// Runs of the flow `endless` do not end.
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
-        let runs = self.runs.lock().unwrap();
-        let kid = runs.iter().find(|kid| kid.run == run).ok_or_else(|| PortError::NotFound(run.to_string()))?;
+        let kid = self.runs.lock().unwrap().iter().find(|kid| kid.run == run).cloned();
+        let kid = kid.ok_or_else(|| PortError::NotFound(run.to_string()))?;
+        if kid.flow == "endless" {
+            std::future::pending::<()>().await;
+        }
         let error = kid.end.map(|kind| Failure::new(kind, "as_told", "as told"));
         Ok(Settled {
             status: error.as_ref().map_or(RunStatus::Succeeded, |_| RunStatus::Failed),
@@ -277,7 +282,8 @@ impl Children for Kids {
         })
     }
 
-    async fn cancel(&self, _run: RunId, _reason: &str) -> Result<(), PortError> {
+    async fn cancel(&self, run: RunId, _reason: &str) -> Result<(), PortError> {
+        self.cancelled.lock().unwrap().push(run);
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ struct Counted {
 /// What became of a look for a child from before.
 enum Found {
     None,
-    Own(run::Model),
+    Own(Box<run::Model>),
     /// It is on its way to its end; the next epoch begins behind that.
     Ending(RunId),
 }
@@ -74,7 +74,7 @@ async fn adopt(
     let age = |run: &run::Model| keys.iter().position(|key| Some(*key) == run.start_key.as_ref());
     let Some(row) = runs.into_iter().min_by_key(age) else { return Ok(Found::None) };
     if row.start_key.as_ref() == Some(&request.key) {
-        return Ok(Found::Own(row));
+        return Ok(Found::Own(Box::new(row)));
     }
     if row.flow_name != request.flow {
         return Ok(Found::None);
@@ -93,7 +93,7 @@ async fn adopt(
         own = own.set(C::Counted, Some(JsonText::of(&Counted { usage, cost: row.cost_nano_usd.map(NanoUsd) })));
     }
     own.exec().await?;
-    Ok(Found::Own(row))
+    Ok(Found::Own(Box::new(row)))
 }
 
 /// What a child used that its parent has not counted yet.
