@@ -88,6 +88,8 @@ pub struct Call {
     pub key: String,
     /// The run's; what leaves carries it on as `traceparent`, under the attempt's own span.
     pub trace: TraceContext,
+    /// Attempts from before the step was begun again whose children this one goes on with, newest first.
+    pub earlier: Vec<EarlierAttempt>,
     /// When the attempt is over, whatever it is doing.
     pub deadline: Option<Instant>,
     pub cancel: CancellationToken,
@@ -103,6 +105,14 @@ pub struct Call {
     pub progress: Arc<dyn Progress>,
 }
 
+/// An attempt whose children may be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierAttempt {
+    /// Its `key`.
+    pub key: String,
+    pub attempt: u32,
+}
+
 impl Call {
     /// The attempt's span in the run's trace: always the same for this attempt, whoever makes it, and another's for none.
     #[must_use]
@@ -113,6 +123,17 @@ impl Call {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&digest[..8]);
         SpanId::made_of(bytes)
+    }
+
+    /// The key of this attempt's child, and those that it may have been started under before. `part` tells the children of
+    /// one attempt apart; empty for the only one.
+    ///
+    /// A retry is a new child; a resumed attempt finds its own again, and a step that was begun again goes on with it.
+    #[must_use]
+    pub fn child_keys(&self, part: &str) -> (String, Vec<String>) {
+        let named = |key: &str, attempt: u32| format!("{key}#{attempt}{part}");
+        let earlier = self.earlier.iter().map(|attempt| named(&attempt.key, attempt.attempt)).collect();
+        (named(&self.key, self.attempt), earlier)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Failure, FailureKind, RunId, TenantId};
+use domain::{Failure, FailureKind, RunId, RunStatus, TenantId};
 use language::plan::Plan;
 use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, Folder, MainInput, MarkedField};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ pub(crate) fn spec(name: &str) -> ExecutorSpec {
     }
 }
 
-/// Runs another flow: its config is `{text: <flow>, give: <inputs>}`.
+/// Runs other flows, one after the other: its config is `{text: <flow or flows with commas>, give: <inputs>}`.
 struct Nest(ExecutorSpec);
 
 #[async_trait]
@@ -111,24 +111,31 @@ impl Executor for Nest {
     }
 
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
-        let request = ports::ChildRequest {
-            flow: config["text"].as_str().unwrap_or_default().to_owned(),
-            version: None,
-            channel: None,
-            inputs: config.get("give").cloned().unwrap_or_else(|| json!({})),
-            narrow: true,
-            parent: call.run,
-            parent_step: call.step.clone(),
-            detached: false,
-            key: format!("{}#{}", call.key, call.attempt),
-            trace: call.trace.below(call.span_id()),
-        };
-        let child = call.children.start(request).await?;
-        match call.children.wait(child.run).await {
-            Ok(Settled { error: None, outputs, .. }) => Ok(Done::free(outputs)),
-            Ok(Settled { error: Some(error), .. }) => Err(error.into()),
-            Err(error) => Err(Failure::new(FailureKind::Internal, "internal", error.to_string()).into()),
+        let mut last = Value::Null;
+        let text = config["text"].as_str().unwrap_or_default();
+        for (index, flow) in text.split(',').enumerate() {
+            let (key, earlier) = call.child_keys(&if index == 0 { String::new() } else { format!("/{index}") });
+            let request = ports::ChildRequest {
+                flow: flow.to_owned(),
+                version: None,
+                channel: None,
+                inputs: config.get("give").cloned().unwrap_or_else(|| json!({})),
+                narrow: true,
+                parent: call.run,
+                parent_step: call.step.clone(),
+                detached: false,
+                key,
+                earlier,
+                trace: call.trace.below(call.span_id()),
+            };
+            let child = call.children.start(request).await?;
+            last = match call.children.wait(child.run).await {
+                Ok(Settled { error: None, outputs, .. }) => outputs,
+                Ok(Settled { error: Some(error), .. }) => return Err(error.into()),
+                Err(error) => return Err(Failure::new(FailureKind::Internal, "internal", error.to_string()).into()),
+            };
         }
+        Ok(Done::free(last))
     }
 }
 
@@ -200,17 +207,84 @@ impl Clock for ShiftedClock {
     }
 }
 
-struct NoChildren;
+/// Children as a store keeps them, by key: each epoch of a flow's runs ends as the test says.
+#[derive(Default)]
+pub(crate) struct Kids {
+    runs: Mutex<Vec<Kid>>,
+    pub(crate) cancelled: Mutex<Vec<RunId>>,
+    /// By flow, how the epochs of all its runs end, in turn; `None` and what is beyond is success.
+    pub(crate) ends: Mutex<HashMap<String, std::collections::VecDeque<Option<FailureKind>>>>,
+}
+
+/// One child.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kid {
+    pub(crate) run: RunId,
+    pub(crate) flow: String,
+    pub(crate) key: String,
+    pub(crate) epoch: u32,
+    end: Option<FailureKind>,
+}
+
+impl Kids {
+    pub(crate) fn end(&self, flow: &str, ends: &[Option<FailureKind>]) {
+        self.ends.lock().unwrap().insert(flow.to_owned(), ends.iter().copied().collect());
+    }
+
+    /// Each child's flow and epoch, in the order of their starts.
+    pub(crate) fn all(&self) -> Vec<(String, u32)> {
+        self.runs.lock().unwrap().iter().map(|kid| (kid.flow.clone(), kid.epoch)).collect()
+    }
+
+    fn next_end(&self, flow: &str) -> Option<FailureKind> {
+        self.ends.lock().unwrap().get_mut(flow).and_then(|ends| ends.pop_front()).flatten()
+    }
+}
 
 #[async_trait]
-impl Children for NoChildren {
-    async fn start(&self, _request: ports::ChildRequest) -> Result<ports::Child, Failure> {
-        Err(Failure::new(FailureKind::Internal, "internal", "there are no children here"))
+impl Children for Kids {
+    async fn start(&self, request: ports::ChildRequest) -> Result<ports::Child, Failure> {
+        let mut runs = self.runs.lock().unwrap();
+        let place = |key: &String| runs.iter().position(|kid| kid.key == *key);
+        let child = |kid: &Kid| Ok(ports::Child { run: kid.run, effect: Effect::Pure });
+        if let Some(own) = place(&request.key) {
+            return child(&runs[own]);
+        }
+        if let Some(before) = request.earlier.iter().find_map(place) {
+            let kid = &mut runs[before];
+            kid.key = request.key;
+            if kid.end.is_some() {
+                (kid.epoch, kid.end) = (kid.epoch + 1, self.next_end(&request.flow));
+            }
+            return child(kid);
+        }
+        let end = self.next_end(&request.flow);
+        runs.push(Kid { run: new_run_id(), flow: request.flow, key: request.key, epoch: 1, end });
+        child(&runs[runs.len() - 1])
     }
+
+    /// Runs of the flow `endless` do not end.
     async fn wait(&self, run: RunId) -> Result<Settled, PortError> {
-        Err(PortError::NotFound(run.to_string()))
+        let kid = self.runs.lock().unwrap().iter().find(|kid| kid.run == run).cloned();
+        let kid = kid.ok_or_else(|| PortError::NotFound(run.to_string()))?;
+        if kid.flow == "endless" {
+            std::future::pending::<()>().await;
+        }
+        let error = kid.end.map(|kind| Failure::new(kind, "as_told", "as told"));
+        Ok(Settled {
+            status: error.as_ref().map_or(RunStatus::Succeeded, |_| RunStatus::Failed),
+            outputs: json!({"of": kid.flow}),
+            error,
+            failed_step: None,
+            handler_errors: Vec::new(),
+            failed_attempt: None,
+            usage: domain::wire::UsageTotals::default(),
+            cost: Some(domain::NanoUsd::ZERO),
+        })
     }
-    async fn cancel(&self, _run: RunId, _reason: &str) -> Result<(), PortError> {
+
+    async fn cancel(&self, run: RunId, _reason: &str) -> Result<(), PortError> {
+        self.cancelled.lock().unwrap().push(run);
         Ok(())
     }
 }
@@ -237,6 +311,7 @@ pub(crate) struct Stage {
     pub(crate) slots: Option<Arc<dyn Slots>>,
     pub(crate) money: Option<Arc<dyn Money>>,
     pub(crate) models: Arc<dyn Models>,
+    pub(crate) kids: Arc<Kids>,
     pub(crate) restart_by: Option<String>,
     pub(crate) refused: Option<Refusal>,
     pub(crate) reused: Vec<dispatcher::Reused>,
@@ -272,6 +347,7 @@ impl Stage {
             slots: None,
             money: None,
             models: Arc::new(FixedModels::default()),
+            kids: Arc::default(),
             restart_by: None,
             refused: None,
             reused: Vec::new(),
@@ -322,7 +398,7 @@ impl Stage {
             secrets: Arc::new(secrets),
             models: self.models.clone(),
             values: Arc::new(crate::memory::MemoryValues::default()),
-            children: Arc::new(NoChildren),
+            children: self.kids.clone(),
             clock: Arc::new(ShiftedClock(self.shift)),
             watcher: Arc::new(Unwatching),
             sandbox: None,

@@ -21,6 +21,6 @@ pub mod template;
 
 pub use driver::{drive, drive_prepared};
 pub use event::{Entry, Event, Settled, SkipReason, Stored};
-pub use executor::{Call, Done, Executor, Failed, Progress, Registry, STORAGE, Unwatched};
+pub use executor::{Call, Done, EarlierAttempt, Executor, Failed, Progress, Registry, STORAGE, Unwatched};
 pub use run::{Control, DriveError, Outcome, Refusal, Run, Surroundings, Watcher};
 pub use template::Prepared;

@@ -7,6 +7,19 @@ pub const OUTPUT_BYTES: usize = 16 * 1024 * 1024;
 /// Depth of flows that call flows.
 pub const CHILD_DEPTH: u32 = 8;
 
+/// Runs below one root, however deep.
+pub const TREE_RUNS: u64 = language::limits::TREE_RUNS as u64;
+
+/// What a step fails with that would make the tree larger.
+#[must_use]
+pub fn too_large_a_tree() -> domain::Failure {
+    let message = format!(
+        "The run, and the runs that it started, have started {TREE_RUNS} runs, and may not start more. Do with one run what \
+         many do now, or start parts of it by themselves."
+    );
+    domain::Failure::new(domain::FailureKind::Limit, "tree_too_large", message)
+}
+
 /// What a step fails with that would make the line longer.
 #[must_use]
 pub fn too_deep() -> domain::Failure {

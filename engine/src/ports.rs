@@ -140,9 +140,12 @@ pub trait KeyValue: Send + Sync {
 /// Runs of other flows.
 #[async_trait]
 pub trait Children: Send + Sync {
-    /// Starts the child for this step and attempt, or finds it again after a crash: same `key`, same run.
+    /// Starts the child for this step and attempt, or finds it again after a crash: same `key`, same run. A child that was
+    /// started under one of the `earlier` keys goes on instead: it stays as it is if it succeeded, and its next epoch begins
+    /// if it ended otherwise.
     async fn start(&self, request: ChildRequest) -> Result<Child, Failure>;
-    /// Waits until the child settles. Dropping the future does not stop the child.
+    /// Waits until the child settles, and gives what it used since it was started or began to go on. Dropping the future
+    /// does not stop the child.
     async fn wait(&self, run: RunId) -> Result<Settled, PortError>;
     /// Comes back once the child has given its place back, with the status that it rests in: its parent need not hold one
     /// either. Never where children stay in memory.
@@ -184,6 +187,8 @@ pub struct ChildRequest {
     pub key: String,
     /// The parent's, below the attempt that starts it.
     pub trace: TraceContext,
+    /// The keys that the child may have been started under before its parent was begun again, newest first.
+    pub earlier: Vec<String>,
 }
 
 /// Something for a run from outside.

@@ -21,12 +21,8 @@ static TEXTS: LazyLock<RwLock<HashMap<Key, Arc<str>>>> = LazyLock::new(RwLock::d
 
 /// Inserts rows of one table, in as few statements as the sizes allow.
 pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, rows: &[M]) -> Result<(), DbErr> {
-    let mut rest = rows;
-    while !rest.is_empty() {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
-        let (now, later) = rest.split_at(size);
-        connection.execute_raw(statement(connection.get_database_backend(), now)).await?;
-        rest = later;
+    for rows in in_sizes(rows) {
+        connection.execute_raw(statement(connection.get_database_backend(), rows)).await?;
     }
     Ok(())
 }
@@ -34,23 +30,31 @@ pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, row
 /// Adds the inserts of these rows to a script of several statements, which is one trip to the database. On SQLite alone,
 /// whose statements take their parameters in turn.
 pub(crate) fn add_to<M: ModelTrait>(script: &mut String, values: &mut Vec<Value>, rows: &[M]) {
-    let mut rest = rows;
-    while !rest.is_empty() {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
-        let (now, later) = rest.split_at(size);
-        script.push_str(&text::<M>(DbBackend::Sqlite, size));
+    for rows in in_sizes(rows) {
+        script.push_str(&text::<M>(DbBackend::Sqlite, rows.len()));
         script.push(';');
-        for row in now {
-            values.extend(<M::Entity as EntityTrait>::Column::iter().map(|column| row.get(column)));
-        }
-        rest = later;
+        values.extend(values_of(rows));
     }
 }
 
+/// The rows, statement by statement.
+fn in_sizes<M>(rows: &[M]) -> impl Iterator<Item = &[M]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len()).unwrap_or(1);
+        let now;
+        (now, rest) = rest.split_at_checked(size)?;
+        Some(now)
+    })
+}
+
+/// The parameters of rows, in the order of a statement's text.
+fn values_of<M: ModelTrait>(rows: &[M]) -> impl Iterator<Item = Value> {
+    rows.iter().flat_map(|row| <M::Entity as EntityTrait>::Column::iter().map(|column| row.get(column)))
+}
+
 fn statement<M: ModelTrait>(backend: DbBackend, rows: &[M]) -> Statement {
-    let columns = || <M::Entity as EntityTrait>::Column::iter();
-    let values: Vec<Value> = rows.iter().flat_map(|row| columns().map(|column| row.get(column))).collect();
-    Statement::from_sql_and_values(backend, &*text::<M>(backend, rows.len()), values)
+    Statement::from_sql_and_values(backend, &*text::<M>(backend, rows.len()), values_of(rows))
 }
 
 fn text<M: ModelTrait>(backend: DbBackend, rows: usize) -> Arc<str> {
@@ -87,6 +91,14 @@ fn written<M: ModelTrait>(backend: DbBackend, rows: usize) -> String {
 mod tests {
     use super::*;
     use crate::membership;
+
+    #[test]
+    fn rows_are_taken_in_as_few_statements_as_the_sizes_allow() {
+        let rows: Vec<u32> = (0..345).collect();
+        let sizes: Vec<usize> = in_sizes(&rows).map(<[u32]>::len).collect();
+        assert_eq!(sizes, [256, 64, 16, 4, 4, 1]);
+        assert_eq!(in_sizes(&rows).flatten().copied().collect::<Vec<_>>(), rows);
+    }
 
     #[test]
     fn a_text_names_every_column_and_counts_its_parameters_as_the_database_does() {

@@ -40,6 +40,7 @@ impl Callee {
             object @ Value::Object(_) => object.clone(),
             _ => return Err(flow_fault("inputs_type", "`inputs` must be an object.")),
         };
+        let (key, earlier) = call.child_keys(part);
         Ok(ChildRequest {
             flow: self.flow_name.clone(),
             version: self.version,
@@ -49,8 +50,8 @@ impl Callee {
             parent: call.run,
             parent_step: call.step.clone(),
             detached: false,
-            // A retry is a new child; a resumed attempt finds its own again.
-            key: format!("{}#{}{part}", call.key, call.attempt),
+            key,
+            earlier,
             trace: call.trace.below(call.span_id()),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Failure;
 use engine::{Call, Done, Executor, Failed};
-use language::{DataKind, ExecutorSpec, MainInput, MarkedField};
+use language::{DataKind, ExecutorSpec, MarkedField};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -80,15 +80,8 @@ pub(crate) struct DocumentExtractor {
 impl DocumentExtractor {
     pub(crate) fn new(sandbox: Arc<sandbox::Pool>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput {
-                field: "file".into(),
-                kind: DataKind::File,
-                list: false,
-                required: true,
-                needed_unless: Vec::new(),
-            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
-            ..spec::plain::<Config, Output>(
+            ..spec::of_file::<Config, Output>(
                 "document_extractor",
                 "Reads text, tables and metadata out of a document: PDF, Office, HTML, CSV, Markdown, e-mail, text.",
             )

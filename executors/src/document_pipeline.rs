@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{Call, Done, Executor, Failed};
-use language::{DataKind, ExecutorSpec, MainInput, MarkedField};
+use language::{DataKind, ExecutorSpec, MarkedField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -57,16 +57,9 @@ pub(crate) struct DocumentPipeline {
 impl DocumentPipeline {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput {
-                field: "file".into(),
-                kind: DataKind::File,
-                list: false,
-                required: true,
-                needed_unless: Vec::new(),
-            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             streams: true,
-            ..spec::plain::<Config, Output>(
+            ..spec::of_file::<Config, Output>(
                 "document_pipeline",
                 "Reads a document page by page, each by its text layer or by OCR, with the places of its words.",
             )

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{Call, Done, Executor, Failed};
-use language::{DataKind, ExecutorSpec, MainInput};
+use language::ExecutorSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -51,16 +51,7 @@ pub(crate) struct FileAnalyzer {
 
 impl FileAnalyzer {
     pub(crate) fn new(sandbox: Arc<sandbox::Pool>) -> Self {
-        let spec = ExecutorSpec {
-            main_input: Some(MainInput {
-                field: "file".into(),
-                kind: DataKind::File,
-                list: false,
-                required: true,
-                needed_unless: Vec::new(),
-            }),
-            ..spec::plain::<Config, Output>("file_analyzer", "Finds out what a file is, by its content.")
-        };
+        let spec = spec::of_file::<Config, Output>("file_analyzer", "Finds out what a file is, by its content.");
         Self { spec, sandbox }
     }
 }

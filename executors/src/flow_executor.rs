@@ -59,7 +59,8 @@ impl Executor for FlowExecutor {
         if !detached {
             return Ok(Done::free(callee.outputs(call, "").await?));
         }
-        let request = ChildRequest { detached, ..callee.request(call, "")? };
+        // Whoever goes its own way is not gone on with.
+        let request = ChildRequest { detached, earlier: Vec::new(), ..callee.request(call, "")? };
         let child = call.children.start(request).await?.run;
         Ok(Done::free(json!({"run_id": child})))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{Call, Done, Executor, Failed};
-use language::{DataKind, ExecutorSpec, MainInput, MarkedField};
+use language::{DataKind, ExecutorSpec, MarkedField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -54,16 +54,9 @@ pub(crate) struct GenericProcessor {
 impl GenericProcessor {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput {
-                field: "file".into(),
-                kind: DataKind::File,
-                list: false,
-                required: true,
-                needed_unless: Vec::new(),
-            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             streams: true,
-            ..spec::plain::<Config, Output>(
+            ..spec::of_file::<Config, Output>(
                 "generic_processor",
                 "Reads the text of any file by the best way for what it is: its text layer, else OCR.",
             )

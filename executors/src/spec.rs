@@ -2,7 +2,7 @@
 //!
 //! Invariant: a spec's config schema refuses exactly the keys that its type refuses.
 
-use language::{CostKind, Effect, EffectRule, ExecutorSpec};
+use language::{CostKind, DataKind, Effect, EffectRule, ExecutorSpec, MainInput};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
@@ -26,6 +26,13 @@ pub(crate) fn plain<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> 
         secret_fields: Vec::new(),
         control: None,
     }
+}
+
+/// [`plain`] for an executor that reads one file: its main input, in the field `file`.
+pub(crate) fn of_file<C: JsonSchema, O: JsonSchema>(name: &str, summary: &str) -> ExecutorSpec {
+    let field = "file".to_owned();
+    let main_input = MainInput { field, kind: DataKind::File, list: false, required: true, needed_unless: Vec::new() };
+    ExecutorSpec { main_input: Some(main_input), ..plain::<C, O>(name, summary) }
 }
 
 /// JSON Schema 2020-12 of a type. Null stays out of optional fields: in a flow, a key that is not there is left out.

@@ -107,6 +107,7 @@ pub(crate) fn call(model: Option<ModelEndpoint>) -> (Call, Arc<Heard>) {
         item: None,
         attempt: 1,
         may_be_retried: false,
+        earlier: Vec::new(),
         key: "run_2/analyze_sentiment/main".into(),
         trace: domain::TraceContext::of_run(RunId::from_uuid(uuid::Uuid::from_u128(2))),
         deadline: None,

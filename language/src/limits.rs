@@ -62,6 +62,8 @@ pub const FUNCTION_BYTES: usize = 64 * 1024;
 pub const NEIGHBOURS: usize = 32;
 /// How deep flows may extend, import and call each other.
 pub const DEPTH: usize = 8;
+/// Runs below one root: those that it starts, and those that they start.
+pub const TREE_RUNS: usize = 10_000;
 /// The longest time that a flow may name, in milliseconds: 30 days.
 pub const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
 /// How long a synchronous call waits when `endpoint.max_wait` is left out, in milliseconds.
@@ -110,4 +112,5 @@ pub const TABLE: &[Limit] = &[
     row("one function", FUNCTION_BYTES, "bytes"),
     row("flows that one flow extends or imports, directly or not", NEIGHBOURS, "flows"),
     row("flows that extend, import or call each other in a line", DEPTH, "flows"),
+    row("runs that a run starts, and those that they start", TREE_RUNS, "runs"),
 ];

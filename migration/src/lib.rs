@@ -16,6 +16,7 @@ mod m0009_run_words;
 mod m0010_appends;
 mod m0011_connection_prices;
 mod m0012_trace_context;
+mod m0014_trees;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_appends::Migration),
             Box::new(m0011_connection_prices::Migration),
             Box::new(m0012_trace_context::Migration),
+            Box::new(m0014_trees::Migration),
         ]
     }
 }

@@ -118,11 +118,7 @@ impl State {
                 self.unit_mut(place).attempt_started(*attempt, at);
             }
             Event::AttemptInterrupted { usage, .. } => self.spend(place, Some(usage)),
-            Event::ChildStarted { run_id, effect, .. } => {
-                let unit = self.unit_mut(place);
-                unit.children.push(*run_id);
-                unit.child_effect = unit.child_effect.max(*effect);
-            }
+            Event::ChildStarted { run_id, effect, .. } => self.unit_mut(place).child_started(*run_id, *effect),
             Event::AttemptFailed { failure, usage, retry_at, .. } => {
                 self.leave_running(graph, place);
                 self.spend(place, usage.as_ref());
@@ -139,10 +135,7 @@ impl State {
             Event::IterationEnded { output, usage, .. } => {
                 self.leave_running(graph, place);
                 self.spend(place, usage.as_ref());
-                let unit = self.unit_mut(place);
-                unit.status = StepStatus::Ready;
-                unit.output = Some(output.clone());
-                unit.until_due = true;
+                self.unit_mut(place).iteration_ended(output);
             }
             Event::IterationDue { iteration, at, .. } => self.unit_mut(place).next_iteration(*iteration, *at),
             Event::StepWaiting { waiting, .. } => {
@@ -175,7 +168,7 @@ impl State {
         self.leave_running(graph, place);
         self.spend(place, usage.as_ref());
         let unit = self.unit_mut(place);
-        unit.cut = is_cut(unit.status, *status);
+        unit.cut = unit.is_cut_by(*status);
         unit.status = *status;
         unit.attempts = *attempts;
         unit.output.clone_from(output);
@@ -203,7 +196,7 @@ impl State {
         state.taken_on = *taken_on;
         let is_one_call = state.items.is_none();
         let unit = &mut state.unit;
-        unit.cut = is_one_call && is_cut(unit.status, *status);
+        unit.cut = is_one_call && unit.is_cut_by(*status);
         unit.status = *status;
         unit.attempts = *attempts;
         unit.output.clone_from(output);
@@ -241,9 +234,7 @@ impl State {
         if self.find(place).is_none_or(|unit| unit.status != StepStatus::NeedsAttention) {
             return;
         }
-        let unit = self.unit_mut(place);
-        unit.status = StepStatus::Ready;
-        unit.asked = false;
+        self.unit_mut(place).begin_again();
         if let (None, Some(items)) = (place.item, &mut self.steps[place.step].items) {
             items.open_again();
         }
@@ -296,11 +287,6 @@ impl State {
             unit.cost = add(unit.cost);
         }
     }
-}
-
-/// Whether a unit ends in the middle of an attempt, by a stop or a limit of time.
-const fn is_cut(before: StepStatus, after: StepStatus) -> bool {
-    matches!(before, StepStatus::Running) && matches!(after, StepStatus::Cancelled | StepStatus::TimedOut)
 }
 
 /// Whether nothing of the unit executes after this.

@@ -149,6 +149,7 @@ impl Turn<'_> {
                 continue;
             }
             let usage = self.unseen(place);
+            let failure = self.with_doubt(place, status, failure.clone());
             if status == StepStatus::Running {
                 self.command(Command::CancelAttempt { place, attempt: attempts, grace: false });
             }
@@ -158,7 +159,7 @@ impl Turn<'_> {
                 status: cut,
                 attempts,
                 output: None,
-                error: Some(failure.clone()),
+                error: Some(failure),
                 reason: None,
                 usage,
             });

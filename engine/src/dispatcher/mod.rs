@@ -9,6 +9,7 @@ mod cache;
 mod ending;
 mod graph;
 mod items;
+mod lineage;
 mod outcome;
 mod restart;
 mod resume;
@@ -23,6 +24,7 @@ mod waiting;
 
 pub(crate) use graph::effect_by_method;
 pub use graph::{Graph, Node};
+pub use lineage::Line;
 pub use signal::{
     AttemptResult, CacheHit, Command, Configured, Decision, FailedAttempt, Input, Listed, Reused, Signal,
     SucceededAttempt, Timer,

@@ -320,10 +320,9 @@ impl Turn<'_> {
 
     /// Says so where a call was under way that may have taken effect.
     pub(super) fn with_doubt(&self, place: Place, status: StepStatus, mut failure: Failure) -> Failure {
-        if status == StepStatus::Running
-            && self.outcome_effect(place) == Effect::Unsafe
-            && self.state.unit(place).attempts > 0
-        {
+        let unit = self.state.unit(place);
+        let open = status == StepStatus::Running && unit.attempts > 0 || unit.is_in_doubt();
+        if open && self.outcome_effect(place) == Effect::Unsafe {
             failure.message.push_str(" Its call may have taken effect all the same.");
         }
         failure

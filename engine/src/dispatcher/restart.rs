@@ -9,7 +9,7 @@ use language::plan::{Phase, StepIndex};
 
 use super::graph::Graph;
 use super::state::{Misfit, State, StepState};
-use super::unit::Items;
+use super::unit::{Items, Unit};
 use crate::event::SkipReason;
 
 impl State {
@@ -39,6 +39,10 @@ impl State {
             fresh.unit = old.unit.restarted(epoch);
             let is_undone = graph.plan().steps[step].compensation.is_some_and(|undo| was_undone[undo]);
             fresh.items = old.items.map(|items| if is_undone { anew(items, epoch) } else { unfinished(items, epoch) });
+            if matches!(graph.plan().steps[step].phase, Phase::OnError | Phase::Finally) {
+                // The next epoch has an end of its own to deal with.
+                forget_children(fresh);
+            }
         }
         for step in old.settled_order {
             // What was settled twice over two epochs stands here once.
@@ -107,4 +111,9 @@ fn unfinished(mut items: Items, epoch: u32) -> Items {
     }
     items.count_again();
     items
+}
+
+fn forget_children(step: &mut StepState) {
+    step.unit.forget_children();
+    step.items.iter_mut().flat_map(|items| &mut items.units).for_each(Unit::forget_children);
 }

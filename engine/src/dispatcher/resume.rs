@@ -87,11 +87,7 @@ impl Turn<'_> {
         let usage = self.unseen(place);
         let unit = self.state.unit(place);
         if let Some(reason) = unit.stop {
-            let (attempt, has_children) = (unit.attempts, !unit.children.is_empty());
-            if has_children {
-                // They went on when the worker went away.
-                self.command(Command::CancelAttempt { place, attempt, grace: false });
-            }
+            self.end_children(place);
             self.settle_cancelled(place, reason, usage);
             return;
         }
@@ -111,6 +107,15 @@ impl Turn<'_> {
             self.emit(Event::AttemptInterrupted { step, item, attempt, usage });
         }
         if self.is_limited(place) { self.seek_slots(place) } else { self.go_on_with_attempt(place) }
+    }
+
+    /// Of an attempt that is not under way here: its children went on when the worker went away.
+    pub(super) fn end_children(&mut self, place: Place) {
+        let unit = self.state.unit(place);
+        let attempt = unit.attempts;
+        if unit.status == StepStatus::Running && !unit.children.is_empty() {
+            self.command(Command::CancelAttempt { place, attempt, grace: false });
+        }
     }
 
     /// The same attempt under the same key; its time starts anew.

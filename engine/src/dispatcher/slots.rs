@@ -38,6 +38,7 @@ impl Turn<'_> {
             SlotAnswer::Full(kind) => self.no_room(place, kind),
             SlotAnswer::Refused(failure) => {
                 self.state.seekers.remove(&place);
+                self.end_children(place);
                 self.unit_failed(place, failure, None, StepStatus::Failed);
             }
         }
@@ -61,7 +62,9 @@ impl Turn<'_> {
     }
 
     fn no_room(&mut self, place: Place, kind: LimitKind) {
-        let concurrency = self.plan(place.step).concurrency.as_ref().filter(|_| kind == LimitKind::Step);
+        // An attempt that its worker left behind had its slots, and waits for them.
+        let begins = self.state.unit(place).status != StepStatus::Running;
+        let concurrency = self.plan(place.step).concurrency.as_ref().filter(|_| kind == LimitKind::Step && begins);
         match concurrency.map(|concurrency| concurrency.on_limit) {
             Some(OnLimit::Reject) => {
                 self.state.seekers.remove(&place);

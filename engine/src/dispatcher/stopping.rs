@@ -100,7 +100,10 @@ impl Turn<'_> {
         match unit.status {
             status if status.is_settled() => {}
             // Picked up after its worker went away, and still without its slots: nothing of it executes.
-            StepStatus::Running if seeking => self.settle_cancelled(place, reason, None),
+            StepStatus::Running if seeking => {
+                self.end_children(place);
+                self.settle_cancelled(place, reason, None);
+            }
             StepStatus::Running if unit.falling_back.is_none() => {
                 if unit.stop.replace(reason).is_none() {
                     let attempt = unit.attempts;

@@ -11,7 +11,9 @@ use language::plan::StepIndex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::lineage::{Line, Lineage};
 use crate::event::{SecretUse, SkipReason, Stored, Waiting};
+use crate::retry::outcome_is_unknown;
 
 /// Where a unit stands: a step, or one item of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,9 +65,12 @@ pub struct Unit {
     /// The strictest of what they do.
     #[serde(default)]
     pub child_effect: Option<Effect>,
-    /// It ended while an attempt was under way: nobody knows what became of its call.
+    /// It ended while an attempt was under way, or while a person was asked about one: nobody knows what became of its call.
     #[serde(default)]
     pub(super) cut: bool,
+    /// Whose children it goes on with when it is begun again.
+    #[serde(default)]
+    lineage: Option<Box<Lineage>>,
     /// Attempts before this entry and iteration.
     pub(crate) attempts_before: u32,
     /// When this entry's first attempt began.
@@ -108,6 +113,7 @@ impl Default for Unit {
             children: Vec::new(),
             child_effect: None,
             cut: false,
+            lineage: None,
             attempts_before: 0,
             entry_at: None,
             until_due: false,
@@ -155,6 +161,40 @@ impl Unit {
         self.asked = false;
     }
 
+    pub(super) fn child_started(&mut self, run: RunId, effect: Option<Effect>) {
+        self.children.push(run);
+        self.child_effect = self.child_effect.max(effect);
+        let line = Line { attempt: self.attempts, iteration: self.iteration, key_epoch: self.key_epoch };
+        self.lineage.get_or_insert_default().child_started(self.entry, line);
+    }
+
+    /// The attempts whose children the present one goes on with, newest first.
+    #[must_use]
+    pub fn earlier(&self) -> &[Line] {
+        self.lineage.as_ref().map_or(&[], |lineage| lineage.earlier(self.entry, self.attempts))
+    }
+
+    /// The children that come are new ones.
+    pub(super) fn forget_children(&mut self) {
+        self.lineage = None;
+    }
+
+    /// A person wants a parked unit to be tried again.
+    pub(super) fn begin_again(&mut self) {
+        self.status = StepStatus::Ready;
+        self.asked = false;
+        self.lineage = self.lineage.take().map(|lineage| Box::new(lineage.begun_again()));
+    }
+
+    pub(super) fn iteration_ended(&mut self, output: &Stored) {
+        self.status = StepStatus::Ready;
+        self.output = Some(output.clone());
+        self.until_due = true;
+        if let Some(lineage) = &mut self.lineage {
+            lineage.forget(self.entry);
+        }
+    }
+
     /// The next way to do it: a config of its own, and attempts that count anew.
     pub(super) fn fall_back(&mut self, entry: u32, failure: &Failure) {
         self.entry = entry;
@@ -182,7 +222,19 @@ impl Unit {
         self.entry_at = None;
     }
 
-    /// What is left of it when the run is restarted: its number of attempts, and what became of the last one.
+    /// Whether it ends in the middle of an attempt, or with a call in doubt, by a stop or a limit of time.
+    pub(super) fn is_cut_by(&self, end: StepStatus) -> bool {
+        let open = self.status == StepStatus::Running || self.is_in_doubt();
+        open && matches!(end, StepStatus::Cancelled | StepStatus::TimedOut)
+    }
+
+    /// A person is asked what became of its call, and has not said it.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.status == StepStatus::NeedsAttention && self.error.as_ref().is_some_and(outcome_is_unknown)
+    }
+
+    /// What is left of it when the run is restarted: its number of attempts, what became of the last one, and the children
+    /// that it goes on with. What succeeded and is done again all the same was undone, its children with it.
     pub(super) fn restarted(&self, epoch: u32) -> Self {
         // A call whose outcome nobody knows keeps its key, so that the other side can tell that it is the same call.
         let unknown = self.cut || matches!(self.status, StepStatus::Running | StepStatus::NeedsAttention);
@@ -191,6 +243,11 @@ impl Unit {
             attempts_before: self.attempts,
             key_epoch: if unknown { self.key_epoch } else { epoch },
             cost: self.cost,
+            lineage: self
+                .lineage
+                .clone()
+                .filter(|_| !self.status.is_success())
+                .map(|lineage| Box::new(lineage.begun_again())),
             ..Self::default()
         }
     }

@@ -24,9 +24,9 @@ use super::masked::Masked;
 use super::render::too_large;
 use super::values::store;
 use super::{Driver, Note, until};
-use crate::dispatcher::{AttemptResult, FailedAttempt, Place, SucceededAttempt};
+use crate::dispatcher::{AttemptResult, FailedAttempt, Line, Place, SucceededAttempt};
 use crate::event::SecretUse;
-use crate::executor::{Call, Executor, Failed};
+use crate::executor::{Call, EarlierAttempt, Executor, Failed};
 use crate::limits;
 use crate::money::Purse;
 use crate::ports::{Blobs, Children, Money, OverCap, PortError, Reserved, Secrets, StepCache};
@@ -120,6 +120,7 @@ impl Driver {
             may_be_retried: self.may_be_retried(place),
             key: self.key(place),
             trace: self.run.trace.clone(),
+            earlier: self.earlier(place),
             deadline: self.deadline(place),
             cancel: cancel.clone(),
             test: self.run.test,
@@ -142,20 +143,33 @@ impl Driver {
     /// The same for all attempts of one entry: run, step, item, iteration, entry, and the epoch after a known failure.
     fn key(&self, place: Place) -> String {
         let unit = self.state.unit(place);
+        self.key_of(place, unit.iteration, unit.key_epoch)
+    }
+
+    /// Whose children the attempt goes on with.
+    fn earlier(&self, place: Place) -> Vec<EarlierAttempt> {
+        let of = |line: &Line| EarlierAttempt {
+            key: self.key_of(place, line.iteration, line.key_epoch),
+            attempt: line.attempt,
+        };
+        self.state.unit(place).earlier().iter().map(of).collect()
+    }
+
+    fn key_of(&self, place: Place, iteration: u32, epoch: u32) -> String {
         let mut key =
             format!("{}/{}", self.run.keys_of.unwrap_or(self.run.id), self.prepared.plan().steps[place.step].name);
         if let Some(item) = place.item {
             key.push_str(&format!("/i{item}"));
         }
         if self.prepared.plan().steps[place.step].repeat.is_some() {
-            key.push_str(&format!("/n{}", unit.iteration));
+            key.push_str(&format!("/n{iteration}"));
         }
-        match unit.entry {
+        match self.state.unit(place).entry {
             0 => key.push_str("/main"),
             entry => key.push_str(&format!("/f{entry}")),
         }
-        if unit.key_epoch > 1 {
-            key.push_str(&format!("/e{}", unit.key_epoch));
+        if epoch > 1 {
+            key.push_str(&format!("/e{epoch}"));
         }
         key
     }

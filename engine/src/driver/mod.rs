@@ -235,7 +235,9 @@ impl Driver {
                 if let Some(running) = running {
                     running.children.push(child.run);
                 }
-                self.feed(Signal::ChildStarted { place, attempt, child }).await
+                self.feed(Signal::ChildStarted { place, attempt, child }).await?;
+                // A run that is taken up must know what it has to end or to go on with.
+                if child.effect == Effect::Pure { Ok(()) } else { self.flush().await }
             }
             (ChildNews::Rests(status), Some(running)) => {
                 running.resting = Some(status);

@@ -1,6 +1,7 @@
 //! Child runs in the same process.
 //!
-//! Invariant: the same key finds the same child; depth is limited, so that flows that call each other end.
+//! Invariant: the same key finds the same child; depth and number are limited, so that flows that call each other end. A
+//! run here has one epoch, so no child goes on from an earlier one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -36,17 +37,44 @@ struct Running {
 /// A run's account, and the plan that says which of its steps pays how.
 type Paying = (Arc<dyn Money>, Arc<Plan>);
 
+/// Where a run stands in its tree.
+#[derive(Clone, Copy)]
+struct InTree {
+    root: RunId,
+    depth: u32,
+}
+
 #[derive(Default)]
 pub(super) struct Runs {
     children: Mutex<HashMap<RunId, Running>>,
     by_key: Mutex<HashMap<String, RunId>>,
-    depths: Mutex<HashMap<RunId, u32>>,
+    places: Mutex<HashMap<RunId, InTree>>,
+    sizes: Mutex<HashMap<RunId, u64>>,
     accounts: Mutex<HashMap<RunId, Paying>>,
 }
 
 impl Runs {
-    pub(super) fn enter(&self, run: RunId, depth: u32) {
-        self.depths.lock().unwrap_or_else(PoisonError::into_inner).insert(run, depth);
+    pub(super) fn enter(&self, run: RunId) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(run).or_insert(InTree { root: run, depth: 0 });
+    }
+
+    /// Gives a child its place below its parent, and says how deep that is.
+    fn join(&self, parent: RunId, child: RunId) -> Result<u32, Failure> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let above = places.get(&parent).copied().unwrap_or(InTree { root: parent, depth: 0 });
+        let depth = above.depth + 1;
+        if depth >= limits::CHILD_DEPTH {
+            return Err(limits::too_deep());
+        }
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = sizes.entry(above.root).or_default();
+        if *size >= limits::TREE_RUNS {
+            return Err(limits::too_large_a_tree());
+        }
+        *size += 1;
+        places.insert(child, InTree { depth, ..above });
+        Ok(depth)
     }
 
     /// The account that a run's children share.
@@ -81,14 +109,10 @@ impl Children for WorldChildren {
         if let Some(run) = known {
             return Ok(Child { run, effect });
         }
-        let parent = world.runs.depths.lock().unwrap_or_else(PoisonError::into_inner).get(&request.parent).copied();
-        let depth = parent.unwrap_or_default() + 1;
-        if depth >= limits::CHILD_DEPTH {
-            return Err(limits::too_deep());
-        }
+        let run = new_run_id();
+        let depth = world.runs.join(request.parent, run)?;
         let plan = world.loader.load(&request.flow)?;
         let inputs = child_inputs(&plan, request.inputs, request.narrow)?;
-        let run = new_run_id();
         let cancel = CancellationToken::new();
         let (sender, settled) = watch::channel(None);
         world.runs.by_key.lock().unwrap_or_else(PoisonError::into_inner).insert(request.key, run);

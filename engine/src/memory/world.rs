@@ -131,7 +131,7 @@ impl World {
     pub async fn run(&self, plan: Arc<Plan>, start: Start, control: Control) -> Result<Finished, DriveError> {
         let prepared = Arc::new(Prepared::new(plan.clone(), &self.registry));
         let journal = Arc::new(MemoryJournal::new(start.run, start.depth, self.observer.clone()));
-        self.runs.enter(start.run, start.depth);
+        self.runs.enter(start.run);
         let money = (has_caps(&plan) || start.money.is_some())
             .then(|| Arc::new(MemoryMoney::new(plan.clone(), start.money)) as Arc<dyn Money>);
         self.runs.keep_account(start.run, &plan, money.clone());

@@ -86,6 +86,9 @@ pub struct Model {
     pub parent_span_id: Option<String>,
     pub trace_flags: Option<i32>,
     pub trace_state: Option<String>,
+    /// What a child that went on had used before: its parent counted that already.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub counted: Option<JsonText>,
 }
 
 #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]

@@ -29,7 +29,7 @@ pub struct Claim {
 const CLAIM_ON_POSTGRES: &str = "
     WITH chosen AS MATERIALIZED (
         SELECT tenant_id, id FROM runs
-        WHERE tenant_id = $5 AND status IN ('queued', 'running', 'waiting') AND priority = $6 AND available_at <= $3
+        WHERE tenant_id = $5 AND status IN ('queued', 'running', 'waiting', 'needs_attention') AND priority = $6 AND available_at <= $3
         ORDER BY available_at, id LIMIT $4 FOR UPDATE SKIP LOCKED)
     UPDATE runs SET status = 'running', lease_owner = $1, lease_until = $2, available_at = $2,
            fencing_token = runs.fencing_token + 1, claims = runs.claims + 1
@@ -42,7 +42,7 @@ const CLAIM_ON_SQLITE: &str = "
            fencing_token = fencing_token + 1, claims = claims + 1
     WHERE (tenant_id, id) IN (
         SELECT tenant_id, id FROM runs
-        WHERE tenant_id = ?5 AND status IN ('queued', 'running', 'waiting') AND priority = ?6 AND available_at <= ?3
+        WHERE tenant_id = ?5 AND status IN ('queued', 'running', 'waiting', 'needs_attention') AND priority = ?6 AND available_at <= ?3
         ORDER BY available_at, id LIMIT ?4)
     RETURNING *";
 
@@ -51,23 +51,23 @@ const CLAIM_ON_SQLITE: &str = "
 const READY: &str = "
     WITH RECURSIVE present (tenant_id) AS (
         SELECT tenant_id FROM (
-            SELECT tenant_id FROM runs WHERE status IN ('queued', 'running', 'waiting') ORDER BY tenant_id LIMIT 1) AS first
+            SELECT tenant_id FROM runs WHERE status IN ('queued', 'running', 'waiting', 'needs_attention') ORDER BY tenant_id LIMIT 1) AS first
         UNION ALL
         SELECT (SELECT following.tenant_id FROM runs AS following
-                WHERE following.status IN ('queued', 'running', 'waiting') AND following.tenant_id > present.tenant_id
+                WHERE following.status IN ('queued', 'running', 'waiting', 'needs_attention') AND following.tenant_id > present.tenant_id
                 ORDER BY following.tenant_id LIMIT 1)
         FROM present WHERE present.tenant_id IS NOT NULL)
     SELECT tenants.id, tenants.queue_weight, tenants.max_running
     FROM present JOIN tenants ON tenants.id = present.tenant_id
     WHERE tenants.suspended_at IS NULL AND EXISTS (
         SELECT 1 FROM runs AS ready
-        WHERE ready.tenant_id = present.tenant_id AND ready.status IN ('queued', 'running', 'waiting')
+        WHERE ready.tenant_id = present.tenant_id AND ready.status IN ('queued', 'running', 'waiting', 'needs_attention')
           AND ready.priority IN (1, 2, 3, 4, 5) AND ready.available_at <= $1)";
 
 /// From first to last, each with one step through the index.
 const READY_PRIORITIES: &str = "
     SELECT levels.priority FROM (SELECT 1 AS priority UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5) AS levels
-    WHERE EXISTS (SELECT 1 FROM runs WHERE runs.tenant_id = $2 AND runs.status IN ('queued', 'running', 'waiting')
+    WHERE EXISTS (SELECT 1 FROM runs WHERE runs.tenant_id = $2 AND runs.status IN ('queued', 'running', 'waiting', 'needs_attention')
                   AND runs.priority = levels.priority AND runs.available_at <= $1)
     ORDER BY levels.priority";
 
@@ -253,7 +253,7 @@ impl System {
         let next: Option<(DateTimeUtc,)> = run::Entity::find()
             .select_only()
             .column(Column::AvailableAt)
-            .filter(Expr::cust("status IN ('queued', 'running', 'waiting')"))
+            .filter(Expr::cust("status IN ('queued', 'running', 'waiting', 'needs_attention')"))
             .order_by_asc(Column::AvailableAt)
             .limit(1)
             .into_tuple()

@@ -170,6 +170,7 @@ pub(crate) fn a_run(tenant: TenantId, number: u128, flow: u128, version: u128) -
         parent_span_id: None,
         trace_flags: None,
         trace_state: None,
+        counted: None,
     }
 }
 

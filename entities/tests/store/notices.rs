@@ -24,7 +24,7 @@ async fn what_kept_units_announce_is_heard_and_what_failed_ones_announce_is_not(
                     .write(one, move |unit| async move {
                         unit.announce(&format!("unit {number}"));
                         unit.announce("all alike");
-                        if number % 3 == 0 { Err(StoreError::Abandoned("on purpose".to_owned())) } else { Ok(()) }
+                        if number % 3 == 0 { Err(StoreError::Abandoned("on purpose")) } else { Ok(()) }
                     })
                     .await;
                 assert_eq!(kept.is_ok(), number % 3 != 0);

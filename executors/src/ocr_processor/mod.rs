@@ -13,7 +13,7 @@ use bytes::Bytes;
 use domain::{Failure, FailureKind, FileRef};
 use engine::{Call, Done, Executor, Failed};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use language::{DataKind, ExecutorSpec, MainInput, MarkedField};
+use language::{DataKind, ExecutorSpec, MarkedField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -187,16 +187,9 @@ pub(crate) struct OcrProcessor {
 impl OcrProcessor {
     pub(crate) fn new(ocr: Arc<Ocr>) -> Self {
         let spec = ExecutorSpec {
-            main_input: Some(MainInput {
-                field: "file".into(),
-                kind: DataKind::File,
-                list: false,
-                required: true,
-                needed_unless: Vec::new(),
-            }),
             marked: vec![MarkedField { field: "text".into(), kind: DataKind::Text }],
             streams: true,
-            ..spec::plain::<Config, Output>(
+            ..spec::of_file::<Config, Output>(
                 "ocr_processor",
                 "Reads the text of images and scanned pages, with the place and confidence of each word.",
             )

@@ -84,6 +84,7 @@ impl Bench {
             instruction: "Step".into(),
             attempt: 1,
             may_be_retried: false,
+            earlier: Vec::new(),
             key: "key".into(),
             trace: domain::TraceContext::of_run(RunId::from_uuid(Uuid::from_u128(2))),
             deadline: None,

@@ -24,13 +24,7 @@ pub(super) async fn queue(
 ) -> Result<RunId, ServiceError> {
     limit(&mut row, resolved, &inputs)?;
     super::start::keep_inputs(weir, tenant, &mut row, &inputs).await?;
-    let job = Job {
-        row,
-        plan: resolved.plan.clone(),
-        inputs,
-        default_model: resolved.default_model.clone(),
-        store: weir.store().clone(),
-    };
+    let job = Job::new(weir, row, resolved, inputs);
     let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
     let admitted = weir.store().write(tenant, |unit| async move {
         let admission = enqueue(&unit, row, concurrency.as_ref()).await?;

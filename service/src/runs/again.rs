@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use domain::{BlobId, Permission, RunId, RunStatus, StepStatus, VersionId};
 use engine::Stored;
 use engine::dispatcher::Reused;
-use entities::{JsonText, Scope as _, run, step};
+use entities::{JsonText, Scope as _, StoreError, Unit, run, step};
 use language::plan::{Phase, Target};
 use language::{Catalogue, Plan};
 use sea_orm::ColumnTrait;
@@ -69,7 +69,9 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
     authz::check_flow(actor, Permission::RunsStart, &known.flow_name)?;
     // One that was left to a person is tried again by itself: its parent waits for it and can not be restarted meanwhile.
     let left = known.status == RunStatus::NeedsAttention.as_str();
-    if let Some(parent) = known.parent_run_id.filter(|_| !left) {
+    // So is one that goes its own way: the restart of whoever started it does not reach it.
+    let attached = known.parent_step.is_some();
+    if let Some(parent) = known.parent_run_id.filter(|_| attached && !left) {
         let parent = RunId::from_uuid(parent);
         return Err(ServiceError::Conflict(format!("The run belongs to {parent}. Restart that one.")));
     }
@@ -86,13 +88,10 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
         let row = unit.find::<run::Entity>().filter(C::Id.eq(id.uuid())).for_update().one().await?;
         let row = row.ok_or(Refused::Absent)?;
         let status = RunStatus::parse(&row.status).unwrap_or(RunStatus::Running);
-        let mut update = unit.update::<run::Entity>();
-        match status {
-            RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Killed => {
-                update = update.set(C::RestartBy, Some(by));
-            }
+        let by = match status {
+            RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Killed => Some(by),
             // Parked with nothing for a person to resolve.
-            RunStatus::NeedsAttention if row.error.is_some() => {}
+            RunStatus::NeedsAttention if row.error.is_some() => None,
             RunStatus::NeedsAttention => {
                 let text = "The run has a step that needs attention. Resolve that.";
                 return Err(Refused::Changed(text.to_owned()));
@@ -103,27 +102,42 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
             RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => {
                 return Err(Refused::Changed(format!("The run goes on: it is `{status}`.")));
             }
-        }
-        update
-            .set(C::Status, RunStatus::Queued.as_str())
-            .set(C::AvailableAt, now)
-            .set(C::Claims, 0)
-            .set(C::Error, None::<JsonText>)
-            .set(C::CancelRequestedAt, None::<chrono::DateTime<chrono::Utc>>)
-            .set(C::CancelReason, None::<String>)
-            .set(C::EndedAt, None::<chrono::DateTime<chrono::Utc>>)
-            .set(C::DurationMs, None::<i64>)
-            .filter(C::Id.eq(id.uuid()))
-            .exec()
-            .await?;
+        };
+        reopen(&unit, &row, by, now).await?;
         unit.insert(entry).await?;
-        unit.announce(super::listen::QUEUED);
         Ok::<_, Refused>(())
     });
     kept.await.map_err(|refused| refused.of(id))?;
     weir.runs().wake();
     weir.runs().bus().tell_tenant(actor.tenant, id);
     Ok(RunStatus::Queued)
+}
+
+/// Puts a run that had ended, or was parked, back into the queue. `by`: who wants the next epoch of one that had ended.
+pub(super) async fn reopen(
+    unit: &Unit,
+    row: &run::Model,
+    by: Option<String>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), StoreError> {
+    use run::Column as C;
+    let mut update = unit.update::<run::Entity>();
+    if by.is_some() {
+        update = update.set(C::RestartBy, by);
+    }
+    update
+        .set(C::Status, RunStatus::Queued.as_str())
+        .set(C::AvailableAt, now)
+        .set(C::Claims, 0)
+        .set(C::Error, None::<JsonText>)
+        .set(C::CancelRequestedAt, None::<chrono::DateTime<chrono::Utc>>)
+        .set(C::CancelReason, None::<String>)
+        .set(C::EndedAt, None::<chrono::DateTime<chrono::Utc>>)
+        .set(C::DurationMs, None::<i64>)
+        .filter(C::Id.eq(row.id))
+        .exec()
+        .await?;
+    unit.announce(super::listen::QUEUED).await
 }
 
 /// Runs a flow again as an earlier run ran it, from a step on.

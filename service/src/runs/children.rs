@@ -15,11 +15,12 @@ use engine::effects::Effects;
 use engine::ports::{Child, ChildRequest, Children, PortError};
 use entities::{Scope, StoreError, Unit, run};
 use language::{Callee, Effect, Plan};
-use sea_orm::ColumnTrait;
+use sea_orm::{ColumnTrait, QuerySelect as _};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::bus::Live;
+use super::child_epochs::uncounted;
 use super::claimed;
 use super::desk::{Crew, LocalRun};
 use super::execute::{self, Job};
@@ -48,6 +49,9 @@ impl Children for RunChildren {
         let depth = u32::try_from(self.parent.depth).unwrap_or_default() + 1;
         if depth >= engine::limits::CHILD_DEPTH {
             return Err(engine::limits::too_deep());
+        }
+        if let Some(child) = self.go_on(&request).await? {
+            return Ok(child);
         }
         let tenant = self.tenant();
         let version = match (request.version, &request.channel) {
@@ -88,25 +92,15 @@ impl Children for RunChildren {
         self.journal.ensure_written().await.map_err(|error| unwritten(&error))?;
         let entered = claimed::enter(&self.weir, &self.crew, &row);
         let (key, keep) = (request.key, row.clone());
-        let found = self.weir.store().write(tenant, move |unit| async move {
-            let before = unit.find::<run::Entity>().filter(run::Column::StartKey.eq(key)).one().await?;
-            if before.is_none() {
-                unit.insert(keep).await?;
-            }
-            Ok::<_, StoreError>(before)
-        });
-        if let Some(before) = found.await.map_err(ours)? {
-            return Ok(Child { run: RunId::from_uuid(before.id), effect });
+        let entry = self.weir.store().write(tenant, move |unit| async move { join(&unit, &key, keep).await });
+        match entry.await.map_err(ours::<StoreError>)? {
+            Entry::New => {}
+            Entry::Before(run) => return Ok(Child { run, effect }),
+            Entry::Full => return Err(engine::limits::too_large_a_tree()),
         }
         let run_id = RunId::from_uuid(row.id);
         self.weir.runs().bus().tell_tenant(tenant, run_id);
-        let job = Job {
-            row,
-            plan: resolved.plan.clone(),
-            inputs,
-            default_model: resolved.default_model,
-            store: self.weir.store().clone(),
-        };
+        let job = Job::new(&self.weir, row, &resolved, inputs);
         execute::spawn(&self.weir, &self.crew, job, entered, true, None);
         Ok(Child { run: run_id, effect })
     }
@@ -116,7 +110,9 @@ impl Children for RunChildren {
         loop {
             let row = super::row(&self.weir, self.tenant(), run).await.map_err(port_error)?;
             if RunStatus::parse(&row.status).is_some_and(RunStatus::is_terminal) {
-                return super::wait::of_row(&self.weir, row).await.map(|over| over.settled).map_err(port_error);
+                let counted = row.counted.clone();
+                let over = super::wait::of_row(&self.weir, row).await.map_err(port_error)?;
+                return Ok(uncounted(over.settled, counted.as_ref()));
             }
             if row.available_at <= self.weir.now() && self.weir.runs().find(run).is_none() {
                 self.take(run).await?;
@@ -124,7 +120,7 @@ impl Children for RunChildren {
             let deadline = tokio::time::Instant::now() + LOOK_EVERY;
             loop {
                 match tokio::time::timeout_at(deadline, live.recv()).await {
-                    Ok(Ok(Live::Settled(over))) => return Ok(over.settled.clone()),
+                    Ok(Ok(Live::Settled(over))) => return Ok(uncounted(over.settled.clone(), row.counted.as_ref())),
                     Ok(Ok(Live::Changed | Live::Abandoned) | Err(RecvError::Lagged(_) | RecvError::Closed))
                     | Err(_) => break,
                     Ok(Ok(Live::Events(_) | Live::Delta { .. } | Live::Progress { .. })) => {}
@@ -163,12 +159,12 @@ impl Children for RunChildren {
 }
 
 impl RunChildren {
-    fn tenant(&self) -> TenantId {
+    pub(super) fn tenant(&self) -> TenantId {
         TenantId::from_uuid(self.parent.tenant_id)
     }
 
     /// What a flow does, with all that it calls by written names as they stand for this tree.
-    async fn strictest(&self, plan: Arc<Plan>) -> Result<Effect, ServiceError> {
+    pub(super) async fn strictest(&self, plan: Arc<Plan>) -> Result<Effect, ServiceError> {
         let (mut strictest, mut seen, mut open) = (Effect::Pure, BTreeSet::new(), vec![plan]);
         while let Some(plan) = open.pop() {
             let Effects { own, calls } = Effects::of(&plan, self.weir.registry());
@@ -198,7 +194,7 @@ impl RunChildren {
             use run::Column as C;
             let claimable = sea_orm::Condition::all()
                 .add(C::Id.eq(run.uuid()))
-                .add(C::Status.is_in(["queued", "running", "waiting"]))
+                .add(C::Status.is_in(["queued", "running", "waiting", "needs_attention"]))
                 .add(C::AvailableAt.lte(now));
             let Some(row) = unit.find::<run::Entity>().filter(claimable.clone()).for_update().one().await? else {
                 return Ok::<_, StoreError>(None);
@@ -234,6 +230,32 @@ impl RunChildren {
         }
         Ok(())
     }
+}
+
+/// What became of a child that was to be written.
+enum Entry {
+    New,
+    /// It was started under its key before.
+    Before(RunId),
+    /// The tree has as many runs as it may.
+    Full,
+}
+
+async fn join(unit: &Unit, key: &str, row: run::Model) -> Result<Entry, StoreError> {
+    use run::Column as C;
+    if let Some(before) = unit.find::<run::Entity>().filter(C::StartKey.eq(key)).one().await? {
+        return Ok(Entry::Before(RunId::from_uuid(before.id)));
+    }
+    // Counted by an index of children alone: nothing is written that all of a tree would wait for. On PostgreSQL several
+    // workers may each start a last one.
+    let others =
+        unit.find::<run::Entity>().filter(C::RootRunId.eq(row.root_run_id)).filter(C::ParentRunId.is_not_null());
+    let last = others.with(|select| select.select_only().column(C::Id).offset(engine::limits::TREE_RUNS - 1).limit(1));
+    if !last.tuples::<(uuid::Uuid,)>().await?.is_empty() {
+        return Ok(Entry::Full);
+    }
+    unit.insert(row).await?;
+    Ok(Entry::New)
 }
 
 /// What a run rests in that nobody executes and nothing wakes soon.
@@ -314,7 +336,7 @@ fn unresolved(error: ServiceError) -> Failure {
 
 /// A fault of ours while a child was started. Where the store was away, nobody knows whether the child is there: another
 /// attempt would be another child, so this one is made again under its key.
-fn ours(error: impl Into<ServiceError>) -> Failure {
+pub(super) fn ours<E: Into<ServiceError>>(error: E) -> Failure {
     const MESSAGE: &str = "The child run could not be started.";
     match error.into() {
         ServiceError::Unavailable(_) => Failure::new(FailureKind::Internal, engine::STORAGE, MESSAGE),

@@ -29,6 +29,7 @@ use super::slots;
 use super::step_slots::{self, RunSlots};
 use super::unbegun;
 use super::wait::SettledRun;
+use crate::flows::Resolved;
 use crate::ports::{TenantCache, TenantModels, TenantSecrets, TenantValues};
 use crate::prices::PriceVersion;
 use crate::{ServiceError, Weir};
@@ -49,6 +50,14 @@ pub(super) struct Job {
     pub(super) default_model: Option<String>,
     /// Where its journal goes: behind what others wait for, where nobody waits for the run.
     pub(super) store: Store,
+}
+
+impl Job {
+    /// Of a run that was just made.
+    pub(super) fn new(weir: &Weir, row: run::Model, resolved: &Resolved, inputs: Value) -> Self {
+        let (plan, default_model) = (Arc::clone(&resolved.plan), resolved.default_model.clone());
+        Self { row, plan, inputs, default_model, store: weir.store().clone() }
+    }
 }
 
 /// Makes a row that is not in the store yet a row that this crew holds.

@@ -117,6 +117,11 @@ pub(super) async fn has_open(unit: &Unit, run: uuid::Uuid) -> Result<bool, Store
     Ok(open(unit, run).one().await?.is_some())
 }
 
+/// Whether somebody killed the run, and it has not heard it yet.
+pub(super) async fn has_kill(unit: &Unit, run: uuid::Uuid) -> Result<bool, StoreError> {
+    Ok(open(unit, run).filter(inbox::Column::Kind.eq("kill")).one().await?.is_some())
+}
+
 fn open<S: Scope>(scope: &S, run: uuid::Uuid) -> entities::Find<'_, inbox::Entity> {
     let letters = scope.find::<inbox::Entity>().filter(inbox::Column::RunId.eq(run));
     letters.filter(inbox::Column::TakenAt.is_null())

@@ -14,6 +14,7 @@ mod again;
 mod approvals;
 mod bus;
 mod cancel;
+mod child_epochs;
 mod children;
 mod claimed;
 mod desk;

@@ -119,13 +119,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     row.labels = JsonText::of(&labels(&resolved, wish.labels));
     limit(&mut row, &resolved, &inputs)?;
     keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
-    let job = Job {
-        row,
-        plan: resolved.plan.clone(),
-        inputs,
-        default_model: resolved.default_model.clone(),
-        store: weir.store().clone(),
-    };
+    let job = Job::new(weir, row, &resolved, inputs);
     match wish.idempotency_key {
         Some(key) => once(weir, job, &resolved, key, fingerprint(&wanted, &resolved)).await,
         None => dispatch(weir, job, &resolved, wish.answer).await,
@@ -454,6 +448,7 @@ pub(super) fn new_row(weir: &Weir, tenant: TenantId, resolved: &Resolved) -> run
         parent_span_id: None,
         trace_flags: None,
         trace_state: None,
+        counted: None,
     }
 }
 

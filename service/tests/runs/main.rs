@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite's actors say what went wrong by panicking")]
 
 mod acts;
+mod children;
 mod durability;
 mod economy;
 mod queue;

@@ -160,6 +160,7 @@ impl Executor for CallFlow {
     }
 
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
+        let (key, earlier) = call.child_keys("");
         let request = ChildRequest {
             flow: config["flow"].as_str().unwrap_or_default().to_owned(),
             version: None,
@@ -168,11 +169,16 @@ impl Executor for CallFlow {
             narrow: false,
             parent: call.run,
             parent_step: call.step.clone(),
-            detached: false,
-            key: call.key.clone(),
+            detached: config["mode"] == "detached",
+            key,
+            earlier,
             trace: call.trace.below(call.span_id()),
         };
+        let detached = request.detached;
         let run = call.children.start(request).await?.run;
+        if detached {
+            return Ok(Done::free(json!({ "run_id": run })));
+        }
         let waited = tokio::select! {
             biased;
             settled = call.children.wait(run) => settled,

@@ -42,19 +42,33 @@ pub(crate) fn write(folder: &Path, name: &str, graph: &Graph, run: &Simulated) -
 
 /// Reads every journal of a folder; gives their number.
 pub(crate) fn replay_all(folder: &Path) -> Result<usize, String> {
-    let mut count = 0;
+    let all = read(folder)?;
+    let count = all.len();
+    for (name, golden) in all {
+        let graph = Graph::new(Arc::new(golden.plan), &plans::registry());
+        let state = State::replay(&graph, &golden.journal).map_err(|misfit| format!("{name}: {misfit}"))?;
+        if outcome(&state) != golden.outcome {
+            return Err(format!("{name}: reads as {:?}, and was {:?}", outcome(&state), golden.outcome));
+        }
+    }
+    Ok(count)
+}
+
+/// Everything that happened in the journals of a folder.
+#[cfg(test)]
+pub(crate) fn events(folder: &Path) -> Result<Vec<engine::Event>, String> {
+    let journals = read(folder)?.into_iter().flat_map(|(_, golden)| golden.journal);
+    Ok(journals.map(|entry| entry.event).collect())
+}
+
+fn read(folder: &Path) -> Result<Vec<(String, Golden)>, String> {
+    let mut all = Vec::new();
     let files = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for file in files {
         let path = file.map_err(|error| error.to_string())?.path();
         let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read_to_string(&path).map_err(|error| at(&error))?;
-        let golden: Golden = serde_json::from_str(&text).map_err(|error| at(&error))?;
-        let graph = Graph::new(Arc::new(golden.plan), &plans::registry());
-        let state = State::replay(&graph, &golden.journal).map_err(|misfit| at(&misfit))?;
-        if outcome(&state) != golden.outcome {
-            return Err(at(&format!("reads as {:?}, and was {:?}", outcome(&state), golden.outcome)));
-        }
-        count += 1;
+        all.push((path.display().to_string(), serde_json::from_str(&text).map_err(|error| at(&error))?));
     }
-    Ok(count)
+    Ok(all)
 }

@@ -10,6 +10,7 @@ use engine::dispatcher::{Graph, State};
 use engine::event::{Outside, Resolution};
 use language::plan::{Phase, Target};
 
+use crate::lineage;
 use crate::world::{Simulated, is_end};
 
 /// Holds all invariants against a run.
@@ -17,6 +18,7 @@ pub(crate) fn check(graph: &Graph, run: &Simulated) -> Result<(), String> {
     folds_to_what_was_lived(graph, run)?;
     ends_once_an_epoch(run)?;
     runs_nothing_twice_and_in_order(graph, run)?;
+    lineage::goes_on_with_its_children(graph, run)?;
     handlers_run_after_the_steps(graph, run)
 }
 
@@ -192,6 +194,9 @@ impl Tally {
         for entry in &run.journal {
             *self.seen.entry(format!("event {}", entry.event.name())).or_default() += 1;
         }
+        for (way, count) in &run.seen {
+            *self.seen.entry((*way).to_owned()).or_default() += count;
+        }
     }
 
     /// Corners that have to be reached.
@@ -228,6 +233,12 @@ impl Tally {
             "event step_waiting",
             "event outside_received",
             "event handlers_started",
+            "event step_queued",
+            "event attempt_interrupted",
+            "event child_started",
+            "child rests",
+            "child goes on",
+            "child stays",
         ];
         CORNERS.iter().filter(|corner| !self.seen.contains_key(**corner)).copied().collect()
     }

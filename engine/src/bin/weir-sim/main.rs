@@ -8,6 +8,8 @@
 mod dice;
 mod golden;
 mod invariants;
+mod kids;
+mod lineage;
 mod plans;
 mod world;
 
@@ -79,7 +81,9 @@ fn keep(folder: &std::path::Path, first: u64, seeds: u64) -> Result<(), String> 
     let registry = plans::registry();
     for seed in first..first.saturating_add(seeds) {
         let graph = Graph::new(std::sync::Arc::new(plans::random(&mut Dice::new(seed), true)), &registry);
-        for (name, weather) in [("rough", Weather::ROUGH), ("people", Weather::PEOPLE)] {
+        for (name, weather) in
+            [("rough", Weather::ROUGH), ("cancelled", Weather::CANCELLED), ("people", Weather::PEOPLE)]
+        {
             let run = world::simulate(&graph, seed, weather)?;
             golden::write(folder, &format!("{seed:05}-{name}"), &graph, &run)?;
         }
@@ -93,22 +97,25 @@ fn one(seed: u64, tally: &mut invariants::Tally) -> Result<(), String> {
     let racy = Graph::new(std::sync::Arc::new(plans::random(&mut Dice::new(seed), true)), &registry);
     for weather in [Weather::CALM, Weather::ROUGH, Weather::CANCELLED, Weather::PEOPLE] {
         let run = world::simulate(&racy, seed, weather)?;
-        invariants::check(&racy, &run)?;
+        invariants::check(&racy, &run).inspect_err(|_| tell("racy", &run))?;
         tally.count(&run);
     }
     // What does not depend on the order of answers comes to the same, whatever happens to the worker.
     let steady = Graph::new(std::sync::Arc::new(plans::random(&mut Dice::new(seed), false)), &registry);
     let calm = world::simulate(&steady, seed, Weather::CALM)?;
     let rough = world::simulate(&steady, seed, Weather::BRIEF)?;
-    invariants::check(&steady, &calm)?;
-    invariants::check(&steady, &rough)?;
+    invariants::check(&steady, &calm).inspect_err(|_| tell("calm", &calm))?;
+    invariants::check(&steady, &rough).inspect_err(|_| tell("rough", &rough))?;
     invariants::same(&calm, &rough).inspect_err(|_| {
-        for (name, run) in [("calm", &calm), ("rough", &rough)] {
-            for entry in &run.journal {
-                eprintln!("{name} {} {}", entry.at.timestamp_millis(), serde_json::json!(entry.event));
-            }
-        }
+        tell("calm", &calm);
+        tell("rough", &rough);
     })
+}
+
+fn tell(name: &str, run: &world::Simulated) {
+    for entry in &run.journal {
+        eprintln!("{name} {} {}", entry.at.timestamp_millis(), serde_json::json!(entry.event));
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +140,41 @@ mod tests {
     #[test]
     fn journals_that_earlier_versions_wrote_read_to_the_same_outcome() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-        assert!(golden::replay_all(&folder).unwrap() >= 40);
+        assert!(golden::replay_all(&folder).unwrap() >= 60);
+    }
+
+    #[test]
+    fn the_kept_journals_hold_every_event_there_is() {
+        const NAMES: &[&str] = &[
+            "run_started",
+            "run_restarted",
+            "condition_settled",
+            "items_listed",
+            "step_configured",
+            "step_queued",
+            "attempt_started",
+            "attempt_interrupted",
+            "child_started",
+            "attempt_failed",
+            "fallback_started",
+            "iteration_ended",
+            "iteration_due",
+            "step_waiting",
+            "item_settled",
+            "step_settled",
+            "step_needs_attention",
+            "outside_received",
+            "cancel_requested",
+            "handlers_started",
+            "run_settled",
+        ];
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        let events = golden::events(&folder).unwrap();
+        let missing: Vec<&str> =
+            NAMES.iter().copied().filter(|name| !events.iter().any(|event| event.name() == *name)).collect();
+        assert!(missing.is_empty(), "in no journal: {missing:?}");
+        assert!(events.iter().any(|event| matches!(event, engine::Event::RunRestarted { kept: Some(_), .. })));
+        assert!(events.iter().any(|event| matches!(event, engine::Event::RunRestarted { kept: None, .. })));
     }
 
     #[test]

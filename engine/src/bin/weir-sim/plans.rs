@@ -19,10 +19,17 @@ use crate::dice::Dice;
 
 const NEVER_MS: u64 = 1_000_000_000_000;
 
-/// The executors of the made-up world: one that acts, and two that wait.
+/// The executors of the made-up world: one that acts, two that wait, one that runs other flows, and one whose calls cost
+/// money and go through a connection with a limit.
 pub(crate) fn registry() -> Registry {
-    let named = [("act", None), ("wait", Some(Control::Wait)), ("approval", Some(Control::Approval))];
-    Registry::new(named.map(|(name, control)| Arc::new(Actor(spec(name, control))) as Arc<dyn Executor>))
+    let specs = [
+        spec("act", None),
+        spec("wait", Some(Control::Wait)),
+        spec("approval", Some(Control::Approval)),
+        ExecutorSpec { cost: CostKind::Child, effect: EffectRule::StrictestChild, ..spec("nest", None) },
+        ExecutorSpec { cost: CostKind::Tokens, ..spec("buy", None) },
+    ];
+    Registry::new(specs.map(|spec| Arc::new(Actor(spec)) as Arc<dyn Executor>))
 }
 
 /// Never asked: the world answers for it.
@@ -182,13 +189,9 @@ fn dress(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
         // Only the world can say what comes first: the signal or the time.
         step.executor = dice.pick(&["wait", "approval"]).to_owned();
     }
-    if dice.chance(15) && step.executor == "act" {
-        step.repeat = Some(RepeatPlan {
-            until: expression(),
-            max_iterations: 1 + dice.small(4),
-            interval_ms: dice.below(2) as u64 * 50,
-            max_duration_ms: if racy { 3_600_000 } else { NEVER_MS },
-        });
+    if step.executor == "act" {
+        choose(dice, step, racy);
+        repeat(dice, step, racy);
     }
     if racy && dice.chance(15) {
         step.timeout_ms = Some(1 + dice.below(200) as u64);
@@ -197,6 +200,30 @@ fn dress(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
         step.total_timeout_ms = Some(1 + dice.below(2_000) as u64);
     }
     limit(dice, step, racy);
+}
+
+fn repeat(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
+    if dice.chance(15) {
+        step.repeat = Some(RepeatPlan {
+            until: expression(),
+            max_iterations: 1 + dice.small(4),
+            interval_ms: dice.below(2) as u64 * 50,
+            max_duration_ms: if racy { 3_600_000 } else { NEVER_MS },
+        });
+    }
+}
+
+/// Another executor, now and then.
+fn choose(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
+    if dice.chance(25) {
+        step.executor = "nest".to_owned();
+        // What a child may have done changes what becomes of its parent, and the children's effects are their own.
+        if racy && dice.chance(80) {
+            step.effect = None;
+        }
+    } else if dice.chance(15) {
+        step.executor = "buy".to_owned();
+    }
 }
 
 /// Limits that count over runs, and the cache, whose makers stand in line too.
@@ -218,7 +245,7 @@ fn limit(dice: &mut Dice, step: &mut StepPlan, racy: bool) {
 fn fallback(dice: &mut Dice) -> FallbackPlan {
     FallbackPlan {
         line: 1,
-        executor: "act".to_owned(),
+        executor: dice.pick(&["act", "act", "act", "nest", "buy"]).to_owned(),
         config: Map::new(),
         config_lines: BTreeMap::new(),
         main_input: None,
@@ -234,6 +261,7 @@ fn add_handlers(dice: &mut Dice, steps: &mut Vec<StepPlan>, racy: bool) {
             let mut undo = step_plan(format!("{}:compensate", steps[of].name), Phase::Compensation { of });
             undo.needs.push(Need { target: Target::Step(of), why: vec![NeedKind::ReadOutput] });
             undo.effect = Some(Effect::Idempotent);
+            undo.executor = dice.pick(&["act", "act", "nest"]).to_owned();
             steps[of].compensation = Some(steps.len());
             steps.push(undo);
         }
@@ -248,6 +276,7 @@ fn add_handlers(dice: &mut Dice, steps: &mut Vec<StepPlan>, racy: bool) {
             step.retry =
                 RetryPolicy { max_attempts: 1 + dice.small(2), max_elapsed_ms: NEVER_MS, ..RetryPolicy::default() };
             step.effect = Some(dice.pick(&[Effect::Pure, Effect::Idempotent]));
+            step.executor = dice.pick(&["act", "act", "nest", "buy"]).to_owned();
             if number > 0 {
                 step.needs.push(Need { target: Target::Step(first), why: vec![NeedKind::Order] });
             }

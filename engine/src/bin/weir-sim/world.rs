@@ -18,6 +18,7 @@ use language::Effect;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
+use crate::kids::Kids;
 
 /// How bad it gets.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,21 @@ impl Weather {
 pub(crate) struct Simulated {
     pub(crate) state: State,
     pub(crate) journal: Vec<Entry>,
+    /// Which ways its children went.
+    pub(crate) seen: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// What comes next.
+enum Next {
+    Signal(Box<Signal>),
+    /// The run rested with its children, and was taken up again.
+    Woken,
+}
+
+impl Next {
+    fn signal(signal: Signal) -> Self {
+        Self::Signal(Box::new(signal))
+    }
 }
 
 struct World {
@@ -53,19 +69,13 @@ struct World {
     deliveries: u32,
     /// How often slots were asked for.
     asked: u64,
+    kids: Kids,
 }
 
 /// Runs a plan to its rest.
 pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Simulated, String> {
     let mut dice = Dice::new(seed ^ 0xABCD);
-    let mut world = World {
-        seed,
-        due: vec![Signal::Started],
-        timers: BTreeSet::new(),
-        now: DateTime::<Utc>::UNIX_EPOCH,
-        deliveries: 0,
-        asked: 0,
-    };
+    let mut world = World::new(seed);
     let mut state = State::new(graph);
     let (mut journal, mut unflushed): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
     let mut restarts = if weather.people { 2 } else { 0 };
@@ -73,21 +83,31 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         if turn > 40_000 {
             return Err("the run does not come to rest".to_owned());
         }
-        let Some(mut signal) = world.next(&mut dice, &state, weather) else {
+        let Some(next) = world.next(&mut dice, &state, weather) else {
             journal.append(&mut unflushed);
+            if let Some(end) = &state.end {
+                let left = world.kids.parent_ended(&state, end.status == RunStatus::Killed);
+                left.map_err(|left| format!("{left}; {}", json!(journal)))?;
+            }
             if let (Some(end), true) = (&state.end, restarts > 0)
                 && end.status != RunStatus::Succeeded
                 && dice.chance(70)
             {
                 // A person starts it again: on another worker, from what is durable.
                 restarts -= 1;
-                state = State::replay(graph, &journal).map_err(|misfit| misfit.to_string())?;
-                world.timers.clear();
+                state = world.taken_up(graph, &journal)?;
                 world.due = vec![Signal::Restarted { by: "a person".to_owned() }];
                 continue;
             }
             break;
         };
+        let Next::Signal(signal) = next else {
+            // Whoever rests has made everything durable.
+            journal.append(&mut unflushed);
+            state = world.taken_up(graph, &journal)?;
+            continue;
+        };
+        let mut signal = *signal;
         world.now += TimeDelta::milliseconds(1);
         if weather.cancels && turn == 7 {
             world.due.push(signal);
@@ -98,17 +118,11 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         unflushed.extend(decision.entries);
         for command in decision.commands {
             if let Command::StartAttempt { place, .. } = &command
-                && is_limited(graph, &state, *place)
-                && !state.wants_slots(*place)
-            {
-                return Err(format!("an attempt of {place:?} begins without its slots"));
-            }
-            if let Command::StartAttempt { place, .. } = &command
-                && graph.effect(place.step, state.unit(*place).entry, None) != Effect::Pure
+                && begins(graph, &state, *place)? != Effect::Pure
             {
                 journal.append(&mut unflushed);
             }
-            world.obey(&command, &state);
+            world.obey(&command, graph, &state);
         }
         if dice.chance(20) || state.end.is_some() || from_outside {
             journal.append(&mut unflushed);
@@ -116,24 +130,57 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         if state.end.is_none() && dice.chance(weather.crash_percent) {
             // All that is not durable is gone; the next worker comes some time later.
             unflushed.clear();
-            state = State::replay(graph, &journal).map_err(|misfit| misfit.to_string())?;
-            world.due = vec![Signal::Started];
-            world.timers.clear();
+            state = world.taken_up(graph, &journal)?;
             if weather.jumps && dice.chance(10) {
                 world.now += TimeDelta::seconds(dice.below(100_000) as i64);
             }
         }
     }
-    Ok(Simulated { state, journal })
+    Ok(Simulated { state, journal, seen: world.kids.seen })
+}
+
+/// What an attempt that begins does at most.
+fn begins(graph: &Graph, state: &State, place: Place) -> Result<Effect, String> {
+    if is_limited(graph, state, place) && !state.wants_slots(place) {
+        return Err(format!("an attempt of {place:?} begins without its slots"));
+    }
+    Ok(graph.effect(place.step, state.unit(place).entry, None))
 }
 
 fn is_limited(graph: &Graph, state: &State, place: Place) -> bool {
     let plan = &graph.plan().steps[place.step];
     let cached = state.may_cache(graph, place).is_some();
-    plan.resources.is_some() || plan.concurrency.is_some() || cached
+    plan.resources.is_some() || plan.concurrency.is_some() || cached || is(graph, state, place, "buy")
+}
+
+/// Whether the unit's present entry is done by this executor.
+fn is(graph: &Graph, state: &State, place: Place, executor: &str) -> bool {
+    let plan = &graph.plan().steps[place.step];
+    let entry = state.unit(place).entry as usize;
+    entry.checked_sub(1).map_or(&plan.executor, |fallback| &plan.fallbacks[fallback].executor) == executor
 }
 
 impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            due: vec![Signal::Started],
+            timers: BTreeSet::new(),
+            now: DateTime::<Utc>::UNIX_EPOCH,
+            deliveries: 0,
+            asked: 0,
+            kids: Kids::new(seed),
+        }
+    }
+
+    /// Another worker has the run, and knows what is durable.
+    fn taken_up(&mut self, graph: &Graph, journal: &[Entry]) -> Result<State, String> {
+        self.due = vec![Signal::Started];
+        self.timers.clear();
+        self.kids.lose_tasks();
+        State::replay(graph, journal).map_err(|misfit| misfit.to_string())
+    }
+
     fn fate(&self, place: Place, what: u64) -> Dice {
         let item = place.item.map_or(0, |item| u64::from(item) + 1);
         let mixed = (place.step as u64 ^ item << 20).wrapping_mul(0x5851_F42D_4C95_7F2D)
@@ -142,7 +189,7 @@ impl World {
     }
 
     #[expect(clippy::result_large_err, reason = "an attempt's own result")]
-    fn obey(&mut self, command: &Command, state: &State) {
+    fn obey(&mut self, command: &Command, graph: &Graph, state: &State) {
         match *command {
             Command::RenderVars => self.due.push(Signal::VarsRendered(Ok(json!({})))),
             Command::RenderCondition { step } => {
@@ -184,22 +231,18 @@ impl World {
                 self.due.push(Signal::ItemsGathered { step, result: Ok(Stored::Inline(json!([]))) });
             }
             Command::RenderOutputs => self.due.push(Signal::OutputsRendered(Ok(Stored::Inline(Value::Null)))),
+            Command::StartAttempt { place, attempt } if is(graph, state, place, "nest") => {
+                self.kids.begin(place, attempt);
+            }
             Command::StartAttempt { place, attempt } => {
-                let mut fate = self.fate(place, u64::from(attempt));
-                let failed = |kind| -> AttemptResult { Err(FailedAttempt { failure: failure(kind), usage: None }) };
-                let result = match fate.below(10) {
-                    0..6 => Ok(SucceededAttempt { output: Stored::Inline(json!(attempt)), usage: None }),
-                    6 => failed(FailureKind::Rejected),
-                    7 => failed(FailureKind::Timeout),
-                    8 => failed(FailureKind::RateLimited),
-                    _ => failed(FailureKind::Connect),
-                };
+                let result = self.attempt(place, attempt);
                 self.due.push(Signal::AttemptEnded { place, attempt, result });
             }
             Command::StartTimer { timer, at } => {
                 self.timers.insert((at, timer));
             }
-            Command::CancelAttempt { place, attempt, .. } => {
+            Command::CancelAttempt { place, attempt, grace } => {
+                self.kids.stop(place, attempt, grace, &state.unit(place).children);
                 // Whoever is told to stop stops, or has already come to its end.
                 for signal in &mut self.due {
                     if let Signal::AttemptEnded { place: other, attempt: of, result } = signal
@@ -213,6 +256,17 @@ impl World {
         }
     }
 
+    fn attempt(&self, place: Place, attempt: u32) -> AttemptResult {
+        let failed = |kind| -> AttemptResult { Err(FailedAttempt { failure: failure(kind), usage: None }) };
+        match self.fate(place, u64::from(attempt)).below(10) {
+            0..6 => Ok(SucceededAttempt { output: Stored::Inline(json!(attempt)), usage: None }),
+            6 => failed(FailureKind::Rejected),
+            7 => failed(FailureKind::Timeout),
+            8 => failed(FailureKind::RateLimited),
+            _ => failed(FailureKind::Connect),
+        }
+    }
+
     /// Other runs, which nobody sees here, hold the slots every now and then, and give them back.
     fn take_slots(&mut self, place: Place, state: &State) {
         self.asked += 1;
@@ -221,7 +275,7 @@ impl World {
             if !self.due.iter().any(|signal| matches!(signal, Signal::SlotsOffered)) {
                 self.due.push(Signal::SlotsOffered);
             }
-            SlotAnswer::Full(if luck.chance(50) { LimitKind::Step } else { LimitKind::Pool })
+            SlotAnswer::Full(luck.pick(&[LimitKind::Step, LimitKind::Pool, LimitKind::Connection]))
         } else if self.fate(place, 5_000 + u64::from(state.unit(place).entry)).chance(3) {
             SlotAnswer::Refused(failure(FailureKind::Flow))
         } else {
@@ -233,20 +287,22 @@ impl World {
     }
 
     /// The next thing that happens, in any order; time moves only when nothing else is left.
-    fn next(&mut self, dice: &mut Dice, state: &State, weather: Weather) -> Option<Signal> {
+    fn next(&mut self, dice: &mut Dice, state: &State, weather: Weather) -> Option<Next> {
         if weather.people && state.end.is_none() && state.started_at.is_some() && dice.chance(3) {
             let kills = dice.chance(10);
             if let Some(what) = person(dice, state, kills) {
                 return Some(self.deliver(dice, what));
             }
         }
-        if !self.due.is_empty() {
-            let index = dice.below(self.due.len());
-            return Some(self.due.swap_remove(index));
+        if let Some(signal) = self.next_at_once(dice, state) {
+            return Some(signal);
+        }
+        if self.kids.is_resting() {
+            return Some(self.rest(dice, state, weather));
         }
         if let Some((at, timer)) = self.timers.pop_first() {
             self.now = self.now.max(at);
-            return Some(Signal::TimerFired(timer));
+            return Some(Next::signal(Signal::TimerFired(timer)));
         }
         // Nothing would happen any more: now somebody has to look.
         if weather.people && state.end.is_none() && state.started_at.is_some() {
@@ -256,12 +312,42 @@ impl World {
         None
     }
 
+    /// What happens before time moves on.
+    fn next_at_once(&mut self, dice: &mut Dice, state: &State) -> Option<Next> {
+        loop {
+            let ready = self.kids.ready();
+            let index = dice.below(self.due.len() + ready.len());
+            if index < self.due.len() {
+                return Some(Next::signal(self.due.swap_remove(index)));
+            }
+            let task = *ready.get(index - self.due.len())?;
+            if let Some(signal) = self.kids.advance(task, state) {
+                return Some(Next::signal(signal));
+            }
+        }
+    }
+
+    /// The run rests with a child, until a time or until that one is over. Short rests are waited for in place.
+    fn rest(&mut self, dice: &mut Dice, state: &State, weather: Weather) -> Next {
+        let in_place = dice.chance(30);
+        if let (true, Some((at, timer))) = (weather.jumps && dice.chance(50), self.timers.first().copied()) {
+            self.now = self.now.max(at);
+            if in_place {
+                self.timers.pop_first();
+                return Next::signal(Signal::TimerFired(timer));
+            }
+            return Next::Woken;
+        }
+        self.kids.wake(dice);
+        if in_place && let Some(next) = self.next_at_once(dice, state) { next } else { Next::Woken }
+    }
+
     /// Some deliveries come twice.
-    fn deliver(&mut self, dice: &mut Dice, what: Outside) -> Signal {
+    fn deliver(&mut self, dice: &mut Dice, what: Outside) -> Next {
         if !(self.deliveries > 0 && dice.chance(10)) {
             self.deliveries += 1;
         }
-        Signal::Outside { delivery: format!("d{}", self.deliveries), by: "a person".to_owned(), what }
+        Next::signal(Signal::Outside { delivery: format!("d{}", self.deliveries), by: "a person".to_owned(), what })
     }
 }
 

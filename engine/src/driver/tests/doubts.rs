@@ -172,3 +172,38 @@ async fn a_person_may_still_repeat_a_child() {
     assert_eq!(status(&stage.go_on(ran.entries).await), RunStatus::Succeeded);
     assert_eq!(keys(&stage, "pay").len(), 1);
 }
+
+#[tokio::test]
+async fn a_run_whose_time_passes_while_a_person_is_asked_ends_with_the_call_in_doubt() {
+    for (on_step, doubt) in [("", true), ("for_each: [1], ", true), ("on_error: attention, ", false)] {
+        let (executor, fail) = if doubt { ("pay", "timeout") } else { ("act", "rejected") };
+        let mut stage = Stage::new(&format!(
+            "timeout: 1h
+steps:
+  - {{name: pay, executor: {executor}, {on_step}config: {{fail: {fail}, times: 1}}}}
+finally: [{{name: tidy, executor: act}}]
+"
+        ));
+        let ran = stage.go().await;
+        let Outcome::Suspended { status: RunStatus::NeedsAttention, wake_at: Some(wake_at) } = ran.outcome else {
+            panic!("{:?}", ran.outcome)
+        };
+        stage.shift = chrono::TimeDelta::hours(1) + chrono::TimeDelta::seconds(1);
+        assert!(wake_at <= chrono::Utc::now() + stage.shift);
+        let ran = stage.go_on(ran.entries).await;
+        assert_eq!((status(&ran), ran.step("pay").as_str()), (RunStatus::TimedOut, "timed_out"), "{on_step}");
+        assert_eq!(ran.step("tidy"), "succeeded");
+        let said = ran.entries.iter().any(|entry| match &entry.event {
+            Event::StepSettled { step, error: Some(error), .. }
+            | Event::ItemSettled { step, error: Some(error), .. } => {
+                step == "pay" && error.message.contains("may have taken effect")
+            }
+            _ => false,
+        });
+        assert_eq!(said, doubt, "{on_step}");
+        // The same call under its old key, as far as anybody knows.
+        stage.restart_by = Some("ada".to_owned());
+        stage.go_on(ran.entries).await;
+        assert_eq!(keys(&stage, "pay").len(), if doubt { 1 } else { 2 }, "{on_step}: {:?}", keys(&stage, "pay"));
+    }
+}

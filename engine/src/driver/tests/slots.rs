@@ -172,3 +172,36 @@ async fn a_run_rests_while_the_limits_of_its_connections_cannot_be_read() {
     stage.models = Arc::new(crate::memory::FixedModels::default());
     assert_eq!(stage.go().await.settled().status, RunStatus::Succeeded);
 }
+
+/// A run whose worker went away while a step with a limit waited for its child.
+async fn left_with_a_child(pools: &Arc<MemoryPools>, limit: &str) -> (Stage, Ran) {
+    let yaml = format!("steps:\n  - {{name: call, executor: nest, {limit}, config: {{text: endless}}}}\n");
+    let stage = staged(&yaml, pools);
+    let stop = stage.control.stop.clone();
+    let (ran, ()) = tokio::join!(stage.go(), async {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        stop.cancel();
+    });
+    assert_eq!(events(&ran, "child_started"), 1, "{ran:?}");
+    pools.free(stage.id);
+    (stage, ran)
+}
+
+#[tokio::test]
+async fn an_attempt_that_its_worker_left_behind_waits_for_its_slots_and_its_child_ends_with_it() {
+    for limit in ["resources: {pool: gpu, units: 2}", "concurrency: {limit: 1, on_limit: reject}"] {
+        let pools = pools();
+        let (mut stage, ran) = left_with_a_child(&pools, limit).await;
+        let kind = if limit.starts_with("res") { LimitKind::Pool } else { LimitKind::Step };
+        let key = if kind == LimitKind::Pool { "gpu" } else { "tested:call:" };
+        let _holder = other(&pools, kind, key, 1).await;
+        stage.control = crate::Control::default();
+        let rests = stage.go_on(ran.entries).await;
+        assert!(is_queued(&rests), "{limit}: {rests:?}");
+        stage.control.cancel.cancel();
+        let ended = stage.go_on(rests.entries).await;
+        assert_eq!(ended.settled().status, RunStatus::Cancelled, "{limit}");
+        tokio::task::yield_now().await;
+        assert_eq!(stage.kids.cancelled.lock().unwrap().len(), 1, "{limit}: its child ends with it");
+    }
+}
