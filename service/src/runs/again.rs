@@ -137,7 +137,8 @@ pub(super) async fn reopen(
         .filter(C::Id.eq(row.id))
         .exec()
         .await?;
-    unit.announce(super::listen::QUEUED).await
+    unit.announce(super::listen::QUEUED);
+    Ok(())
 }
 
 /// Runs a flow again as an earlier run ran it, from a step on.
