@@ -135,6 +135,9 @@ fn flow_files() -> Vec<(&'static str, Vec<u8>)> {
     texts.into_iter().map(|(what, text)| (what, text.into_bytes())).chain(bytes).collect()
 }
 
+/// Files beside a flow, by path.
+type Files<'f> = &'f [(&'f str, &'f str)];
+
 /// Templates that check as well as any other, and do harm when they are rendered.
 const TEMPLATES: &[&str] = &[
     "{{ range(1000000000) | list | length }}",
@@ -372,7 +375,7 @@ on_both_stores! {
         let three = format!("macros:\n{}{}{}", calling("one", "two"), calling("two", "three"), calling("three", "one"));
         scene.key.put_folder("tools", &[("flow.yaml", &format!("macros:\n{}", calling("down", "down")))]).await.expect_success();
         // What is sure to go round is said where it is saved, also in a library, which nothing runs.
-        let refused: &[(&str, &str, &[(&str, &str)])] = &[
+        let refused: &[(&str, &str, Files)] = &[
             ("two macros", &format!("{two}{}", step("{{ ping(0) }}")), &[]),
             ("three macros that nothing calls", &format!("{three}{}", step("x")), &[]),
             ("a library of two macros", &two, &[]),
@@ -387,7 +390,7 @@ on_both_stores! {
         }
         // What only the run can tell ends there, and says where.
         let own = "macros:\n  m: \"{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}\"\n  ping: \"{% macro ping(other) %}{{ other(ping) }}{% endmacro %}\"\n  pong: \"{% macro pong(other) %}{{ other(pong) }}{% endmacro %}\"\n";
-        let ends: &[(&str, &str, &[(&str, &str)], &str)] = &[
+        let ends: &[(&str, &str, Files, &str)] = &[
             ("a macro that calls itself", &format!("{own}{}", step("{{ m(1) }}")), &[], "the macro `m`"),
             ("macros handed to each other", &format!("{own}{}", step("{{ ping(pong) }}")), &[], "the macro `p"),
             ("a library's macro", &format!("imports: [tools]\n{}", step("{{ tools.down(1000) }}")), &[], "the macro `tools.down`"),
