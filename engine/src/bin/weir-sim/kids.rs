@@ -208,7 +208,6 @@ impl Kids {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "an attempt's own result")]
 fn ended(place: Place, attempt: u32, end: Result<(), FailureKind>) -> Signal {
     let result: AttemptResult = match end {
         Ok(()) => Ok(SucceededAttempt { output: Stored::Inline(json!(attempt)), usage: None }),

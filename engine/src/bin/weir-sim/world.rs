@@ -188,7 +188,6 @@ impl World {
         Dice::new(self.seed ^ mixed)
     }
 
-    #[expect(clippy::result_large_err, reason = "an attempt's own result")]
     fn obey(&mut self, command: &Command, graph: &Graph, state: &State) {
         match *command {
             Command::RenderVars => self.due.push(Signal::VarsRendered(Ok(json!({})))),
@@ -256,6 +255,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "an attempt's own result")]
     fn attempt(&self, place: Place, attempt: u32) -> AttemptResult {
         let failed = |kind| -> AttemptResult { Err(FailedAttempt { failure: failure(kind), usage: None }) };
         match self.fate(place, u64::from(attempt)).below(10) {
