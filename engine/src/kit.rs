@@ -237,7 +237,7 @@ impl Kids {
     }
 
     fn next_end(&self, flow: &str) -> Option<FailureKind> {
-        self.ends.lock().unwrap().get_mut(flow).and_then(|ends| ends.pop_front()).flatten()
+        self.ends.lock().unwrap().get_mut(flow).and_then(std::collections::VecDeque::pop_front).flatten()
     }
 }
 
