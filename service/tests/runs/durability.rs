@@ -160,7 +160,10 @@ async fn a_child_that_was_left_to_a_person_can_be_tried_again_and_one_that_faile
         for (status, may) in [("failed", false), ("needs_attention", true)] {
             let error = domain::Failure::new(domain::FailureKind::Internal, "worker_killed", "Its workers died.");
             let left = stage.weir.store().write(stage.tenant(), move |unit| async move {
-                let update = unit.update::<run::Entity>().set(run::Column::ParentRunId, Some(parent.uuid()));
+                let update = unit
+                    .update::<run::Entity>()
+                    .set(run::Column::ParentRunId, Some(parent.uuid()))
+                    .set(run::Column::ParentStep, Some("a"));
                 let update =
                     update.set(run::Column::Status, status).set(run::Column::Error, entities::JsonText::of(&error));
                 update.filter(run::Column::Id.eq(child.uuid())).exec().await
