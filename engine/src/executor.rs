@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Blobs, Children, KeyValue, Models};
+use crate::ports::{Blobs, ChildRequest, Children, KeyValue, Models};
 
 /// One thing a step can do.
 #[async_trait]
@@ -125,15 +125,26 @@ impl Call {
         SpanId::made_of(bytes)
     }
 
-    /// The key of this attempt's child, and those that it may have been started under before. `part` tells the children of
-    /// one attempt apart; empty for the only one.
+    /// A child of this attempt, of the flow's `stable` channel. `part` tells the children of one attempt apart; empty for the
+    /// only one.
     ///
     /// A retry is a new child; a resumed attempt finds its own again, and a step that was begun again goes on with it.
     #[must_use]
-    pub fn child_keys(&self, part: &str) -> (String, Vec<String>) {
+    pub fn child(&self, flow: String, inputs: Value, part: &str) -> ChildRequest {
         let named = |key: &str, attempt: u32| format!("{key}#{attempt}{part}");
-        let earlier = self.earlier.iter().map(|attempt| named(&attempt.key, attempt.attempt)).collect();
-        (named(&self.key, self.attempt), earlier)
+        ChildRequest {
+            flow,
+            version: None,
+            channel: None,
+            inputs,
+            narrow: true,
+            parent: self.run,
+            parent_step: self.step.clone(),
+            detached: false,
+            key: named(&self.key, self.attempt),
+            earlier: self.earlier.iter().map(|attempt| named(&attempt.key, attempt.attempt)).collect(),
+            trace: self.trace.below(self.span_id()),
+        }
     }
 }
 

@@ -114,20 +114,9 @@ impl Executor for Nest {
         let mut last = Value::Null;
         let text = config["text"].as_str().unwrap_or_default();
         for (index, flow) in text.split(',').enumerate() {
-            let (key, earlier) = call.child_keys(&if index == 0 { String::new() } else { format!("/{index}") });
-            let request = ports::ChildRequest {
-                flow: flow.to_owned(),
-                version: None,
-                channel: None,
-                inputs: config.get("give").cloned().unwrap_or_else(|| json!({})),
-                narrow: true,
-                parent: call.run,
-                parent_step: call.step.clone(),
-                detached: false,
-                key,
-                earlier,
-                trace: call.trace.below(call.span_id()),
-            };
+            let inputs = config.get("give").cloned().unwrap_or_else(|| json!({}));
+            let request =
+                call.child(flow.to_owned(), inputs, &if index == 0 { String::new() } else { format!("/{index}") });
             let child = call.children.start(request).await?;
             last = match call.children.wait(child.run).await {
                 Ok(Settled { error: None, outputs, .. }) => outputs,

@@ -40,20 +40,8 @@ impl Callee {
             object @ Value::Object(_) => object.clone(),
             _ => return Err(flow_fault("inputs_type", "`inputs` must be an object.")),
         };
-        let (key, earlier) = call.child_keys(part);
-        Ok(ChildRequest {
-            flow: self.flow_name.clone(),
-            version: self.version,
-            channel: self.channel.clone(),
-            inputs,
-            narrow: true,
-            parent: call.run,
-            parent_step: call.step.clone(),
-            detached: false,
-            key,
-            earlier,
-            trace: call.trace.below(call.span_id()),
-        })
+        let request = call.child(self.flow_name.clone(), inputs, part);
+        Ok(ChildRequest { version: self.version, channel: self.channel.clone(), ..request })
     }
 
     /// Starts the run and waits for its outputs.

@@ -100,6 +100,13 @@ impl ApiKey {
         self.post(&format!("/api/v1/flows/{flow}/run"), inputs).await
     }
 
+    /// Runs a flow with headers of the caller's.
+    pub async fn run_with(&self, flow: &str, inputs: &Value, headers: &[(&str, &str)]) -> Answer {
+        let request = self.request(Method::POST, &format!("/api/v1/flows/{flow}/run")).json(inputs);
+        let with = |request: RequestBuilder, (name, value): &(&str, &str)| request.header(*name, *value);
+        self.send(headers.iter().fold(request, with)).await
+    }
+
     /// Runs a flow with one file, the other inputs as fields of their own.
     pub async fn run_with_file(
         &self,

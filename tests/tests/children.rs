@@ -149,4 +149,48 @@ on_both_stores! {
         let attempt = key.records(&child).await["ask"]["attempt_list"][0].clone();
         assert_eq!(attempt["usage"]["estimated"], true, "{attempt:#}");
     }
+
+    async fn a_restart_of_a_parent_repeats_no_effect_of_its_children(world: World) {
+        let receiver = Receiver::start().await;
+        let key = world.tenant("acme").await.key(&[]).await;
+        let call = |name: &str, more: &str| {
+            format!("  - {{name: {name}, executor: api_request, effect: idempotent, config: {{method: POST, url: \"{}/{name}{more}\"}}}}\n", receiver.url())
+        };
+        let inputs = "inputs: {what: {type: string, default: only}}\n";
+        let bottom = format!("{inputs}steps:\n{}{}", call("charge", "-{{ inputs.what }}"), call("ship", "-{{ inputs.what }}"));
+        key.put_flow("bottom", &bottom).await.expect_success();
+        key.put_flow("first", &format!("steps:\n{}", call("first", ""))).await.expect_success();
+        let callers = [
+            ("line", "{name: call, executor: flow_executor, config: {flow_name: bottom}}", "only"),
+            ("pipeline", "{name: call, executor: flow_pipeline, config: {inputs: {}, flows: [first, {flow_name: bottom, inputs: {what: piped}}]}}", "piped"),
+            ("router", "{name: call, executor: flow_router, config: {routes: [{condition: \"{{ true }}\", flow_name: bottom, inputs: {what: routed}}]}}", "routed"),
+            ("list", "{name: call, executor: flow_executor, for_each: [a, b, c], max_parallel: 1, config: {flow_name: bottom, inputs: {what: \"{{ item.value }}\"}}}", "b"),
+        ];
+        for (flow, step, fails) in callers {
+            key.put_flow(flow, &format!("steps:\n  - {step}\n")).await.expect_success();
+            key.put_flow("top", &format!("steps:\n  - {{name: call, executor: flow_executor, config: {{flow_name: {flow}}}}}\n")).await.expect_success();
+            let ship = format!("/ship-{fails}");
+            receiver.script(&ship, &[422, 422]);
+            let top = key.start("top", &json!({})).await;
+            assert_eq!(key.finished(&top).await["status"], "failed", "{flow}");
+            for status in ["failed", "succeeded"] {
+                key.post(&format!("/api/v1/runs/{top}/restart"), &json!({})).await.expect_success();
+                let ended = key.finished(&top).await;
+                assert_eq!(ended["status"], status, "{flow}: {ended:#}");
+            }
+            let middle = child(&key, &top, flow).await;
+            let journal = key.follow(&middle).await;
+            assert_eq!(journal.iter().filter(|event| event.name == "run_restarted").count(), 2, "{flow}: {journal:#?}");
+        }
+        let calls = receiver.calls();
+        let of = |path: &str| calls.iter().filter(|call| call.path == path).count();
+        for (path, times) in [
+            ("/charge-only", 1), ("/ship-only", 3), ("/first", 1), ("/charge-piped", 1), ("/ship-piped", 3), ("/charge-routed", 1),
+            ("/ship-routed", 3), ("/charge-a", 1), ("/ship-a", 1), ("/charge-b", 1), ("/ship-b", 3), ("/charge-c", 1), ("/ship-c", 1),
+        ] {
+            assert_eq!(of(path), times, "{path}: {:?}", receiver.by_key());
+        }
+        // A call whose failure is known is another call to its receiver.
+        assert!(receiver.by_key().values().all(|times| *times == 1), "{:?}", receiver.by_key());
+    }
 }

@@ -2,58 +2,31 @@
 //! or fails as the docs say, within its limits, and the program lives on.
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
-use tests::{Answer, ApiKey, Store, World, on_both_stores};
+use tests::{Answer, Scene, Store, World, on_both_stores, told, within};
 
 /// What a check may take, in the dev build and beside other suites.
 const QUICK: Duration = Duration::from_secs(5);
 /// What a run may take whose work has a limit of five seconds of its own.
 const LIMITED: Duration = Duration::from_secs(30);
 
-async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(limit, work).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} took more than {limit:?}"),
-    }
+/// Publishes it as the flow `subject`.
+async fn put(scene: &Scene, what: &str, yaml: &str) -> Answer {
+    scene.see(QUICK, what, scene.key.put_flow("subject", yaml)).await
 }
 
-struct Scene {
-    key: ApiKey,
-    stranger: ApiKey,
+/// Publishes what must not be taken.
+async fn not_taken(scene: &Scene, what: &str, yaml: &str) {
+    let answer = put(scene, what, yaml).await;
+    assert!((400..500).contains(&answer.status()), "{what}: {answer}");
+    answer.problem();
 }
 
-impl Scene {
-    async fn of(world: &World) -> Self {
-        Self { key: world.tenant("acme").await.key(&[]).await, stranger: world.stranger() }
+async fn run(scene: &Scene, what: &str, inputs: &Value) -> Answer {
+    let answer = scene.run(LIMITED, what, "subject", inputs).await;
+    if answer.status() != 200 {
+        told(what, &answer);
     }
-
-    async fn lives(&self, after: &str) {
-        let answer = within(QUICK, "/health/live", self.stranger.get("/health/live")).await;
-        assert_eq!(answer.status(), 200, "after {after}: {answer}");
-    }
-
-    async fn put(&self, what: &str, yaml: &str) -> Answer {
-        let answer = within(QUICK, what, self.key.put_flow("subject", yaml)).await;
-        self.lives(what).await;
-        answer
-    }
-
-    /// Publishes what must not be taken.
-    async fn refused(&self, what: &str, yaml: &str) {
-        let answer = self.put(what, yaml).await;
-        assert!((400..500).contains(&answer.status()), "{what}: {answer}");
-        answer.problem();
-    }
-
-    async fn run(&self, what: &str, inputs: &Value) -> Answer {
-        let answer = within(LIMITED, what, self.key.run("subject", inputs)).await;
-        self.lives(what).await;
-        if answer.status() != 200 {
-            let problem = answer.problem();
-            assert!(problem.code != "internal" && !problem.detail.is_empty() && !problem.retryable, "{what}: {answer}");
-            assert!(!answer.text().contains("panicked") && !answer.text().contains("root:"), "{what}: {answer}");
-        }
-        answer
-    }
+    answer
 }
 
 /// Steps by name with what each waits for.
@@ -201,7 +174,7 @@ fn indented(code: &str, by: usize) -> String {
 
 on_both_stores! {
     async fn graphs_that_are_too_large_or_go_round_are_refused_and_the_largest_runs(world: World) {
-        let scene = Scene::of(&world).await;
+        let scene = Scene::of(&world, QUICK).await;
         for (what, yaml) in [
             ("a diamond of 10,000 steps", diamond(10_000)),
             ("a diamond of 501 steps", diamond(499)),
@@ -218,11 +191,11 @@ on_both_stores! {
             ("a flow that routes to itself", "steps:\n  - {name: a, executor: flow_router, config: {routes: [{condition: true, flow_name: subject}]}}\n".to_owned()),
             ("1,000 imports", format!("imports: [{}]\nsteps:\n  - {{name: a, executor: log, config: {{message: x}}}}\n", (0..1000).map(|n| format!("f{n}, ")).collect::<String>())),
         ] {
-            scene.refused(what, &yaml).await;
+            not_taken(&scene, what, &yaml).await;
         }
         assert_eq!(scene.key.get("/api/v1/flows").await.json()["data"], json!([]), "nothing of it was kept");
         for (what, yaml) in [("a diamond of 500 steps", diamond(498)), ("a ladder of 500 steps", ladder(250))] {
-            scene.put(what, &yaml).await.expect_success();
+            put(&scene, what, &yaml).await.expect_success();
             let answer = within(Duration::from_secs(60), what, scene.key.run("subject", &json!({}))).await.expect_success();
             let run = scene.key.finished(&answer.run_id()).await;
             assert_eq!(run["status"], "succeeded", "{what}: {run:#}");
@@ -230,7 +203,7 @@ on_both_stores! {
     }
 
     async fn circles_across_flows_are_refused_whichever_way_they_call(world: World) {
-        let scene = Scene::of(&world).await;
+        let scene = Scene::of(&world, QUICK).await;
         let ways = [
             "executor: flow_executor, config: {flow_name: NEXT}",
             "executor: flow_pipeline, config: {flows: [NEXT]}",
@@ -260,15 +233,15 @@ on_both_stores! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expressions_that_nest_without_an_end_are_refused_or_fail_as_faults_of_the_flow() {
     let world = World::start(Store::Sqlite).await;
-    let scene = Scene::of(&world).await;
+    let scene = Scene::of(&world, QUICK).await;
     for (what, expression) in expressions() {
         for (place, yaml) in
             [("data", one(&format!("{{{{ {expression} }}}}"))), ("condition", conditional(&expression))]
         {
             let what = format!("{what} in a {place}");
-            let saved = scene.put(&what, &yaml).await;
+            let saved = put(&scene, &what, &yaml).await;
             if saved.status() < 300 {
-                scene.run(&what, &json!({})).await;
+                run(&scene, &what, &json!({})).await;
             } else {
                 assert!((400..500).contains(&saved.status()), "{what}: {saved}");
                 saved.problem();
@@ -295,7 +268,7 @@ async fn expressions_that_nest_without_an_end_are_refused_or_fail_as_faults_of_t
         ("1,000 macros", one(&format!("{}x{}", "{% macro m() %}".repeat(1000), "{% endmacro %}".repeat(1000)))),
         ("1,000 calls", one(&format!("{}x{}", "{% call m() %}".repeat(1000), "{% endcall %}".repeat(1000)))),
     ] {
-        let saved = scene.put(what, &yaml).await;
+        let saved = put(&scene, what, &yaml).await;
         assert!((400..500).contains(&saved.status()), "{what}: {saved}");
     }
 }
@@ -303,7 +276,7 @@ async fn expressions_that_nest_without_an_end_are_refused_or_fail_as_faults_of_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patterns_that_explode_are_refused_or_found_not_to_match_in_time() {
     let world = World::start(Store::Sqlite).await;
-    let scene = Scene::of(&world).await;
+    let scene = Scene::of(&world, QUICK).await;
     let texts =
         [format!("{}!", "a".repeat(100_000)), "a".repeat(60) + "b", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned()];
     for pattern in PATTERNS {
@@ -319,13 +292,13 @@ async fn patterns_that_explode_are_refused_or_found_not_to_match_in_time() {
         for (place, yaml) in [("regex_find", find), ("regex_replace", replace), ("pattern", declared), ("schema", raw)]
         {
             let what = format!("{pattern} in {place}");
-            let saved = scene.put(&what, &yaml).await;
+            let saved = put(&scene, &what, &yaml).await;
             if saved.status() >= 300 {
                 assert!((400..500).contains(&saved.status()), "{what}: {saved}");
                 continue;
             }
             for text in &texts {
-                scene.run(&what, &json!({"text": text})).await;
+                run(&scene, &what, &json!({"text": text})).await;
             }
         }
     }
@@ -334,17 +307,17 @@ async fn patterns_that_explode_are_refused_or_found_not_to_match_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schemas_that_go_round_or_reach_out_are_refused_or_refuse() {
     let world = World::start(Store::Sqlite).await;
-    let scene = Scene::of(&world).await;
+    let scene = Scene::of(&world, QUICK).await;
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     let deep: Value = serde_json::from_str(&deep).expect("the suite writes JSON");
     for (what, text) in schemas() {
-        let saved = scene.put(what, &schema(&text)).await;
+        let saved = put(&scene, what, &schema(&text)).await;
         if saved.status() >= 300 {
             assert!((400..500).contains(&saved.status()), "{what}: {saved}");
             continue;
         }
         for value in [json!("x"), json!(7), deep.clone(), json!({"items": [1, {"a": []}]})] {
-            scene.run(what, &json!({"value": value})).await;
+            run(&scene, what, &json!({"value": value})).await;
         }
     }
 }
@@ -352,7 +325,7 @@ async fn schemas_that_go_round_or_reach_out_are_refused_or_refuse() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_that_loops_allocates_recurses_or_reaches_out_ends_in_its_limits() {
     let world = World::start(Store::Sqlite).await;
-    let scene = Scene::of(&world).await;
+    let scene = Scene::of(&world, QUICK).await;
     for (name, (expects, code)) in python() {
         let step =
             format!("steps:\n  - name: a\n    executor: python\n    config:\n      code: |\n{}", indented(&code, 8));
@@ -362,12 +335,12 @@ async fn python_that_loops_allocates_recurses_or_reaches_out_ends_in_its_limits(
         );
         for (place, yaml) in [("step", step), ("function", function)] {
             let what = format!("{name} in a {place}");
-            let saved = scene.put(&what, &yaml).await;
+            let saved = put(&scene, &what, &yaml).await;
             if saved.status() >= 300 {
                 assert_eq!((saved.status(), expects == "limit"), (422, false), "{what}: {saved}");
                 continue;
             }
-            let answer = scene.run(&what, &json!({})).await;
+            let answer = run(&scene, &what, &json!({})).await;
             if expects == "any" && answer.status() == 200 {
                 continue;
             }
@@ -382,14 +355,14 @@ async fn python_that_loops_allocates_recurses_or_reaches_out_ends_in_its_limits(
         }
     }
     let fine = "steps:\n  - name: a\n    executor: python\n    config: {code: 'return 1 + 1'}\n";
-    scene.put("what is fine", fine).await.expect_success();
-    assert_eq!(scene.run("what is fine", &json!({})).await.expect_status(200).json()["outputs"], 2);
+    put(&scene, "what is fine", fine).await.expect_success();
+    assert_eq!(run(&scene, "what is fine", &json!({})).await.expect_status(200).json()["outputs"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_over_data_that_grow_end_in_their_limits() {
     let world = World::start(Store::Sqlite).await;
-    let scene = Scene::of(&world).await;
+    let scene = Scene::of(&world, QUICK).await;
     let step = |config: &str| {
         format!(
             "inputs: {{rows: {{type: array, default: []}}}}\nsteps:\n  - {{name: a, executor: data_transformer, config: {{data: \"{{{{ inputs.rows }}}}\", {config}}}}}\n"
@@ -414,17 +387,17 @@ async fn queries_over_data_that_grow_end_in_their_limits() {
         ("a group for every row", "group_by: \"item.n ~ ('x' * 10000)\"".to_owned()),
         ("a text that grows", "map: \"{{ 'x' * 1000000 }}\"".to_owned()),
     ] {
-        let saved = scene.put(what, &step(&config)).await;
+        let saved = put(&scene, what, &step(&config)).await;
         if saved.status() >= 300 {
             assert!((400..500).contains(&saved.status()), "{what}: {saved}");
             continue;
         }
-        scene.run(what, &json!({"rows": rows})).await;
+        run(&scene, what, &json!({"rows": rows})).await;
     }
     let many = "inputs: {n: integer}\nsteps:\n  - {name: a, executor: log, for_each: \"{{ range(inputs.n) | list }}\", config: {message: x}}\n";
-    scene.put("too many items", many).await.expect_success();
+    put(&scene, "too many items", many).await.expect_success();
     assert_eq!(
-        scene.run("too many items", &json!({"n": 10_001})).await.expect_status(500).problem().code,
+        run(&scene, "too many items", &json!({"n": 10_001})).await.expect_status(500).problem().code,
         "too_many_items"
     );
 }

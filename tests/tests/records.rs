@@ -2,7 +2,7 @@
 //! doing the step they were, items are resolved one by one, and a wait is told only where somebody waits.
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, ApiKey, Receiver, World, on_both_stores};
+use tests::{ApiKey, Receiver, World, on_both_stores};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -11,15 +11,6 @@ fn getting(save: &str, receiver: &Receiver) -> String {
         "save: {save}\nsteps:\n  - {{name: get, executor: api_request, config: {{url: \"{}/{save}\"}}}}\noutputs: {{got: \"{{{{ steps.get.http_status }}}}\"}}\n",
         receiver.url()
     )
-}
-
-async fn prefer(key: &ApiKey, flow: &str, prefer: &str) -> Answer {
-    let request = key.request(Method::POST, &format!("/api/v1/flows/{flow}/run"));
-    key.send(request.header("prefer", prefer).json(&json!({}))).await
-}
-
-fn run_id(answer: &Answer) -> String {
-    answer.json()["run_id"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The values at a pointer of each attempt of a step.
@@ -35,16 +26,16 @@ on_both_stores! {
         for (number, save) in ["none", "failed", "all"].into_iter().enumerate() {
             key.put_flow(save, &getting(save, &receiver)).await.expect_success();
             for (again, preference) in ["wait=1", "wait=0", "respond-async"].into_iter().enumerate() {
-                let later = prefer(&key, save, preference).await.expect_status(202);
+                let later = key.run_with(save, &json!({}), &[("prefer", preference)]).await.expect_status(202);
                 let place = later.header("location").unwrap_or_default().to_owned();
                 let found = key.get(&place).await.expect_status(200).json();
                 assert_eq!(found["status"], "running", "{save}, {preference}: {found:#}");
                 receiver.reached(number * 3 + again + 1).await;
                 receiver.answer(1);
-                let ended = key.finished(&run_id(&later)).await;
+                let ended = key.finished(&later.run_id()).await;
                 let outcome = (&ended["status"], &ended["outputs"]["got"]);
                 assert_eq!(outcome, (&json!("succeeded"), &json!(200)), "{save}, {preference}: {ended:#}");
-                let steps = key.steps(&run_id(&later)).await;
+                let steps = key.steps(&later.run_id()).await;
                 assert_eq!(attempts(&steps[0], "/status"), [json!("succeeded")], "{save}, {preference}");
             }
         }
@@ -57,7 +48,7 @@ on_both_stores! {
         for (save, kept) in [("none", 404), ("failed", 404), ("all", 200)] {
             key.put_flow(save, &getting(save, &receiver)).await.expect_success();
             let answer = key.run(save, &json!({})).await.expect_status(200);
-            key.get(&format!("/api/v1/runs/{}", run_id(&answer))).await.expect_status(kept);
+            key.get(&format!("/api/v1/runs/{}", answer.run_id())).await.expect_status(kept);
         }
         for (save, kept) in [("none", 404), ("failed", 200)] {
             receiver.script(&format!("/{save}"), &[404]);
@@ -128,7 +119,8 @@ on_both_stores! {
         key.put_flow("posts", &yaml).await.expect_success();
         receiver.script("/a", &[500]);
         receiver.script("/c", &[500]);
-        let id = run_id(&prefer(&key, "posts", "wait=20").await.expect_status(202));
+        let later = key.run_with("posts", &json!({}), &[("prefer", "wait=20")]).await.expect_status(202);
+        let id = later.run_id();
         let record = key.records(&id).await["post"].clone();
         assert_eq!(record["items_needing_attention"], json!([0, 2]), "{record:#}");
         let resolve = |body: Value| key.send(key.request(Method::POST, &format!("/api/v1/runs/{id}/steps/post/resolve")).json(&body));
@@ -211,6 +203,6 @@ async fn a_drain_loses_no_call_that_saves_nothing() {
     let answer = calling.await.unwrap().expect_status(202);
     world.serve().await;
     receiver.answer(5);
-    let ended = key.at(&world.url()).finished(&run_id(&answer)).await;
+    let ended = key.at(&world.url()).finished(&answer.run_id()).await;
     assert_eq!(ended["status"], "succeeded", "{ended:#}");
 }

@@ -2,7 +2,7 @@
 //! is no reason to refuse, and a new trace begins.
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, ApiKey, Receiver, World, on_both_stores};
+use tests::{ApiKey, Receiver, World, on_both_stores};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -10,14 +10,6 @@ const OTHER: &str = "11111111111111111111111111111111";
 
 fn parent(trace: &str) -> String {
     format!("00-{trace}-{SPAN}-01")
-}
-
-async fn call(key: &ApiKey, flow: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = key.request(Method::POST, &format!("/api/v1/flows/{flow}/run")).json(&json!({}));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    key.send(request).await
 }
 
 /// Trace, span and flags of a well-formed header.
@@ -31,10 +23,6 @@ fn read(header: Option<&str>) -> [String; 3] {
     assert!(parts.len() == 4 && parts[0] == "00", "{header}");
     assert!(hex(parts[1], 32) && hex(parts[2], 16) && hex(parts[3], 2), "{header}");
     [parts[1].to_owned(), parts[2].to_owned(), parts[3].to_owned()]
-}
-
-fn run_id(answer: &Answer) -> String {
-    answer.json()["run_id"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn run(key: &ApiKey, id: &str) -> Value {
@@ -89,13 +77,13 @@ on_both_stores! {
         let receiver = Receiver::start().await;
         let key = outgoing(&world, &receiver).await;
         receiver.script("/again", &[503]);
-        let answer = call(&key, "top", &[("traceparent", &parent(TRACE)), ("tracestate", "rojo=1,congo=t61")]).await;
+        let answer = key.run_with("top", &json!({}), &[("traceparent", &parent(TRACE)), ("tracestate", "rojo=1,congo=t61")]).await;
         let answer = answer.expect_status(200);
         let [trace, span, flags] = read(answer.header("traceresponse"));
         assert_eq!((trace.as_str(), flags.as_str()), (TRACE, "01"));
         assert_ne!(span, SPAN, "the request has a span of its own");
         assert_eq!(answer.header("traceparent"), answer.header("traceresponse"));
-        let id = run_id(&answer);
+        let id = answer.run_id();
         let top = run(&key, &id).await;
         assert_eq!((&top["trace_id"], &top["parent_span_id"]), (&json!(TRACE), &json!(SPAN)), "{top:#}");
         let mut spans = vec![SPAN.to_owned()];
@@ -134,10 +122,10 @@ on_both_stores! {
         ];
         let mut seen = Vec::new();
         for (number, header) in malformed.iter().enumerate() {
-            let answer = call(&key, "child", &[("traceparent", header), ("tracestate", "a=1")]).await.expect_status(200);
+            let answer = key.run_with("child", &json!({}), &[("traceparent", header), ("tracestate", "a=1")]).await.expect_status(200);
             let [trace, _, flags] = read(answer.header("traceresponse"));
             assert!(trace != TRACE && trace != zeros && !seen.contains(&trace), "{header} gave {trace}");
-            let kept = run(&key, &run_id(&answer)).await;
+            let kept = run(&key, &answer.run_id()).await;
             assert_eq!((&kept["trace_id"], &kept["parent_span_id"]), (&json!(trace), &Value::Null), "{header}: {kept:#}");
             assert_eq!(carried(&receiver, "/child")[number][0], trace);
             assert_eq!(receiver.calls()[number].headers.get("tracestate"), None, "no state without its parent");
@@ -145,8 +133,8 @@ on_both_stores! {
             seen.push(trace);
         }
         let future = format!("cc-{TRACE}-{SPAN}-00-what-will-be");
-        let answer = call(&key, "child", &[("traceparent", &future)]).await.expect_status(200);
-        assert_eq!(run(&key, &run_id(&answer)).await["trace_id"], TRACE, "a version of the future is read as far as known");
+        let answer = key.run_with("child", &json!({}), &[("traceparent", &future)]).await.expect_status(200);
+        assert_eq!(run(&key, &answer.run_id()).await["trace_id"], TRACE, "a version of the future is read as far as known");
         let last = carried(&receiver, "/child").pop().unwrap_or_default();
         assert_eq!((last[0].as_str(), last[2].as_str()), (TRACE, "00"), "nobody samples it");
     }
@@ -170,7 +158,7 @@ on_both_stores! {
         let receiver = Receiver::start().await;
         let key = outgoing(&world, &receiver).await;
         receiver.script("/child", &[404]);
-        let failed = call(&key, "child", &[("traceparent", &parent(TRACE))]).await.expect_status(502);
+        let failed = key.run_with("child", &json!({}), &[("traceparent", &parent(TRACE))]).await.expect_status(502);
         let id = failed.problem().run_id.unwrap_or_default();
         let act = |act: &str| {
             let path = format!("/api/v1/runs/{id}/{act}");
@@ -190,7 +178,7 @@ on_both_stores! {
         assert_eq!((first[0].as_str(), second[0].as_str()), (TRACE, TRACE));
         assert_ne!(first[1], second[1], "another attempt, another span");
         let replayed = act("replay").await.expect_status(202);
-        let replayed = key.finished(&run_id(&replayed)).await;
+        let replayed = key.finished(&replayed.run_id()).await;
         assert_eq!((&replayed["trace_id"], &replayed["parent_span_id"]), (&json!(OTHER), &json!(SPAN)));
         assert_eq!(carried(&receiver, "/child").pop().unwrap_or_default()[0], OTHER);
     }
@@ -201,8 +189,8 @@ on_both_stores! {
         let key = tenant.key(&[]).await;
         let yaml = format!("steps:\n  - {{name: get, executor: api_request, config: {{url: \"{}/x\"}}}}\n", receiver.url());
         key.put_flow("get", &yaml).await.expect_success();
-        let answer = call(&key, "get", &[("traceparent", &parent(TRACE))]).await.expect_status(200);
-        let page = tenant.owner().await.open(&format!("/t/acme/runs/{}", run_id(&answer))).await;
+        let answer = key.run_with("get", &json!({}), &[("traceparent", &parent(TRACE))]).await.expect_status(200);
+        let page = tenant.owner().await.open(&format!("/t/acme/runs/{}", answer.run_id())).await;
         assert!(page.text().contains(TRACE), "the run's page says its trace");
         let folder = world.folder().join("get");
         std::fs::create_dir_all(&folder).unwrap();

@@ -115,7 +115,8 @@ impl State {
             }
             Event::AttemptStarted { attempt, .. } => {
                 self.enter_running(graph, place, at);
-                self.unit_mut(place).attempt_started(*attempt, at);
+                let starts_child = graph.starts_child(place.step, self.unit(place).entry);
+                self.unit_mut(place).attempt_started(*attempt, starts_child, at);
             }
             Event::AttemptInterrupted { usage, .. } => self.spend(place, Some(usage)),
             Event::ChildStarted { run_id, effect, .. } => self.unit_mut(place).child_started(*run_id, *effect),

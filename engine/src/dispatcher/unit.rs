@@ -147,7 +147,8 @@ impl Unit {
         self.is_begun() && !self.status.is_settled()
     }
 
-    pub(super) fn attempt_started(&mut self, attempt: u32, at: DateTime<Utc>) {
+    /// `starts_child` says whether it runs another flow.
+    pub(super) fn attempt_started(&mut self, attempt: u32, starts_child: bool, at: DateTime<Utc>) {
         self.status = StepStatus::Running;
         self.attempts = attempt;
         self.retry_at = None;
@@ -159,13 +160,21 @@ impl Unit {
         self.child_effect = None;
         self.cut = false;
         self.asked = false;
+        if starts_child {
+            let line = self.line();
+            self.lineage.get_or_insert_default().attempt_started(self.entry, line);
+        }
     }
 
     pub(super) fn child_started(&mut self, run: RunId, effect: Option<Effect>) {
         self.children.push(run);
         self.child_effect = self.child_effect.max(effect);
-        let line = Line { attempt: self.attempts, iteration: self.iteration, key_epoch: self.key_epoch };
+        let line = self.line();
         self.lineage.get_or_insert_default().child_started(self.entry, line);
+    }
+
+    fn line(&self) -> Line {
+        Line { attempt: self.attempts, iteration: self.iteration, key_epoch: self.key_epoch }
     }
 
     /// The attempts whose children the present one goes on with, newest first.

@@ -192,12 +192,6 @@ impl Watch {
         let (entries, more) = after_position(&reader, self.run, self.last, PAGE).await?;
         drop(reader);
         self.look = more;
-        if entries.is_empty() && self.last > 0 {
-            // Resumed after the last event of a run that is over: nothing more will be heard.
-            let row = super::find_row(&self.weir, self.tenant, self.run).await?;
-            let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
-            self.over |= status.is_some_and(domain::RunStatus::is_terminal);
-        }
         let views: Vec<EventView> = entries.iter().map(entries::view_of).collect();
         if !self.look {
             // Behind the last page nothing is left whose start could still come.
@@ -206,8 +200,16 @@ impl Watch {
             self.texts = to_come;
             self.ready.extend(Vec::into_iter(running).map(so_far));
         }
+        let is_behind_all = views.is_empty() && self.last > 0;
         for view in views {
             self.take(view);
+        }
+        if !self.look && (self.over || is_behind_all) {
+            // Behind the last event nothing more will be heard if the run is over; one that is restarted only just has not
+            // written its next event yet.
+            let row = super::find_row(&self.weir, self.tenant, self.run).await?;
+            let status = row.and_then(|row| domain::RunStatus::parse(&row.status));
+            self.over = status.is_none_or(domain::RunStatus::is_terminal);
         }
         Ok(())
     }

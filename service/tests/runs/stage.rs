@@ -160,20 +160,9 @@ impl Executor for CallFlow {
     }
 
     async fn run(&self, call: &Call, config: Value) -> Result<Done, Failed> {
-        let (key, earlier) = call.child_keys("");
-        let request = ChildRequest {
-            flow: config["flow"].as_str().unwrap_or_default().to_owned(),
-            version: None,
-            channel: None,
-            inputs: json!({ "value": config["value"] }),
-            narrow: false,
-            parent: call.run,
-            parent_step: call.step.clone(),
-            detached: config["mode"] == "detached",
-            key,
-            earlier,
-            trace: call.trace.below(call.span_id()),
-        };
+        let flow = config["flow"].as_str().unwrap_or_default().to_owned();
+        let child = call.child(flow, json!({ "value": config["value"] }), "");
+        let request = ChildRequest { narrow: false, detached: config["mode"] == "detached", ..child };
         let detached = request.detached;
         let run = call.children.start(request).await?.run;
         if detached {

@@ -3,6 +3,8 @@
 //! Invariant: what becomes of a child is decided by the seed, its key and its epoch alone; a child that ended well is never
 //! run again.
 
+use std::collections::BTreeMap;
+
 use domain::{Failure, FailureKind, RunId};
 use engine::dispatcher::{AttemptResult, FailedAttempt, Line, Place, Signal, State, SucceededAttempt};
 use engine::event::Stored;
@@ -30,6 +32,8 @@ struct Kid {
     end: Option<Result<(), FailureKind>>,
     /// It gave its place back, and wakes its parent when it is over.
     rests: bool,
+    /// How far its parent's journal had come when the attempt began that first started it.
+    born: u64,
 }
 
 /// An attempt that starts children, one after the other.
@@ -37,6 +41,8 @@ struct Kid {
 struct Task {
     place: Place,
     attempt: u32,
+    /// How far the journal had come durably when it began.
+    since: u64,
     stage: u32,
     kid: Option<usize>,
     stopped: bool,
@@ -48,7 +54,7 @@ pub(crate) struct Kids {
     kids: Vec<Kid>,
     tasks: Vec<Task>,
     /// How often which way was gone, for the tally.
-    pub(crate) seen: std::collections::BTreeMap<&'static str, u64>,
+    pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
 impl Kids {
@@ -56,8 +62,8 @@ impl Kids {
         Self { seed, ..Self::default() }
     }
 
-    pub(crate) fn begin(&mut self, place: Place, attempt: u32) {
-        self.tasks.push(Task { place, attempt, stage: 0, kid: None, stopped: false });
+    pub(crate) fn begin(&mut self, place: Place, attempt: u32, since: u64) {
+        self.tasks.push(Task { place, attempt, since, stage: 0, kid: None, stopped: false });
     }
 
     /// The worker is gone; the children are not.
@@ -78,10 +84,10 @@ impl Kids {
 
     /// The next thing that a task does, and what the run hears of it.
     pub(crate) fn advance(&mut self, task: usize, state: &State) -> Option<Signal> {
-        let Task { place, attempt, stage, kid, stopped } = self.tasks[task];
+        let Task { place, attempt, since, stage, kid, stopped } = self.tasks[task];
         let Some(kid) = kid else {
             // A start is not given up in the middle: what was started by a worker of before is found, and ended.
-            let kid = self.start(state, place, attempt, stage);
+            let kid = self.start(state, place, attempt, stage, since);
             self.tasks[task].kid = Some(kid);
             if stopped {
                 self.end(kid, Err(FailureKind::Cancelled));
@@ -135,7 +141,12 @@ impl Kids {
         Ok(())
     }
 
-    fn start(&mut self, state: &State, place: Place, attempt: u32, stage: u32) -> usize {
+    /// When each child was first started, by its parent's journal.
+    pub(crate) fn born(&self) -> BTreeMap<RunId, u64> {
+        self.kids.iter().map(|kid| (kid.child.run, kid.born)).collect()
+    }
+
+    fn start(&mut self, state: &State, place: Place, attempt: u32, stage: u32, born: u64) -> usize {
         let unit = state.unit(place);
         let entry = unit.entry;
         let key = |line: Line| Key { place, entry, line, stage };
@@ -158,7 +169,8 @@ impl Kids {
         }
         let run = RunId::from_uuid(uuid::Uuid::from_u128(self.kids.len() as u128 + 1));
         let effect = self.at(place, 7).pick(&[Effect::Pure, Effect::Idempotent, Effect::Unsafe]);
-        self.kids.push(Kid { child: Child { run, effect }, key: own, epoch: 1, end: None, rests: false });
+        let child = Child { run, effect };
+        self.kids.push(Kid { child, key: own, epoch: 1, end: None, rests: false, born });
         self.kids.len() - 1
     }
 

@@ -1,6 +1,7 @@
 //! Which children a run may have: a retry has new ones, and what is begun again goes on with those that it had.
 //!
-//! Invariant: looks at the journal alone.
+//! Invariant: looks at the journal, and at when each child came to be: one that the journal never heard of is gone on with as
+//! well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +24,12 @@ struct Line {
     /// Of these an attempt may go on with some.
     earlier: BTreeSet<RunId>,
     all: BTreeSet<RunId>,
+    /// Where in the journal the unit was begun again.
+    begun_again: u64,
 }
 
 impl Line {
-    fn started(&mut self, attempt: u32, run: RunId) -> Result<(), &'static str> {
+    fn started(&mut self, attempt: u32, run: RunId, born: u64) -> Result<(), &'static str> {
         let is_first = self.attempt.is_none();
         if self.attempt.is_some_and(|last| last != attempt) {
             // A retry.
@@ -36,7 +39,8 @@ impl Line {
                 return Err("a retry goes on with an old child");
             }
         }
-        if is_first && !self.earlier.is_empty() && !self.earlier.contains(&run) {
+        let is_known = self.earlier.contains(&run) || born < self.begun_again;
+        if is_first && !self.earlier.is_empty() && !is_known {
             return Err("a unit that was begun again has a new child first");
         }
         self.attempt = Some(attempt);
@@ -45,7 +49,8 @@ impl Line {
         Ok(())
     }
 
-    fn begun_again(&mut self) {
+    fn begun_again(&mut self, position: u64) {
+        self.begun_again = position;
         self.attempt = None;
         let own = std::mem::take(&mut self.own);
         self.earlier.extend(own);
@@ -78,11 +83,11 @@ impl<'a> Lines<'a> {
     }
 
     /// What succeeded was undone if it is done again.
-    fn restarted(&mut self, is_of_an_end: impl Fn(&str) -> bool) {
+    fn restarted(&mut self, position: u64, is_of_an_end: impl Fn(&str) -> bool) {
         let done = std::mem::take(&mut self.done);
         let anew = |place: Where<'_>| done.contains(&place) || is_of_an_end(place.0);
         self.each(anew, Line::forget);
-        self.each(|place| !anew(place), Line::begun_again);
+        self.each(|place| !anew(place), |line| line.begun_again(position));
         self.entries.clear();
         self.parked.clear();
     }
@@ -97,7 +102,7 @@ pub(crate) fn goes_on_with_its_children(graph: &Graph, run: &Simulated) -> Resul
     for entry in &run.journal {
         let place: Where<'_> = (entry.event.step().unwrap_or_default(), entry.event.item());
         match &entry.event {
-            Event::RunRestarted { .. } => lines.restarted(of_an_end),
+            Event::RunRestarted { .. } => lines.restarted(entry.position, of_an_end),
             Event::FallbackStarted { entry, .. } => {
                 lines.entries.insert(place, *entry);
             }
@@ -108,11 +113,11 @@ pub(crate) fn goes_on_with_its_children(graph: &Graph, run: &Simulated) -> Resul
             Event::OutsideReceived { what: Outside::Resolve { step, item, resolution: Resolution::Retry }, .. }
                 if lines.parked.remove(&(step.as_str(), *item)) =>
             {
-                lines.each(|place| place == (step.as_str(), *item), Line::begun_again);
+                lines.each(|place| place == (step.as_str(), *item), |line| line.begun_again(entry.position));
                 if item.is_none() {
                     let done = lines.done.clone();
                     let open = |place: Where<'_>| place.0 == step && place.1.is_some() && !done.contains(&place);
-                    lines.each(open, Line::begun_again);
+                    lines.each(open, |line| line.begun_again(entry.position));
                     lines.entries.retain(|place, _| !open(*place));
                 }
             }
@@ -120,7 +125,7 @@ pub(crate) fn goes_on_with_its_children(graph: &Graph, run: &Simulated) -> Resul
                 lines.done.insert(place);
             }
             Event::ChildStarted { attempt, run_id, .. } => {
-                let told = lines.of(place).started(*attempt, *run_id);
+                let told = lines.of(place).started(*attempt, *run_id, run.born[run_id]);
                 told.map_err(|what| format!("{what}: {place:?}, attempt {attempt}, {run_id}"))?;
             }
             _ => {}

@@ -3,10 +3,10 @@
 //!
 //! Invariant: what becomes of an attempt is decided by the seed, the place and the attempt alone, not by when it is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Failure, FailureKind, RunStatus, StepStatus};
+use domain::{Failure, FailureKind, RunId, RunStatus, StepStatus};
 use engine::dispatcher::{
     AttemptResult, Command, Configured, FailedAttempt, Graph, Input, Listed, Place, Signal, State, SucceededAttempt,
     Timer, step,
@@ -44,8 +44,10 @@ impl Weather {
 pub(crate) struct Simulated {
     pub(crate) state: State,
     pub(crate) journal: Vec<Entry>,
+    /// When each child was first started, by the journal.
+    pub(crate) born: BTreeMap<RunId, u64>,
     /// Which ways its children went.
-    pub(crate) seen: std::collections::BTreeMap<&'static str, u64>,
+    pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
 /// What comes next.
@@ -136,7 +138,7 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
             }
         }
     }
-    Ok(Simulated { state, journal, seen: world.kids.seen })
+    Ok(Simulated { state, journal, born: world.kids.born(), seen: world.kids.seen })
 }
 
 /// What an attempt that begins does at most.
@@ -231,7 +233,7 @@ impl World {
             }
             Command::RenderOutputs => self.due.push(Signal::OutputsRendered(Ok(Stored::Inline(Value::Null)))),
             Command::StartAttempt { place, attempt } if is(graph, state, place, "nest") => {
-                self.kids.begin(place, attempt);
+                self.kids.begin(place, attempt, state.position);
             }
             Command::StartAttempt { place, attempt } => {
                 let result = self.attempt(place, attempt);

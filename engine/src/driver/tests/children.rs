@@ -93,6 +93,35 @@ async fn a_child_that_the_last_epoch_did_not_come_to_is_still_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_child_that_its_parent_never_heard_of_is_still_gone_on_with() {
+    // Neither the first attempt's child nor the one that a restart went on with came to the journal before the run ended.
+    for restarts_before in [0, 1] {
+        let mut stage = Stage::new("steps:\n  - {name: call, executor: nest, config: {text: one}}\n");
+        stage.kids.end("one", &[FAILS; 4][..=restarts_before]);
+        let mut ran = stage.go().await;
+        let mut durable = 0;
+        for _ in 0..restarts_before {
+            durable = ran.entries.len();
+            ran = again(&mut stage, ran).await;
+        }
+        let begun = |entry: &crate::Entry| matches!(entry.event, Event::AttemptStarted { .. });
+        let begun = ran.entries[durable..].iter().position(begun).unwrap();
+        ran.entries.truncate(durable + begun + 1);
+        stage.restart_by = None;
+        stage.control.cancel.cancel();
+        let ran = stage.go_on(ran.entries).await;
+        let heard = |entry: &crate::Entry| matches!(entry.event, Event::ChildStarted { .. });
+        assert_eq!(status(&ran), RunStatus::Cancelled);
+        assert!(!ran.entries[durable..].iter().any(heard), "{:?}", ran.entries);
+        stage.control = crate::run::Control::default();
+        let ran = again(&mut stage, ran).await;
+        assert_eq!(status(&ran), RunStatus::Succeeded);
+        let epoch = u32::try_from(restarts_before).unwrap() + 2;
+        assert_eq!(stage.kids.all(), kids(&[("one", epoch)]));
+    }
+}
+
+#[tokio::test]
 async fn a_retry_has_a_child_of_its_own_and_a_restart_goes_on_with_the_last_one() {
     let mut stage = Stage::new(
         "steps:\n  - {name: call, executor: nest, config: {text: one}, retry: {max_attempts: 2, initial_delay: 1ms}}\n",
