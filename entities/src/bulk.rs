@@ -1,6 +1,7 @@
 //! Inserts of many rows, in statements whose texts are made once: the databases keep them prepared.
 //!
-//! Invariant: a text depends on the table and on how many rows it takes, which is one of a few numbers.
+//! Invariant: a text depends on the table and on how many rows it takes, which is one of a few numbers, or any number where
+//! the rows come as one parameter.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,6 +10,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, IdenStatic, Iterable, ModelTrait, Statement, Value,
 };
+use serde_json::json;
 
 /// Rows that one statement takes. SQLite takes 32,766 parameters a statement, PostgreSQL 65,535; the widest table has fewer
 /// than 64 columns.
@@ -35,6 +37,44 @@ pub(crate) fn add_to<M: ModelTrait>(script: &mut String, values: &mut Vec<Value>
         script.push(';');
         values.extend(values_of(rows));
     }
+}
+
+/// An insert on PostgreSQL of however many rows the parameter of this number has, as [`records`] gives them.
+pub(crate) fn of_records<M: ModelTrait>(parameter: usize) -> String {
+    let (table, names) = (table::<M>(), names::<M>());
+    format!(
+        "INSERT INTO \"{table}\" ({names}) SELECT {names} FROM json_populate_recordset(NULL::\"{table}\", ${parameter})"
+    )
+}
+
+/// Rows as a JSON array of objects by column; what is null is left out.
+///
+/// # Errors
+/// A column of a type that no table has whose rows are inserted like this.
+pub(crate) fn records<'a, M: ModelTrait + 'a>(rows: impl Iterator<Item = &'a M>) -> Result<String, DbErr> {
+    let record = |row: &M| -> Result<serde_json::Value, DbErr> {
+        let mut record = serde_json::Map::new();
+        for column in <M::Entity as EntityTrait>::Column::iter() {
+            if let Some(value) = as_json(row.get(column))? {
+                record.insert(column.as_str().to_owned(), value);
+            }
+        }
+        Ok(record.into())
+    };
+    let records: serde_json::Value = rows.map(record).collect::<Result<Vec<_>, _>>()?.into();
+    Ok(records.to_string())
+}
+
+fn as_json(value: Value) -> Result<Option<serde_json::Value>, DbErr> {
+    Ok(match value {
+        Value::Bool(value) => value.map(Into::into),
+        Value::Int(value) => value.map(Into::into),
+        Value::BigInt(value) => value.map(Into::into),
+        Value::String(value) => value.map(Into::into),
+        Value::Uuid(value) => value.map(|value| json!(value)),
+        Value::ChronoDateTimeUtc(value) => value.map(|value| json!(value)),
+        other => return Err(DbErr::Type(format!("a column of a type that no record has: {other:?}"))),
+    })
 }
 
 /// The rows, statement by statement.
@@ -68,17 +108,30 @@ fn text<M: ModelTrait>(backend: DbBackend, rows: usize) -> Arc<str> {
     text
 }
 
-fn written<M: ModelTrait>(backend: DbBackend, rows: usize) -> String {
+fn table<M: ModelTrait>() -> &'static str {
+    M::Entity::default().table_name()
+}
+
+fn columns<M: ModelTrait>() -> usize {
+    <M::Entity as EntityTrait>::Column::iter().count()
+}
+
+/// All columns, quoted and with commas.
+fn names<M: ModelTrait>() -> String {
     let names: Vec<&str> = <M::Entity as EntityTrait>::Column::iter().map(|column| column.as_str()).collect();
-    let mut text =
-        format!("INSERT INTO \"{}\" (\"{}\") VALUES ", M::Entity::default().table_name(), names.join("\", \""));
+    format!("\"{}\"", names.join("\", \""))
+}
+
+fn written<M: ModelTrait>(backend: DbBackend, rows: usize) -> String {
+    let columns = columns::<M>();
+    let mut text = format!("INSERT INTO \"{}\" ({}) VALUES ", table::<M>(), names::<M>());
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..names.len() {
+        for column in 0..columns {
             let lead = if column == 0 { "" } else { ", " };
             // Writing to a string cannot fail.
             let _ = match backend {
-                DbBackend::Postgres => write!(text, "{lead}${}", row * names.len() + column + 1),
+                DbBackend::Postgres => write!(text, "{lead}${}", row * columns + column + 1),
                 _ => write!(text, "{lead}?"),
             };
         }

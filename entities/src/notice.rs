@@ -21,6 +21,8 @@ const CHANNEL: &str = "weir";
 const MOST_WAITING: usize = 10_000;
 /// Announcements that one statement makes.
 const AT_ONCE: usize = 500;
+/// The next announcements are made no sooner than this after the last ones: a commit each would be much for a hint.
+const PAUSE: Duration = Duration::from_millis(5);
 /// After this long it is tried again, when the database did not take them.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -81,6 +83,7 @@ async fn work(connection: DatabaseConnection, waiting: Waiting, mut woken: mpsc:
                 }
             }
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

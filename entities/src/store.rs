@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use domain::TenantId;
 use futures_util::FutureExt;
-use sea_orm::sqlx::Executor;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{AssertSqlSafe, Executor};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
     TransactionTrait,
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::behind::Behind;
 use crate::error::StoreError;
-use crate::groups::Groups;
+use crate::groups::{self, Groups};
 use crate::link::{Connection, Gate, Link};
 use crate::notice::{Announcer, Listener};
 use crate::scope::{Reader, Unit};
@@ -117,12 +117,17 @@ impl Store {
     pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let backend = if url.starts_with("postgres") {
             let few = options.connections.div_ceil(4);
-            let most = options.connections.saturating_sub(few + 1).max(1);
-            let pool = Database::connect(postgres_options(url, most)).await?;
+            let most = options.connections.saturating_sub(few + 1 + groups::COMMITTERS).max(1);
+            let pool = Database::connect(postgres_options(url, most, "")).await?;
             refuse_mighty_role(&pool).await?;
-            let behind = Behind::new(Database::connect(postgres_options(url, few)).await?, few);
-            let announcer = Announcer::start(Database::connect(postgres_options(url, 1)).await?);
-            let groups = Groups::start(&pool, &announcer, options.tap);
+            let behind = Behind::new(Database::connect(postgres_options(url, few, "")).await?, few);
+            // What is announced is a hint: it need not survive the loss of power, and its commit does not wait for the disk.
+            let hints = "SET synchronous_commit = off";
+            let announcer = Announcer::start(Database::connect(postgres_options(url, 1, hints)).await?);
+            let ready = format!("SET standard_conforming_strings = on; {}", groups::prepared());
+            let committer = || Database::connect(postgres_options(url, 1, &ready));
+            let committers = futures_util::future::try_join_all((0..groups::COMMITTERS).map(|_| committer())).await?;
+            let groups = Groups::start(committers, &announcer);
             Backend::Postgres { pool, behind, groups, announcer }
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
@@ -397,17 +402,20 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
     options
 }
 
-fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
+/// `also` is what each connection says first, beside what all say.
+fn postgres_options(url: &str, connections: u32, also: &str) -> ConnectOptions {
     let mut connect = ConnectOptions::new(url);
     connect.max_connections(connections).sqlx_logging(false).record_stmt_in_spans(false);
     connect.acquire_timeout(Duration::from_secs(10));
-    connect.map_sqlx_postgres_pool_opts(|pool| {
-        pool.after_connect(|connection, _| {
+    // A process that is stopped in the middle of a unit holds its locks, and whoever skips locked rows would skip its runs for
+    // as long as it stands still. A unit that lives is never idle for so long.
+    let said: Arc<str> = format!("SET ROLE weir_app; SET idle_in_transaction_session_timeout = '10s'; {also}").into();
+    connect.map_sqlx_postgres_pool_opts(move |pool| {
+        let said = Arc::clone(&said);
+        pool.after_connect(move |connection, _| {
+            let said = Arc::clone(&said);
             Box::pin(async move {
-                connection.execute("SET ROLE weir_app").await?;
-                // A process that is stopped in the middle of a unit holds its locks, and whoever skips locked rows would
-                // skip its runs for as long as it stands still. A unit that lives is never idle for so long.
-                connection.execute("SET idle_in_transaction_session_timeout = '10s'").await?;
+                connection.execute(AssertSqlSafe(&*said)).await?;
                 Ok(())
             })
         })

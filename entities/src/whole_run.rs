@@ -3,11 +3,10 @@
 //! Invariant: a run is kept whole or not at all; one that cannot be kept takes none of its neighbours with it.
 
 use domain::TenantId;
-use sea_orm::Value;
+use sea_orm::{DbErr, Value};
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
-use crate::link::Connection;
 use crate::{append, attempt, bulk, item, ledger, run, run_word, step};
 
 /// All rows of one run that is not in the store yet.
@@ -79,17 +78,36 @@ fn script(run: &WholeRun) -> (String, Vec<Value>) {
     (script, values)
 }
 
-/// Inserts the rows of runs of one tenant, table by table.
-pub(crate) async fn insert(connection: &Connection, runs: &[&WholeRun]) -> Result<(), StoreError> {
-    fn rows<M: Clone>(runs: &[&WholeRun], of: impl Fn(&WholeRun) -> &[M]) -> Vec<M> {
-        runs.iter().flat_map(|run| of(run).iter().cloned()).collect()
+/// On PostgreSQL: the parameters and the text of one statement that inserts the rows of many runs, given as [`records`].
+pub(crate) fn of_records() -> (String, String) {
+    let inserts = [
+        bulk::of_records::<run::Model>(1),
+        bulk::of_records::<step::Model>(2),
+        bulk::of_records::<attempt::Model>(3),
+        bulk::of_records::<item::Model>(4),
+        bulk::of_records::<append::Model>(5),
+        bulk::of_records::<ledger::Model>(6),
+        bulk::of_records::<run_word::Model>(7),
+    ];
+    let parameters = vec!["json"; inserts.len()].join(", ");
+    let kept = inserts.iter().enumerate().map(|(number, insert)| format!("kept_{number} AS ({insert})"));
+    let kept: Vec<String> = kept.collect();
+    // References between the tables are looked at when all of it is done.
+    (parameters, format!("WITH {} SELECT 1", kept.join(", ")))
+}
+
+/// The rows of runs, table by table.
+pub(crate) fn records(runs: &[&WholeRun]) -> Result<[String; 7], DbErr> {
+    fn rows<'a, M>(runs: &'a [&WholeRun], of: impl Fn(&'a WholeRun) -> &'a [M]) -> impl Iterator<Item = &'a M> {
+        runs.iter().flat_map(move |run| of(run).iter())
     }
-    bulk::insert(connection, &rows(runs, |run| std::slice::from_ref(&run.run))).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.steps)).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.attempts)).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.items)).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.appends)).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.ledger)).await?;
-    bulk::insert(connection, &rows(runs, |run| &run.words)).await?;
-    Ok(())
+    Ok([
+        bulk::records(runs.iter().map(|run| &run.run))?,
+        bulk::records(rows(runs, |run| &run.steps))?,
+        bulk::records(rows(runs, |run| &run.attempts))?,
+        bulk::records(rows(runs, |run| &run.items))?,
+        bulk::records(rows(runs, |run| &run.appends))?,
+        bulk::records(rows(runs, |run| &run.ledger))?,
+        bulk::records(rows(runs, |run| &run.words))?,
+    ])
 }

@@ -1,9 +1,9 @@
 //! Suite: flow files, templates and URLs that mean harm. Whatever comes in, a problem document comes back in time and the
 //! program lives on.
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
-use tests::{Receiver, Scene, World, on_both_stores, refused};
+use tests::{Receiver, Scene, on_both_stores, refused, within};
 
 /// What a body, a URL or a flow file may take to be refused, in the dev build and beside other suites.
 const QUICK: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 //! doing the step they were, items are resolved one by one, and a wait is told only where somebody waits.
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{ApiKey, Receiver, World, on_both_stores};
+use tests::{Receiver, World, on_both_stores};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 

@@ -76,6 +76,6 @@ async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
     let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
     let inputs = super::wait::value(weir, tenant, row.inputs.clone(), row.inputs_blob).await?;
     let default_model = crate::flows::default_model(weir, tenant).await?;
-    let store = weir.store().in_background();
+    let store = weir.runs().store_for(weir.store(), RunId::from_uuid(row.id));
     Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model, store })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::{RunId, TenantId, VersionId};
 use engine::{Control, Prepared};
+use entities::Store;
 use language::Plan;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ struct Inner {
     wake: Notify,
     crew: Mutex<Option<Arc<Crew>>>,
     local: Mutex<HashMap<RunId, Arc<LocalRun>>>,
+    /// Runs that went to the queue although somebody here waits for them.
+    awaited: Mutex<HashSet<RunId>>,
     prepared: moka::future::Cache<VersionId, Arc<Prepared>>,
     experiments: Watch,
 }
@@ -43,6 +46,7 @@ impl Default for Runs {
             wake: Notify::new(),
             crew: Mutex::default(),
             local: Mutex::default(),
+            awaited: Mutex::default(),
             prepared: moka::future::Cache::new(500),
             experiments: Watch::default(),
         };
@@ -198,6 +202,24 @@ impl Drop for Entered {
     }
 }
 
+/// Somebody of this process waits for a run in the queue, until this is dropped.
+pub(super) struct Awaited {
+    runs: Runs,
+    run: RunId,
+}
+
+impl std::fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Awaited").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.runs.awaited().remove(&self.run);
+    }
+}
+
 impl Runs {
     #[must_use]
     pub fn bus(&self) -> &Bus {
@@ -250,6 +272,22 @@ impl Runs {
         }
     }
 
+    /// Has a run of the queue written among what callers wait for.
+    pub(super) fn wait_for(&self, run: RunId) -> Awaited {
+        self.awaited().insert(run);
+        Awaited { runs: self.clone(), run }
+    }
+
+    /// The store as it is for this run: in the background unless somebody here waits for it.
+    pub(super) fn store_for(&self, store: &Store, run: RunId) -> Store {
+        if self.awaited().contains(&run) { store.clone() } else { store.in_background() }
+    }
+
+    /// The store as it is for claims, any of which may be of a run that somebody waits for.
+    pub(super) fn store_for_claims(&self, store: &Store) -> Store {
+        if self.awaited().is_empty() { store.in_background() } else { store.clone() }
+    }
+
     /// Lets what comes for a run find it, until what this gives is dropped.
     pub(super) fn enter(&self, run: RunId, local: Arc<LocalRun>) -> Entered {
         self.local().insert(run, Arc::clone(&local));
@@ -273,6 +311,10 @@ impl Runs {
     ) -> Arc<Prepared> {
         let prepare = async { Arc::new(Prepared::new(Arc::clone(plan), registry)) };
         self.inner.prepared.get_with(version, prepare).await
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, HashSet<RunId>> {
+        self.inner.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn local(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Arc<LocalRun>>> {

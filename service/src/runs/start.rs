@@ -18,6 +18,7 @@ use tokio::sync::broadcast::Receiver;
 use super::admission::{Refused, admitted_now, enqueue, free_place, limit};
 use super::bus::Live;
 use super::claimed;
+use super::desk::Awaited;
 use super::execute::{self, Job};
 use super::slots::Admission;
 use super::trace;
@@ -81,6 +82,8 @@ pub struct Started {
     /// `endpoint.on_disconnect: cancel`.
     pub cancel_on_disconnect: bool,
     pub(super) live: Receiver<Live>,
+    /// It is in the queue, and the caller stays.
+    pub(super) awaited: Option<Awaited>,
 }
 
 /// Starts a flow.
@@ -121,7 +124,7 @@ pub async fn start(weir: &Weir, actor: &Actor, wish: StartRun) -> Result<Started
     keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
     let job = Job::new(weir, row, &resolved, inputs);
     match wish.idempotency_key {
-        Some(key) => once(weir, job, &resolved, key, fingerprint(&wanted, &resolved)).await,
+        Some(key) => once(weir, job, &resolved, (key, fingerprint(&wanted, &resolved)), wish.answer).await,
         None => dispatch(weir, job, &resolved, wish.answer).await,
     }
 }
@@ -157,9 +160,10 @@ fn refuse_misfits(wish: &StartRun) -> Result<(), ServiceError> {
 
 /// Hands a new run to this process's worker, or leaves it in the queue.
 async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer) -> Result<Started, ServiceError> {
-    let started = started(weir, &job.row, resolved, false);
+    let mut started = started(weir, &job.row, resolved, false);
     let tenant = started.tenant;
     let Some((crew, place)) = free_place(weir, &job.row, resolved) else {
+        started.awaited = (answer == Answer::Wait).then(|| weir.runs().wait_for(started.run_id));
         let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
         let admitted =
             weir.store().write(tenant, |unit| async move { enqueue(&unit, row, concurrency.as_ref()).await });
@@ -183,16 +187,19 @@ async fn once(
     weir: &Weir,
     mut job: Job,
     resolved: &Resolved,
-    key: String,
-    pins: Vec<u8>,
+    (key, pins): (String, Vec<u8>),
+    answer: Answer,
 ) -> Result<Started, ServiceError> {
     let fingerprint = Sha256::new().chain_update(&pins).chain_update(canonical(&job.inputs)).finalize().to_vec();
-    let fresh = started(weir, &job.row, resolved, false);
+    let mut fresh = started(weir, &job.row, resolved, false);
     let place = free_place(weir, &job.row, resolved).map(|(crew, place)| {
         execute::lease(&mut job.row, &crew, weir.now());
         let entered = claimed::enter(weir, &crew, &job.row);
         (crew, place, entered)
     });
+    if place.is_none() && answer == Answer::Wait {
+        fresh.awaited = Some(weir.runs().wait_for(fresh.run_id));
+    }
     let now = weir.now();
     let key_row = idempotency_key::Model {
         tenant_id: job.row.tenant_id,
@@ -276,6 +283,7 @@ fn started(weir: &Weir, row: &run::Model, resolved: &Resolved, replayed: bool) -
         max_wait: Duration::from_millis(resolved.plan.max_wait_ms),
         cancel_on_disconnect: resolved.plan.cancel_on_disconnect,
         live: weir.runs().bus().of_run(run_id),
+        awaited: None,
     }
 }
 

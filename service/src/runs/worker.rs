@@ -208,8 +208,8 @@ async fn claim(weir: &Weir, crew: &Crew, limit: u32) -> Result<Vec<run::Model>, 
             .collect();
         let asked = wishes.clone();
         let taken: Vec<Vec<run::Model>> = weir
-            .store()
-            .in_background()
+            .runs()
+            .store_for_claims(weir.store())
             .write_system(move |unit| async move {
                 let mut taken = Vec::with_capacity(asked.len());
                 for (claim, tenant) in &asked {
