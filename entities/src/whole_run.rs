@@ -98,7 +98,7 @@ pub(crate) fn of_records() -> (String, String) {
 
 /// The rows of runs, table by table.
 pub(crate) fn records(runs: &[&WholeRun]) -> Result<[String; 7], DbErr> {
-    fn rows<'a, M>(runs: &'a [&WholeRun], of: impl Fn(&'a WholeRun) -> &'a [M]) -> impl Iterator<Item = &'a M> {
+    fn rows<'a, M: 'a>(runs: &'a [&WholeRun], of: impl Fn(&'a WholeRun) -> &'a [M]) -> impl Iterator<Item = &'a M> {
         runs.iter().flat_map(move |run| of(run).iter())
     }
     Ok([
