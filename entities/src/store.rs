@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::TenantId;
 use futures_util::FutureExt;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{AssertSqlSafe, Executor};
+use sea_orm::sqlx::{AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, Statement,
     TransactionTrait,
@@ -124,10 +124,7 @@ impl Store {
             // What is announced is a hint: it need not survive the loss of power, and its commit does not wait for the disk.
             let hints = "SET synchronous_commit = off";
             let announcer = Announcer::start(Database::connect(postgres_options(url, 1, hints)).await?);
-            let ready = format!("SET standard_conforming_strings = on; {}", groups::prepared());
-            let committer = || Database::connect(postgres_options(url, 1, &ready));
-            let committers = futures_util::future::try_join_all((0..groups::COMMITTERS).map(|_| committer())).await?;
-            let groups = Groups::start(committers, &announcer);
+            let groups = Groups::start(url, SAID_FIRST, &announcer).await?;
             Backend::Postgres { pool, behind, groups, announcer }
         } else {
             let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
@@ -402,22 +399,30 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
     options
 }
 
-/// `also` is what each connection says first, beside what all say.
+/// What each connection to PostgreSQL says first. A process that is stopped in the middle of a unit holds its locks, and whoever
+/// skips locked rows would skip its runs for as long as it stands still; a unit that lives is never idle for so long.
+const SAID_FIRST: &str = "SET ROLE weir_app; SET idle_in_transaction_session_timeout = '10s'";
+
+/// A connection that was idle for longer is tried before it is used. Trying each would be a trip more for every unit.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// `also` is what each connection says besides.
 fn postgres_options(url: &str, connections: u32, also: &str) -> ConnectOptions {
     let mut connect = ConnectOptions::new(url);
     connect.max_connections(connections).sqlx_logging(false).record_stmt_in_spans(false);
-    connect.acquire_timeout(Duration::from_secs(10));
-    // A process that is stopped in the middle of a unit holds its locks, and whoever skips locked rows would skip its runs for
-    // as long as it stands still. A unit that lives is never idle for so long.
-    let said: Arc<str> = format!("SET ROLE weir_app; SET idle_in_transaction_session_timeout = '10s'; {also}").into();
+    connect.acquire_timeout(Duration::from_secs(10)).test_before_acquire(false);
+    let said: Arc<str> = format!("{SAID_FIRST}; {also}").into();
     connect.map_sqlx_postgres_pool_opts(move |pool| {
         let said = Arc::clone(&said);
-        pool.after_connect(move |connection, _| {
-            let said = Arc::clone(&said);
+        let pool = pool.after_connect(move |connection, _| {
+            let said = said.to_string();
             Box::pin(async move {
-                connection.execute(AssertSqlSafe(&*said)).await?;
+                connection.execute(AssertSqlSafe(said)).await?;
                 Ok(())
             })
+        });
+        pool.before_acquire(|connection, of| {
+            Box::pin(async move { Ok(of.idle_for < IDLE || connection.ping().await.is_ok()) })
         })
     });
     connect

@@ -6,7 +6,7 @@ pub(crate) use chrono::{DateTime, Utc};
 pub(crate) use domain::{RunId, TenantId};
 pub(crate) use entities::system::Claim;
 pub(crate) use entities::{JsonText, Scope, Store, StoreError, StoreError as E, StoreKind, StoreOptions};
-pub(crate) use entities::{WholeRun, api_key, append, flow, membership, run, run_word, tenant, user, version};
+pub(crate) use entities::{WholeRun, api_key, append, flow, membership, run, run_word, step, tenant, user, version};
 pub(crate) use sea_orm::ColumnTrait;
 pub(crate) use sea_orm::prelude::Uuid;
 pub(crate) use serde_json::json;

@@ -7,3 +7,4 @@ mod notices;
 mod system;
 mod units;
 mod walls;
+mod whole_runs;

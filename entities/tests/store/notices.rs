@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::bench::*;
-use super::units::whole;
+use super::whole_runs::whole;
 
 const LONG: Duration = Duration::from_secs(20);
 

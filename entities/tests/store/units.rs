@@ -186,64 +186,6 @@ async fn units_that_wait_together_share_a_commit() {
     assert_eq!(after.commits - before.commits, 2, "one for the first, one for the hundred behind it");
 }
 
-/// A run as a worker keeps it when it is over, with one step, attempt and append.
-pub(crate) fn whole(tenant: TenantId, number: u128) -> WholeRun {
-    let run = a_run(tenant, number, 11, 12);
-    let append =
-        append::Model { tenant_id: tenant.uuid(), run_id: run.id, position: 5, first: 1, entries: "[]".to_owned() };
-    let word = run_word::Model { tenant_id: tenant.uuid(), word: "found".to_owned(), run_id: run.id };
-    WholeRun {
-        run,
-        steps: Vec::new(),
-        attempts: Vec::new(),
-        items: Vec::new(),
-        appends: vec![append],
-        ledger: Vec::new(),
-        words: vec![word],
-        notice: format!("changed {number}"),
-    }
-}
-
-#[tokio::test]
-async fn whole_runs_of_many_callers_are_kept_together_and_one_that_cannot_be_takes_none_with_it() {
-    everywhere(|bench| async move {
-        let (one, two) = two_tenants(&bench.store).await;
-        let mut callers = tokio::task::JoinSet::new();
-        for number in 0..300_u128 {
-            let store = bench.store.clone();
-            callers.spawn(async move {
-                // Every tenth is there already; every third belongs to a flow of the other tenant, whose own run it is.
-                let mut run = whole(one, 5_000 + number - number % 10 / 9);
-                if number % 7 == 0 {
-                    run.run.flow_id = id(21);
-                }
-                (number, store.insert_run(one, run).await)
-            });
-        }
-        let mut kept = 0;
-        while let Some(done) = callers.join_next().await {
-            match done.unwrap() {
-                (_, Ok(())) => kept += 1,
-                (number, Err(StoreError::Reference(_))) => assert_eq!(number % 7, 0),
-                (number, Err(StoreError::Duplicate(_))) => assert!(matches!(number % 10, 8 | 9), "{number}"),
-                (number, Err(error)) => panic!("{number}: {error:?}"),
-            }
-        }
-        let reader = bench.store.read(one).await.unwrap();
-        let runs = reader.find::<run::Entity>().filter(run::Column::Id.gte(id(5_000))).count().await.unwrap();
-        assert_eq!((runs, reader.find::<append::Entity>().count().await.unwrap()), (kept, kept));
-        assert_eq!(reader.find::<run_word::Entity>().count().await.unwrap(), kept);
-        assert!(kept > 200, "{kept}");
-        drop(reader);
-        let mut foreign = whole(one, 9_000);
-        foreign.appends[0].tenant_id = two.uuid();
-        assert!(matches!(bench.store.insert_run(one, foreign).await, Err(StoreError::Unscoped(_))));
-        let theirs = bench.store.insert_run(two, whole(one, 9_001)).await;
-        assert!(matches!(theirs, Err(StoreError::Unscoped(_))), "{theirs:?}");
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn who_waits_comes_before_a_long_line_in_the_background_and_both_go_on() {
     let bench = bench_at(None).await;
