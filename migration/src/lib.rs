@@ -17,6 +17,7 @@ mod m0010_appends;
 mod m0011_connection_prices;
 mod m0012_trace_context;
 mod m0014_trees;
+mod m0015_run_indexes;
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_connection_prices::Migration),
             Box::new(m0012_trace_context::Migration),
             Box::new(m0014_trees::Migration),
+            Box::new(m0015_run_indexes::Migration),
         ]
     }
 }

@@ -235,7 +235,12 @@ impl State {
         if self.find(place).is_none_or(|unit| unit.status != StepStatus::NeedsAttention) {
             return;
         }
+        let is_unbegun = place.item.is_none() && self.unit(place).is_unbegun();
         self.unit_mut(place).begin_again();
+        if is_unbegun {
+            // It comes to its turn when its needs are settled, like any other.
+            self.unit_mut(place).status = StepStatus::Pending;
+        }
         if let (None, Some(items)) = (place.item, &mut self.steps[place.step].items) {
             items.open_again();
         }

@@ -184,7 +184,9 @@ impl<'a> Turn<'a> {
     /// Looks at a step whose needs are settled.
     pub(super) fn decide(&mut self, step: StepIndex) {
         let state = &self.state.steps[step];
-        if state.unit.status.is_settled() || state.unit.asked {
+        // One that is past this may hear of its needs late: a limit of time ended it before they were settled, and a person is
+        // asked what becomes of it.
+        if !matches!(state.unit.status, StepStatus::Pending | StepStatus::Ready) || state.unit.asked {
             return;
         }
         if self.is_closing(step) {

@@ -188,6 +188,11 @@ impl Unit {
         self.lineage = None;
     }
 
+    /// Nothing of it was ever made ready: it ended before its turn came.
+    pub(super) const fn is_unbegun(&self) -> bool {
+        self.config.is_none() && self.entry == 0
+    }
+
     /// A person wants a parked unit to be tried again.
     pub(super) fn begin_again(&mut self) {
         self.status = StepStatus::Ready;

@@ -203,6 +203,11 @@ impl Turn<'_> {
             Resolution::Retry if place.item.is_none() && self.state.steps[place.step].items.is_some() => {
                 self.pump_items(place.step);
             }
+            Resolution::Retry if self.state.unit(place).status == StepStatus::Pending => {
+                if self.state.steps[place.step].waiting == 0 {
+                    self.decide(place.step);
+                }
+            }
             Resolution::Retry => self.resume_unit(place),
             Resolution::Fail => {
                 let message = format!("{by} decided that {} failed.", self.called(place));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+
 use super::bench::*;
 
 /// A run as a worker keeps it when it is over, with one step, attempt and append.
@@ -175,6 +177,31 @@ async fn what_is_kept_whole_reads_back_as_it_was() {
             assert_eq!(steps.iter().find(|row| row.run_id == id), whole.steps.first());
             assert_eq!(appends.iter().find(|row| row.run_id == id), whole.appends.first());
             assert_eq!(words.iter().find(|row| row.run_id == id), whole.words.first());
+        }
+    })
+    .await;
+}
+
+/// Every row of a run refers to it. Until there are statistics of the table, which is for its first minute and thousands of
+/// runs, an index that every run of the tenant is in must not look as good as the primary key.
+#[tokio::test]
+async fn a_new_database_finds_a_run_by_its_key_alone() {
+    everywhere(|bench| async move {
+        let (one, _) = two_tenants(&bench.store).await;
+        if bench.store.kind() == StoreKind::Sqlite {
+            return;
+        }
+        let connection = sea_orm::Database::connect(&bench.url).await.unwrap();
+        for lock in ["", "FOR KEY SHARE OF x"] {
+            let sql = format!(
+                "EXPLAIN SELECT 1 FROM ONLY runs x WHERE tenant_id = '{}' AND id = '{}' {lock}",
+                one.uuid(),
+                id(5)
+            );
+            connection.execute_unprepared("SET ROLE weir_app").await.unwrap();
+            let rows = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+            assert!(plan.iter().any(|line| line.contains("using runs_pkey")), "{plan:#?}");
         }
     })
     .await;

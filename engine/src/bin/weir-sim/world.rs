@@ -80,6 +80,7 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
     let mut world = World::new(seed);
     let mut state = State::new(graph);
     let (mut journal, mut unflushed): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
+    let mut cancelled = false;
     let mut restarts = if weather.people { 2 } else { 0 };
     for turn in 0.. {
         if turn > 40_000 {
@@ -111,7 +112,9 @@ pub(crate) fn simulate(graph: &Graph, seed: u64, weather: Weather) -> Result<Sim
         };
         let mut signal = *signal;
         world.now += TimeDelta::milliseconds(1);
-        if weather.cancels && turn == 7 {
+        let picks_up = matches!(signal, Signal::Started) && state.started_at.is_some();
+        if weather.cancels && turn >= 7 && !cancelled && !picks_up {
+            cancelled = true;
             world.due.push(signal);
             signal = Signal::CancelRequested { by: "a person".to_owned() };
         }
@@ -290,7 +293,9 @@ impl World {
 
     /// The next thing that happens, in any order; time moves only when nothing else is left.
     fn next(&mut self, dice: &mut Dice, state: &State, weather: Weather) -> Option<Next> {
-        if weather.people && state.end.is_none() && state.started_at.is_some() && dice.chance(3) {
+        // A worker that takes a run up looks at its journal before it hears of anything else.
+        let is_taken_up = !self.due.iter().any(|signal| matches!(signal, Signal::Started));
+        if weather.people && is_taken_up && state.end.is_none() && state.started_at.is_some() && dice.chance(3) {
             let kills = dice.chance(10);
             if let Some(what) = person(dice, state, kills) {
                 return Some(self.deliver(dice, what));

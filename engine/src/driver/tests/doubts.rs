@@ -207,3 +207,42 @@ finally: [{{name: tidy, executor: act}}]
         assert_eq!(keys(&stage, "pay").len(), if doubt { 1 } else { 2 }, "{on_step}: {:?}", keys(&stage, "pay"));
     }
 }
+
+#[tokio::test]
+async fn a_step_that_its_group_ended_before_its_turn_waits_for_its_needs_when_it_is_retried() {
+    for (resolved_after_ms, condition) in [(120, ""), (600, ""), (120, "condition: \"{{ false }}\", ")] {
+        let stage = Stage::new(&format!(
+            "groups: {{g: {{timeout: 60ms}}}}
+steps:
+  - {{name: outside, executor: act, depends_on: [], config: {{sleep_ms: 400}}}}
+  - {{name: fast, executor: act, depends_on: [], parallel_group: g}}
+  - {{name: held, executor: act, parallel_group: g, depends_on: [outside], {condition}on_error: attention}}
+"
+        ));
+        let inbox = stage.inbox.clone();
+        let person = async {
+            tokio::time::sleep(std::time::Duration::from_millis(resolved_after_ms)).await;
+            inbox.put(
+                "d1",
+                "ada",
+                Outside::Resolve { step: "held".to_owned(), item: None, resolution: Resolution::Retry },
+            );
+        };
+        let (ran, ()) = tokio::join!(stage.go(), person);
+        let ran = if matches!(ran.outcome, Outcome::Suspended { .. }) { stage.go_on(ran.entries).await } else { ran };
+        assert_eq!(status(&ran), RunStatus::Succeeded, "{:?}", ran.entries);
+        let at = |found: &dyn Fn(&Event) -> bool| {
+            ran.entries.iter().find(|entry| found(&entry.event)).map(|entry| entry.position)
+        };
+        let outside = at(&|event| matches!(event, Event::StepSettled { step, .. } if step == "outside"));
+        let parked = at(&|event| matches!(event, Event::StepNeedsAttention { step, .. } if step == "held"));
+        let resolved = at(&|event| matches!(event, Event::OutsideReceived { .. }));
+        let begun = at(&|event| matches!(event, Event::AttemptStarted { step, .. } if step == "held"));
+        assert!(parked.is_some() && parked < resolved, "{:?}", ran.entries);
+        if condition.is_empty() {
+            assert!(begun > outside && begun > resolved, "{:?}", ran.entries);
+        } else {
+            assert_eq!((begun, ran.step("held")), (None, "skipped(condition)".to_owned()), "{:?}", ran.entries);
+        }
+    }
+}
