@@ -17,7 +17,7 @@ use crate::store::begin;
 /// Where somebody asked this short while ago, the next one is likely to ask now.
 const CALLERS_PAUSE: Duration = Duration::from_millis(2);
 /// A unit waits no longer than this for callers to pause.
-const TURN: Duration = Duration::from_millis(4);
+const TURN: Duration = Duration::from_millis(8);
 
 #[derive(Debug)]
 pub(crate) struct Behind {

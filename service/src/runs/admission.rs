@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::execute::Job;
 use super::slots::{self, Admission};
+use super::start::Answer;
 use super::unbegun;
 use crate::flows::Resolved;
 use crate::{ServiceError, Weir};
@@ -111,13 +112,14 @@ pub(super) fn limit(row: &mut run::Model, resolved: &Resolved, inputs: &Value) -
 }
 
 /// A free place of this process's worker; none for a run that counts under a limit, which goes through the queue.
-pub(super) fn free_place(
+pub(super) async fn free_place(
     weir: &Weir,
     row: &run::Model,
     resolved: &Resolved,
+    answer: Answer,
 ) -> Option<(std::sync::Arc<super::desk::Crew>, tokio::sync::OwnedSemaphorePermit)> {
     if row.slot_key.is_some() || resolved.max_running.is_some() {
         return None;
     }
-    weir.runs().free_place(TenantId::from_uuid(row.tenant_id))
+    weir.runs().free_place(TenantId::from_uuid(row.tenant_id), answer == Answer::Wait).await
 }

@@ -20,6 +20,9 @@ use super::inbox::Letters;
 use super::journal::RunJournal;
 use crate::experiments::Watch;
 
+/// How long a caller waits for a place of the worker before its run goes to the queue.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// Text of a running attempt that is kept for watchers who come late.
 const TEXT_BYTES: usize = 64 * 1024;
 
@@ -62,6 +65,8 @@ pub(super) struct Crew {
     pub(super) places: Arc<Semaphore>,
     /// Of the places, those that runs out of the queue may have together: the others are for calls that come meanwhile.
     pub(super) for_queue: Arc<Semaphore>,
+    /// Callers that wait for a place. More than this are more than a moment could serve.
+    pub(super) in_line: Semaphore,
     /// Tenants that have more in the queue than was taken from it, as far as this worker knows: their new runs go behind it.
     pub(super) behind: Mutex<HashSet<TenantId>>,
     pub(super) tasks: TaskTracker,
@@ -256,20 +261,27 @@ impl Runs {
         *self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner) = crew;
     }
 
-    /// This process's worker with a free place, if it has both, for a run of a tenant that has none in the queue.
-    pub(super) fn free_place(&self, tenant: TenantId) -> Option<(Arc<Crew>, OwnedSemaphorePermit)> {
+    /// This process's worker with a free place, if it has both, for a run of a tenant that has none in the queue. Who stays for
+    /// the answer waits a moment for a place: the queue is far more work than that, and what goes there has the tenant's next
+    /// ones go there too.
+    pub(super) async fn free_place(&self, tenant: TenantId, stays: bool) -> Option<(Arc<Crew>, OwnedSemaphorePermit)> {
         let crew = self.inner.crew.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         if crew.behind().contains(&tenant) {
             return None;
         }
-        match Arc::clone(&crew.places).try_acquire_owned() {
-            Ok(place) => Some((crew, place)),
-            Err(_) => {
-                // It goes to the queue, and what follows it must not overtake it.
-                crew.behind().insert(tenant);
-                None
-            }
+        let mut place = Arc::clone(&crew.places).try_acquire_owned().ok();
+        if place.is_none()
+            && stays
+            && let Ok(_waits) = crew.in_line.try_acquire()
+        {
+            let free = Arc::clone(&crew.places).acquire_owned();
+            place = tokio::time::timeout(PATIENCE, free).await.ok().and_then(Result::ok);
         }
+        if place.is_none() {
+            // It goes to the queue, and what follows it must not overtake it.
+            crew.behind().insert(tenant);
+        }
+        Some((crew, place?))
     }
 
     /// Has a run of the queue written among what callers wait for.

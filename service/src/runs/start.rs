@@ -162,7 +162,7 @@ fn refuse_misfits(wish: &StartRun) -> Result<(), ServiceError> {
 async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer) -> Result<Started, ServiceError> {
     let mut started = started(weir, &job.row, resolved, false);
     let tenant = started.tenant;
-    let Some((crew, place)) = free_place(weir, &job.row, resolved) else {
+    let Some((crew, place)) = free_place(weir, &job.row, resolved, answer).await else {
         started.awaited = (answer == Answer::Wait).then(|| weir.runs().wait_for(started.run_id));
         let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
         let admitted =
@@ -192,7 +192,7 @@ async fn once(
 ) -> Result<Started, ServiceError> {
     let fingerprint = Sha256::new().chain_update(&pins).chain_update(canonical(&job.inputs)).finalize().to_vec();
     let mut fresh = started(weir, &job.row, resolved, false);
-    let place = free_place(weir, &job.row, resolved).map(|(crew, place)| {
+    let place = free_place(weir, &job.row, resolved, answer).await.map(|(crew, place)| {
         execute::lease(&mut job.row, &crew, weir.now());
         let entered = claimed::enter(weir, &crew, &job.row);
         (crew, place, entered)

@@ -96,6 +96,7 @@ pub(super) fn crew(options: &WorkerOptions) -> Arc<Crew> {
         for_queue: Arc::new(Semaphore::new(
             options.concurrency.div_ceil(4).saturating_mul(3).min(Semaphore::MAX_PERMITS),
         )),
+        in_line: Semaphore::new(options.concurrency.div_ceil(4).min(Semaphore::MAX_PERMITS)),
         behind: std::sync::Mutex::default(),
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
