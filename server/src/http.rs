@@ -114,10 +114,13 @@ async fn run(
     let ended = until_told(serving).await;
     tracing::info!("draining");
     draining.cancel();
-    handle.stop(true).await;
+    // A run that was called executes on the thread that took the call, and would be gone with it: the threads that serve end
+    // when the runs have ended or were given back.
+    handle.pause().await;
     if let Err(error) = worker.await {
         tracing::error!(%error, "the worker ended badly");
     }
+    handle.stop(true).await;
     ended
 }
 

@@ -1,6 +1,6 @@
 //! Suite: what was acknowledged survives `kill -9` of the server, and nothing that was recorded is done again.
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tests::{ApiKey, Receiver, on_both_stores};
 
 /// Two calls to the outside with a retry and a parallel group between them.
@@ -125,20 +125,42 @@ on_both_stores! {
         assert_eq!(runs["data"].as_array().map(Vec::len), Some(1), "{runs:#}");
     }
 
-    async fn a_stopped_server_drains_and_goes_on_where_it_was(world: World) {
+    async fn a_stopped_server_lets_runs_end_and_gives_the_others_back(world: World) {
         let mut world = world;
-        let receiver = Receiver::holding().await;
+        let (soon, later) = (Receiver::holding().await, Receiver::holding().await);
         let key = world.tenant("acme").await.key(&[]).await;
-        key.put_flow("delivery", &delivery(&receiver)).await.expect_success();
-        let run = key.start("delivery", &json!({"number": 4})).await;
-        receiver.reached(1).await;
-        let status = world.stop().await;
+        // A run under a limit comes out of the queue; the others execute where they were called.
+        for (flow, receiver, more) in [("soon", &soon, ""), ("later", &later, ""), ("queued", &soon, "concurrency: {limit: 5}\n"), ("parked", &later, "concurrency: {limit: 5}\n")] {
+            key.put_flow(flow, &format!("{more}{}", delivery(receiver))).await.expect_success();
+        }
+        let mut runs = BTreeMap::new();
+        for flow in ["soon", "later", "queued", "parked"] {
+            runs.insert(flow, key.start(flow, &json!({"number": 4})).await);
+        }
+        soon.reached(2).await;
+        later.reached(2).await;
+        let answered = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            soon.answer(100);
+        };
+        let (status, ()) = tokio::join!(world.stop(), answered);
         assert!(status.success(), "SIGTERM ends in order: {status}");
-        receiver.answer(100);
+        assert_eq!(soon.calls().len(), 4, "those that could end have ended");
         world.serve().await;
         let key = key.at(&world.url());
-        assert_eq!(key.finished(&run).await["status"], "succeeded");
-        check_journal(&key, &run, 1).await;
+        for flow in ["soon", "queued"] {
+            let run = key.get(&format!("/api/v1/runs/{}", runs[flow])).await.expect_success().json();
+            assert_eq!(run["status"], "succeeded", "{flow}: {run:#}");
+            check_journal(&key, &runs[flow], 0).await;
+        }
+        // What was given back is not waited for until a lease of 15 seconds runs out.
+        let taken_up = tokio::time::timeout(Duration::from_secs(8), later.reached(4)).await;
+        assert!(taken_up.is_ok(), "{:?}", later.calls());
+        later.answer(100);
+        for flow in ["later", "parked"] {
+            assert_eq!(key.finished(&runs[flow]).await["status"], "succeeded", "{flow}");
+            check_journal(&key, &runs[flow], 1).await;
+        }
     }
 }
 

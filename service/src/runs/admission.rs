@@ -24,7 +24,7 @@ pub(super) async fn queue(
     audit: entities::audit::Model,
 ) -> Result<RunId, ServiceError> {
     limit(&mut row, resolved, &inputs)?;
-    super::start::keep_inputs(weir, tenant, &mut row, &inputs).await?;
+    super::inputs::keep(weir, tenant, &mut row, &inputs).await?;
     let job = Job::new(weir, row, resolved, inputs);
     let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
     let admitted = weir.store().write(tenant, |unit| async move {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::acts::Refused;
-use super::{admission, row as row_of_run, start};
+use super::{admission, inputs, row as row_of_run, start};
 use crate::audit::{self, Entry};
 use crate::flows::Wanted;
 use crate::{Actor, ServiceError, Weir, authz};
@@ -170,7 +170,7 @@ async fn begin_replay(weir: &Weir, actor: &Actor, id: RunId, wish: Replay) -> Re
         Some(inputs) => inputs.clone(),
         None => super::wait::value(weir, actor.tenant, old.inputs.clone(), old.inputs_blob).await?.unwrap_or_default(),
     };
-    let inputs = start::parsed_inputs(weir, actor.tenant, &resolved, body).await?;
+    let inputs = inputs::parsed_inputs(weir, actor.tenant, &resolved, body).await?;
     let reader = weir.store().read(actor.tenant).await?;
     let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(old.id)).all().await?;
     drop(reader);

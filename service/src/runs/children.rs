@@ -26,7 +26,7 @@ use super::desk::{Crew, LocalRun};
 use super::execute::{self, Job};
 use super::journal::RunJournal;
 use super::ports::port_error;
-use super::start;
+use super::{inputs, start};
 use crate::flows::{Resolved, Wanted};
 use crate::{ServiceError, Weir};
 
@@ -81,7 +81,7 @@ impl Children for RunChildren {
         row.priority = parent.priority;
         row.request_id.clone_from(&parent.request_id);
         super::trace::keep(&mut row, Some(&request.trace));
-        start::keep_inputs(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
+        inputs::keep(&self.weir, tenant, &mut row, &inputs).await.map_err(ours)?;
         let limit = super::slots::limit_of(&resolved.plan, resolved.flow_id, &inputs)?;
         if let Some((key, most)) = limit {
             row.slot_key = Some(key);
@@ -314,7 +314,7 @@ async fn read_inputs(
     if let (true, Some(declared), Value::Object(fields)) = (request.narrow, &resolved.plan.inputs, &mut body) {
         fields.retain(|name, _| declared.iter().any(|input| input.name == *name));
     }
-    start::known_files(weir, tenant, &mut body).await.map_err(|error| match error {
+    inputs::known_files(weir, tenant, &mut body).await.map_err(|error| match error {
         ServiceError::Invalid { detail, .. } => Failure::new(FailureKind::Flow, "child_inputs", detail),
         other => ours(other),
     })?;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::LocalRun;
 use super::execute;
 use super::journal::RunJournal;
-use super::{start, worker};
+use super::{inputs, start, worker};
 use crate::flows::Wanted;
 use crate::{Actor, ServiceError, Weir};
 
@@ -60,7 +60,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
     row.user_id = actor.user_id().map(domain::UserId::uuid);
     row.labels = JsonText::of(&past.labels);
     super::trace::keep(&mut row, None);
-    start::keep_inputs(weir, actor.tenant, &mut row, &inputs).await?;
+    inputs::keep(weir, actor.tenant, &mut row, &inputs).await?;
     // Nobody else may claim it while it is acted out.
     execute::lease(&mut row, &crew, weir.now() + chrono::Duration::hours(1));
     let prepared = Arc::new(Prepared::new(Arc::clone(&resolved.plan), &past.registry));
