@@ -115,8 +115,8 @@ async fn run(
     tracing::info!("draining");
     draining.cancel();
     // A run that was called executes on the thread that took the call, and would be gone with it: the threads that serve end
-    // when the runs have ended or were given back.
-    handle.pause().await;
+    // when the runs have ended or were given back. Until then they say that this server drains, and what they are asked to
+    // run waits in the queue for another worker, or for the next start.
     if let Err(error) = worker.await {
         tracing::error!(%error, "the worker ended badly");
     }

@@ -139,11 +139,17 @@ on_both_stores! {
         }
         soon.reached(2).await;
         later.reached(2).await;
+        let (while_it_drains, ready) = (key.clone(), world.stranger());
         let answered = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
+            // Whoever still comes is served: a call is kept, and a probe is told.
+            assert_eq!(ready.get("/health/ready").await.status(), 503);
+            let late = while_it_drains.run("soon", &json!({"number": 4})).await.expect_status(202).run_id();
             soon.answer(100);
+            late
         };
-        let (status, ()) = tokio::join!(world.stop(), answered);
+        let (status, late) = tokio::join!(world.stop(), answered);
+        runs.insert("late", late);
         assert!(status.success(), "SIGTERM ends in order: {status}");
         assert_eq!(soon.calls().len(), 4, "those that could end have ended");
         world.serve().await;
@@ -157,9 +163,9 @@ on_both_stores! {
         let taken_up = tokio::time::timeout(Duration::from_secs(8), later.reached(4)).await;
         assert!(taken_up.is_ok(), "{:?}", later.calls());
         later.answer(100);
-        for flow in ["later", "parked"] {
+        for flow in ["later", "parked", "late"] {
             assert_eq!(key.finished(&runs[flow]).await["status"], "succeeded", "{flow}");
-            check_journal(&key, &runs[flow], 1).await;
+            check_journal(&key, &runs[flow], usize::from(flow != "late")).await;
         }
     }
 }

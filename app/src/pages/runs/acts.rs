@@ -145,10 +145,17 @@ fn reason(here: &Here, why: &WhyView) -> AnyView {
     view! { <div class="note">{Icon::Hourglass.view()}<div>{prose(&why.sentence)}{until}{held}</div></div> }.into_any()
 }
 
+/// What is in doubt about the first item that needs a person.
+fn of_first_item(step: &StepView) -> Option<String> {
+    let item = step.items_needing_attention.first()?;
+    let last = step.attempt_list.iter().rev().find(|attempt| attempt.item == Some(*item))?;
+    Some(format!("Item {item}: {}", last.error.as_ref()?.message))
+}
+
 /// One form at a time, so that its fields have their names to themselves; the next step's follows.
 fn resolve(here: &Here, value: &RunView, step: &StepView) -> AnyView {
     let action = path::step_resolve(&here.tenant, &value.run.summary.id.to_string(), &step.name);
-    let said = step.error.as_ref().map(|error| error.message.clone());
+    let said = step.error.as_ref().map(|error| error.message.clone()).or_else(|| of_first_item(step));
     // `max_cost`, a group's, the handlers': what a person may raise.
     let capped = step.error.as_ref().is_some_and(|error| error.code.ends_with("max_cost"));
     let cap = capped.then(|| {
