@@ -377,7 +377,13 @@ pub(crate) async fn begin(
     Ok(transaction)
 }
 
+/// Pages that a connection to SQLite keeps, as its pragma says it: KiB, negative. The writer goes through all indexes of the
+/// large tables again and again; of readers there are many, and what one reads the system has in memory.
+const WRITERS_PAGES: &str = "-32000";
+const A_READERS_PAGES: &str = "-2000";
+
 fn sqlite_options(url: &str, durability: Durability, connections: u32) -> ConnectOptions {
+    let cache = if connections == 1 { WRITERS_PAGES } else { A_READERS_PAGES };
     let mut options = ConnectOptions::new(url);
     options.max_connections(connections).min_connections(1).sqlx_logging(false).record_stmt_in_spans(false);
     options.test_before_acquire(false).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
@@ -392,7 +398,7 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
             .busy_timeout(Duration::from_secs(10))
             .statement_cache_capacity(256)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", "-8000")
+            .pragma("cache_size", cache)
             // What is written again and again goes into the database less often than every 4 MB would make it.
             .pragma("wal_autocheckpoint", "4000")
     });

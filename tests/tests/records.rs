@@ -141,6 +141,7 @@ on_both_stores! {
             let offered = page.all("select[name=item] option");
             if offered.len() == 1 {
                 assert!(offered[0].contains('2'), "{offered:?}");
+                assert!(page.text().contains("needs a person. Item 2: "), "what is in doubt is said: {}", page.text());
                 break page.form("form[action$='/steps/post/resolve']");
             }
         };
