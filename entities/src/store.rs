@@ -127,8 +127,10 @@ impl Store {
             let groups = Groups::start(url, SAID_FIRST, &announcer).await?;
             Backend::Postgres { pool, behind, groups, announcer }
         } else {
-            let writer = Database::connect(sqlite_options(url, options.durability, 1)).await?;
-            let readers = Database::connect(sqlite_options(url, options.durability, options.connections)).await?;
+            let writer = Database::connect(sqlite_options(url, options.durability, 1, WRITERS_PAGES)).await?;
+            let readers =
+                Database::connect(sqlite_options(url, options.durability, options.connections, A_READERS_PAGES))
+                    .await?;
             let writer = Writer::start(writer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
             Backend::Sqlite { readers, writer }
         };
@@ -382,8 +384,7 @@ pub(crate) async fn begin(
 const WRITERS_PAGES: &str = "-32000";
 const A_READERS_PAGES: &str = "-2000";
 
-fn sqlite_options(url: &str, durability: Durability, connections: u32) -> ConnectOptions {
-    let cache = if connections == 1 { WRITERS_PAGES } else { A_READERS_PAGES };
+fn sqlite_options(url: &str, durability: Durability, connections: u32, pages: &'static str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.max_connections(connections).min_connections(1).sqlx_logging(false).record_stmt_in_spans(false);
     options.test_before_acquire(false).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
@@ -398,7 +399,7 @@ fn sqlite_options(url: &str, durability: Durability, connections: u32) -> Connec
             .busy_timeout(Duration::from_secs(10))
             .statement_cache_capacity(256)
             .pragma("temp_store", "memory")
-            .pragma("cache_size", cache)
+            .pragma("cache_size", pages)
             // What is written again and again goes into the database less often than every 4 MB would make it.
             .pragma("wal_autocheckpoint", "4000")
     });

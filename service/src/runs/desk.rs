@@ -333,3 +333,28 @@ impl Runs {
         self.inner.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::worker::{WorkerOptions, crew};
+    use super::*;
+
+    #[tokio::test]
+    async fn who_stays_waits_a_moment_for_a_place_and_goes_behind_the_queue_only_then() {
+        let runs = Runs::default();
+        let crew = crew(&WorkerOptions { concurrency: 1, ..WorkerOptions::default() });
+        runs.hire(Some(Arc::clone(&crew)));
+        let [tenant, other] = [1, 2].map(|number| TenantId::from_uuid(uuid::Uuid::from_u128(number)));
+        let held = runs.free_place(tenant, true).await.unwrap();
+        let freed = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(held);
+        };
+        let (place, ()) = tokio::join!(runs.free_place(tenant, true), freed);
+        assert!(place.is_some() && crew.behind().is_empty(), "it had only to wait for the place");
+        assert!(runs.free_place(tenant, true).await.is_none(), "nobody gave it back in time");
+        drop(place);
+        assert!(runs.free_place(tenant, true).await.is_none(), "its own queue comes first");
+        assert!(runs.free_place(other, false).await.is_some(), "another's does not");
+    }
+}
