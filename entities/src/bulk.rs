@@ -1,4 +1,4 @@
-//! Inserts of many rows, in statements whose texts are made once: the databases keep them prepared.
+//! Inserts and rewrites of many rows, in statements whose texts are made once: the databases keep them prepared.
 //!
 //! Invariant: a text depends on the table and on how many rows it takes, which is one of a few numbers, or any number where
 //! the rows come as one parameter.
@@ -16,15 +16,52 @@ use serde_json::json;
 /// than 64 columns.
 const SIZES: [usize; 4] = [256, 64, 16, 4];
 
+/// A row that is written again while what it belongs to goes on.
+pub(crate) trait Rewritten: ModelTrait {
+    /// What it is known by.
+    fn key() -> &'static [<Self::Entity as EntityTrait>::Column];
+    /// What may be different the next time.
+    fn changing() -> &'static [<Self::Entity as EntityTrait>::Column];
+}
+
+/// What becomes of a row whose key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Known {
+    Refused,
+    Rewritten,
+    LeftAlone,
+}
+
 /// Whether it is for PostgreSQL, the table, the rows.
-type Key = (bool, &'static str, usize);
+type Key = (bool, &'static str, usize, Known);
 
 static TEXTS: LazyLock<RwLock<HashMap<Key, Arc<str>>>> = LazyLock::new(RwLock::default);
 
 /// Inserts rows of one table, in as few statements as the sizes allow.
 pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, rows: &[M]) -> Result<(), DbErr> {
+    execute(connection, rows, Known::Refused, String::new).await
+}
+
+/// The same for rows that may be there already, and are as these from now on.
+pub(crate) async fn rewrite<M: Rewritten>(connection: &impl ConnectionTrait, rows: &[M]) -> Result<(), DbErr> {
+    execute(connection, rows, Known::Rewritten, rewriting::<M>).await
+}
+
+/// The same for rows that may be there already, and stay as they are.
+pub(crate) async fn insert_absent<M: ModelTrait>(connection: &impl ConnectionTrait, rows: &[M]) -> Result<(), DbErr> {
+    execute(connection, rows, Known::LeftAlone, absent).await
+}
+
+async fn execute<M: ModelTrait>(
+    connection: &impl ConnectionTrait,
+    rows: &[M],
+    known: Known,
+    conflict: fn() -> String,
+) -> Result<(), DbErr> {
+    let backend = connection.get_database_backend();
     for rows in in_sizes(rows) {
-        connection.execute_raw(statement(connection.get_database_backend(), rows)).await?;
+        let text = text::<M>(backend, rows.len(), known, conflict);
+        connection.execute_raw(Statement::from_sql_and_values(backend, &*text, values_of(rows))).await?;
     }
     Ok(())
 }
@@ -32,11 +69,46 @@ pub(crate) async fn insert<M: ModelTrait>(connection: &impl ConnectionTrait, row
 /// Adds the inserts of these rows to a script of several statements, which is one trip to the database. On SQLite alone,
 /// whose statements take their parameters in turn.
 pub(crate) fn add_to<M: ModelTrait>(script: &mut String, values: &mut Vec<Value>, rows: &[M]) {
+    add(script, values, rows, Known::Refused, String::new);
+}
+
+/// The same for rows that may be there already, and are as these from now on.
+pub(crate) fn add_rewrite_to<M: Rewritten>(script: &mut String, values: &mut Vec<Value>, rows: &[M]) {
+    add(script, values, rows, Known::Rewritten, rewriting::<M>);
+}
+
+/// The same for rows that may be there already, and stay as they are.
+pub(crate) fn add_absent_to<M: ModelTrait>(script: &mut String, values: &mut Vec<Value>, rows: &[M]) {
+    add(script, values, rows, Known::LeftAlone, absent);
+}
+
+fn add<M: ModelTrait>(
+    script: &mut String,
+    values: &mut Vec<Value>,
+    rows: &[M],
+    known: Known,
+    conflict: fn() -> String,
+) {
     for rows in in_sizes(rows) {
-        script.push_str(&text::<M>(DbBackend::Sqlite, rows.len()));
+        script.push_str(&text::<M>(DbBackend::Sqlite, rows.len(), known, conflict));
         script.push(';');
         values.extend(values_of(rows));
     }
+}
+
+fn absent() -> String {
+    " ON CONFLICT DO NOTHING".to_owned()
+}
+
+fn rewriting<M: Rewritten>() -> String {
+    let quoted = |column: &<M::Entity as EntityTrait>::Column| format!("\"{}\"", column.as_str());
+    let key: Vec<String> = M::key().iter().map(quoted).collect();
+    let set = |column| {
+        let name = quoted(column);
+        format!("{name} = excluded.{name}")
+    };
+    let set: Vec<String> = M::changing().iter().map(set).collect();
+    format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), set.join(", "))
 }
 
 /// An insert on PostgreSQL of however many rows the parameter of this number has, as [`records`] gives them.
@@ -93,17 +165,12 @@ fn values_of<M: ModelTrait>(rows: &[M]) -> impl Iterator<Item = Value> {
     rows.iter().flat_map(|row| <M::Entity as EntityTrait>::Column::iter().map(|column| row.get(column)))
 }
 
-fn statement<M: ModelTrait>(backend: DbBackend, rows: &[M]) -> Statement {
-    Statement::from_sql_and_values(backend, &*text::<M>(backend, rows.len()), values_of(rows))
-}
-
-fn text<M: ModelTrait>(backend: DbBackend, rows: usize) -> Arc<str> {
-    let table = std::any::type_name::<M>();
-    let key = (backend == DbBackend::Postgres, table, rows);
+fn text<M: ModelTrait>(backend: DbBackend, rows: usize, known: Known, conflict: fn() -> String) -> Arc<str> {
+    let key = (backend == DbBackend::Postgres, std::any::type_name::<M>(), rows, known);
     if let Some(text) = TEXTS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Arc::clone(text);
     }
-    let text: Arc<str> = written::<M>(backend, rows).into();
+    let text: Arc<str> = (written::<M>(backend, rows) + &conflict()).into();
     TEXTS.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&text));
     text
 }

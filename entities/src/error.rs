@@ -10,6 +10,9 @@ pub enum StoreError {
     /// A row that this one points at is missing, or still pointed at.
     #[error("a row that this one refers to is missing ({0})")]
     Reference(String),
+    /// Somebody else wrote it since it was read; nothing was kept.
+    #[error("somebody else wrote it meanwhile")]
+    Stale,
     /// The store cannot take it now: busy, full, stopped or out of reach.
     #[error("the store is not available: {0}")]
     Unavailable(String),

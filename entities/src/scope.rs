@@ -4,6 +4,7 @@
 //! list in [`crate::system`].
 
 use domain::TenantId;
+use futures_util::future::BoxFuture;
 use sea_orm::sea_query::{IntoCondition, LockType, OnConflict, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, FromQueryResult, Insert, InsertMany, IntoActiveModel,
@@ -13,6 +14,8 @@ use sea_orm::{
 use crate::bulk;
 use crate::error::StoreError;
 use crate::link::Connection;
+use crate::run_update::RunUpdate;
+use crate::whole_run::WholeRun;
 
 /// An entity whose rows belong to one tenant.
 pub trait Tenanted: EntityTrait {
@@ -176,6 +179,28 @@ impl Unit {
         Ok(())
     }
 
+    /// Inserts the rows of a run that is not in the store yet.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn insert_run(&self, run: &WholeRun) -> Result<(), StoreError> {
+        run.check(self.tenant)?;
+        run.write(&self.connection).await?;
+        self.announce(&run.notice);
+        Ok(())
+    }
+
+    /// Adds to a run that is in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when somebody else wrote the run meanwhile, [`StoreError::Unscoped`] when a row is not its own.
+    pub async fn update_run(&self, update: &RunUpdate) -> Result<(), StoreError> {
+        update.check(self.tenant)?;
+        update.write(&self.connection).await?;
+        self.announce(&update.rows.notice);
+        Ok(())
+    }
+
     /// Inserts rows, or updates `columns` of the rows that have the same `key`.
     ///
     /// # Errors
@@ -285,32 +310,41 @@ impl<'a, E: EntityTrait> Find<'a, E> {
         self
     }
 
+    /// On the heap, as all that asks the database: such a future is a hundred times what it is called with, and would be
+    /// moved with every future that awaits it.
+    ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn one(self) -> Result<Option<E::Model>, StoreError> {
-        Ok(self.select.one(self.connection).await?)
+    pub fn one(self) -> BoxFuture<'a, Result<Option<E::Model>, StoreError>>
+    where
+        E::Model: Send,
+    {
+        Box::pin(async move { Ok(self.select.one(self.connection).await?) })
     }
 
     /// # Errors
     /// Whatever the database said.
-    pub async fn all(self) -> Result<Vec<E::Model>, StoreError> {
-        Ok(self.select.all(self.connection).await?)
+    pub fn all(self) -> BoxFuture<'a, Result<Vec<E::Model>, StoreError>>
+    where
+        E::Model: Send,
+    {
+        Box::pin(async move { Ok(self.select.all(self.connection).await?) })
     }
 
     /// The rows as tuples, after [`Self::with`] chose the columns.
     ///
     /// # Errors
     /// Whatever the database said, also when the tuple does not fit the columns.
-    pub async fn tuples<T: TryGetableMany + Send + Sync>(self) -> Result<Vec<T>, StoreError> {
-        Ok(self.select.into_tuple::<T>().all(self.connection).await?)
+    pub fn tuples<T: TryGetableMany + Send + Sync + 'a>(self) -> BoxFuture<'a, Result<Vec<T>, StoreError>> {
+        Box::pin(async move { Ok(self.select.into_tuple::<T>().all(self.connection).await?) })
     }
 
     /// The rows as a type that has the chosen columns as fields.
     ///
     /// # Errors
     /// Whatever the database said, also when the type does not fit the columns.
-    pub async fn models<T: FromQueryResult + Send + Sync>(self) -> Result<Vec<T>, StoreError> {
-        Ok(self.select.into_model::<T>().all(self.connection).await?)
+    pub fn models<T: FromQueryResult + Send + Sync + 'a>(self) -> BoxFuture<'a, Result<Vec<T>, StoreError>> {
+        Box::pin(async move { Ok(self.select.into_model::<T>().all(self.connection).await?) })
     }
 
     /// # Errors

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use domain::TenantId;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{
@@ -23,9 +24,11 @@ use crate::error::StoreError;
 use crate::groups::{self, Groups};
 use crate::link::{Connection, Gate, Link};
 use crate::notice::{Announcer, Listener};
+use crate::run_update::RunUpdate;
 use crate::scope::{Reader, Unit};
+use crate::scripted::{Scripted, Work};
 use crate::system::{System, SystemUnit};
-use crate::whole_run::{Scripted, Waiting, WholeRun};
+use crate::whole_run::{Waiting, WholeRun};
 use crate::writer::{self, Job, Lane, Outcome, UNIT_LIMIT, Writer};
 
 /// What an acknowledged write survives, on SQLite. PostgreSQL has its own setting, `synchronous_commit`.
@@ -206,14 +209,14 @@ impl Store {
     ///
     /// # Errors
     /// The unit's own error, or the store's turned into it.
-    pub async fn write<T, E, F, U>(&self, tenant: TenantId, unit: F) -> Result<T, E>
+    pub fn write<T, E, F, U>(&self, tenant: TenantId, unit: F) -> BoxFuture<'_, Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: FnOnce(Unit) -> U + Send + 'static,
         U: Future<Output = Result<T, E>> + Send + 'static,
     {
-        self.unit(Some(tenant), move |connection| unit(Unit::new(connection, tenant))).await
+        self.unit(Some(tenant), move |connection| unit(Unit::new(connection, tenant)))
     }
 
     /// Keeps a run that is not in the store yet, whole, and answers when it is durable. Runs of many callers share
@@ -221,18 +224,37 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when the run is there already, [`StoreError::Unscoped`] when a row is not its own.
-    pub async fn insert_run(&self, tenant: TenantId, run: WholeRun) -> Result<(), StoreError> {
+    pub async fn insert_run(&self, tenant: TenantId, run: Box<WholeRun>) -> Result<(), StoreError> {
         run.check(tenant)?;
-        let (answer, answered) = oneshot::channel();
         match &self.inner.backend {
-            Backend::Sqlite { writer, .. } => {
-                writer.submit(self.lane, Job::Run(Scripted::new(run, answer))).await?;
-            }
+            Backend::Sqlite { writer, .. } => self.script(writer, Work::New(run)).await,
             Backend::Postgres { groups, behind, .. } => {
+                let (answer, answered) = oneshot::channel();
                 behind.call();
-                groups.submit(Waiting { tenant, run: Box::new(run), answer }).await?;
+                groups.submit(Waiting { tenant, run, answer }).await?;
+                answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
         }
+    }
+
+    /// Adds to a run that is in the store, and answers when it is durable. On SQLite runs of many callers share statements
+    /// and commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when somebody else wrote the run meanwhile, [`StoreError::Unscoped`] when a row is not its own.
+    pub async fn update_run(&self, tenant: TenantId, update: RunUpdate) -> Result<(), StoreError> {
+        update.check(tenant)?;
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => self.script(writer, Work::Update(update)).await,
+            Backend::Postgres { .. } => {
+                self.write(tenant, move |unit| async move { unit.update_run(&update).await }).await
+            }
+        }
+    }
+
+    async fn script(&self, writer: &Writer, work: Work) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        writer.submit(self.lane, Job::Run(Scripted::new(work, answer))).await?;
         answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
     }
 
@@ -240,14 +262,14 @@ impl Store {
     ///
     /// # Errors
     /// The unit's own error, or the store's turned into it.
-    pub async fn write_system<T, E, F, U>(&self, unit: F) -> Result<T, E>
+    pub fn write_system<T, E, F, U>(&self, unit: F) -> BoxFuture<'_, Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: FnOnce(SystemUnit) -> U + Send + 'static,
         U: Future<Output = Result<T, E>> + Send + 'static,
     {
-        self.unit(None, move |connection| unit(SystemUnit::new(connection))).await
+        self.unit(None, move |connection| unit(SystemUnit::new(connection)))
     }
 
     /// Whether the store answers, and takes writes.
@@ -274,7 +296,8 @@ impl Store {
         })
     }
 
-    async fn unit<T, E, F, U>(&self, tenant: Option<TenantId>, unit: F) -> Result<T, E>
+    /// In a future of its own on the heap: units hold rows, and so would, several times over, every future that awaits one.
+    fn unit<T, E, F, U>(&self, tenant: Option<TenantId>, unit: F) -> BoxFuture<'_, Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -299,33 +322,39 @@ impl Store {
                         }
                     })
                 });
-                writer.submit(self.lane, Job::Unit(job)).await?;
-                answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
+                let lane = self.lane;
+                Box::pin(async move {
+                    writer.submit(lane, Job::Unit(job)).await?;
+                    answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
+                })
             }
             Backend::Postgres { pool, behind, announcer, .. } => {
-                let (transaction, _place) = match self.lane {
-                    Lane::Background => behind.begin(tenant).await.map(|(begun, place)| (begun, Some(place)))?,
-                    Lane::Foreground => {
-                        behind.call();
-                        (begin(pool, tenant).await?, None)
+                let lane = self.lane;
+                Box::pin(async move {
+                    let (transaction, _place) = match lane {
+                        Lane::Background => behind.begin(tenant).await.map(|(begun, place)| (begun, Some(place)))?,
+                        Lane::Foreground => {
+                            behind.call();
+                            (begin(pool, tenant).await?, None)
+                        }
+                    };
+                    let transaction = Arc::new(transaction);
+                    let gate = Arc::default();
+                    let result = attempt(&transaction, &gate, (tenant, tap), unit).await;
+                    let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
+                    match result {
+                        Ok(value) => {
+                            transaction.commit().await.map_err(StoreError::from)?;
+                            announcer.announce(gate.take_notices());
+                            Ok(value)
+                        }
+                        Err(error) => {
+                            // The unit's own error says more than a failed roll-back, which the server does by itself.
+                            let _ = transaction.rollback().await;
+                            Err(error)
+                        }
                     }
-                };
-                let transaction = Arc::new(transaction);
-                let gate = Arc::default();
-                let result = attempt(&transaction, &gate, (tenant, tap), unit).await;
-                let transaction = writer::unshare(transaction).await.map_err(StoreError::from)?;
-                match result {
-                    Ok(value) => {
-                        transaction.commit().await.map_err(StoreError::from)?;
-                        announcer.announce(gate.take_notices());
-                        Ok(value)
-                    }
-                    Err(error) => {
-                        // The unit's own error says more than a failed roll-back, which the server does by itself.
-                        let _ = transaction.rollback().await;
-                        Err(error)
-                    }
-                }
+                })
             }
         }
     }

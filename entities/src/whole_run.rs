@@ -1,15 +1,15 @@
-//! Runs that are written once, when they are over: rows and nothing else, so that many can share their statements.
+//! Runs that are written for the first time, and whole: rows and nothing else, so that many can share their statements.
 //!
 //! Invariant: a run is kept whole or not at all; one that cannot be kept takes none of its neighbours with it.
 
 use domain::TenantId;
-use sea_orm::{DbErr, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 use tokio::sync::oneshot;
 
 use crate::error::StoreError;
 use crate::{append, attempt, bulk, item, ledger, run, run_word, step};
 
-/// All rows of one run that is not in the store yet.
+/// Rows of one run: all there are of one that is not in the store yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WholeRun {
     pub run: run::Model,
@@ -30,15 +30,15 @@ pub(crate) struct Waiting {
     pub(crate) answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// The same for SQLite: its statements made ready by whoever asks, because the writer is what everybody waits for.
-pub(crate) struct Scripted {
-    pub(crate) run: Box<WholeRun>,
-    pub(crate) script: String,
-    pub(crate) values: Vec<Value>,
-    pub(crate) answer: oneshot::Sender<Result<(), StoreError>>,
-}
-
 impl WholeRun {
+    /// The run's row alone.
+    #[must_use]
+    pub fn of(run: run::Model, notice: String) -> Self {
+        let (steps, attempts, items, appends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (ledger, words) = (Vec::new(), Vec::new());
+        Self { run, steps, attempts, items, appends, ledger, words, notice }
+    }
+
     /// Every row is the tenant's own, and the run's.
     pub(crate) fn check(&self, tenant: TenantId) -> Result<(), StoreError> {
         let (tenant, run) = (tenant.uuid(), self.run.id);
@@ -51,22 +51,21 @@ impl WholeRun {
             .chain(self.words.iter().map(|row| (row.tenant_id, row.run_id)));
         if owners.all(|owner| owner == (tenant, run)) { Ok(()) } else { Err(StoreError::Unscoped("runs".to_owned())) }
     }
-}
 
-impl Scripted {
-    pub(crate) fn new(run: WholeRun, answer: oneshot::Sender<Result<(), StoreError>>) -> Self {
-        let (script, values) = script(&run);
-        Self { run: Box::new(run), script, values, answer }
-    }
-
-    /// The parameters; made anew where they were taken before.
-    pub(crate) fn take_values(&mut self) -> Vec<Value> {
-        if self.values.is_empty() { script(&self.run).1 } else { std::mem::take(&mut self.values) }
+    /// In a unit, on either database.
+    pub(crate) async fn write(&self, connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+        bulk::insert(connection, std::slice::from_ref(&self.run)).await?;
+        bulk::insert(connection, &self.steps).await?;
+        bulk::insert(connection, &self.attempts).await?;
+        bulk::insert(connection, &self.items).await?;
+        bulk::insert(connection, &self.appends).await?;
+        bulk::insert(connection, &self.ledger).await?;
+        bulk::insert(connection, &self.words).await
     }
 }
 
 /// Statements that insert this run on SQLite, with their parameters.
-fn script(run: &WholeRun) -> (String, Vec<Value>) {
+pub(crate) fn script(run: &WholeRun) -> (String, Vec<Value>) {
     let (mut script, mut values) = (String::new(), Vec::new());
     bulk::add_to(&mut script, &mut values, std::slice::from_ref(&run.run));
     bulk::add_to(&mut script, &mut values, &run.steps);

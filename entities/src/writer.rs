@@ -1,10 +1,10 @@
-//! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint, inserts the whole runs together, commits
-//! once, then answers all. It has a thread of its own, so that no other task's work comes before a commit. What somebody
+//! SQLite's one writer: takes what is waiting, runs each unit in its own savepoint and what is written of runs together,
+//! commits once, then answers all. It has a thread of its own, so that no other task's work comes before a commit. What somebody
 //! waits for comes before what workers do by themselves: most of its commits take none of the latter, and the others only
 //! so much as keeps the next caller's wait short.
 //!
 //! Invariant: nobody is answered with success before the commit that holds what they asked for; a unit that fails, panics or
-//! takes too long leaves its neighbours as they are, and so does a run that cannot be kept.
+//! takes too long leaves its neighbours as they are, and so does a run that cannot be written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,19 +12,21 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-use crate::whole_run::Scripted;
+use crate::scripted::{self, Scripted};
 
 /// Units that one commit may hold. Bounds how long the first of them waits for the last.
 const UNITS_A_COMMIT: usize = 256;
 /// Units that may wait in each lane. More than this and writers wait at the door.
 const QUEUE: usize = 4096;
+/// Runs that one trip to the database's thread takes.
+const RUNS_A_TRIP: usize = 16;
 /// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
 /// that commits stay worth their cost.
 const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
@@ -53,6 +55,15 @@ pub(crate) type UnitJob = Box<dyn FnOnce(Arc<DatabaseTransaction>) -> BoxFuture<
 pub(crate) enum Job {
     Unit(UnitJob),
     Run(Scripted),
+}
+
+impl Job {
+    fn into_run(self) -> Option<Scripted> {
+        match self {
+            Self::Run(run) => Some(run),
+            Self::Unit(_) => None,
+        }
+    }
 }
 
 /// Whether somebody waits for what is written.
@@ -166,16 +177,12 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
             }
             Some(job) = opened(open, &mut background) => jobs.push(job),
         }
-        let (runs, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job, Job::Run(_)));
-        let runs: Vec<Scripted> = runs
-            .into_iter()
-            .filter_map(|job| match job {
-                Job::Run(run) => Some(run),
-                Job::Unit(_) => None,
-            })
-            .collect();
-        if !runs.is_empty() {
-            keep_runs(&desk, runs).await;
+        let mut only_runs = Vec::new();
+        if jobs.iter().all(|job| matches!(job, Job::Run(_))) {
+            only_runs.extend(jobs.drain(..).filter_map(Job::into_run));
+        }
+        if !only_runs.is_empty() {
+            keep_runs(&desk, only_runs).await;
         }
         let mut batch = Batch { jobs, background: &mut background, share, turn };
         if batch.jobs.is_empty() {
@@ -216,42 +223,27 @@ async fn opened(open: Option<Instant>, background: &mut mpsc::Receiver<Job>) -> 
     background.recv().await
 }
 
-/// All of them together; one by one if that fails, so that each is kept or refused for its own sake.
+/// A transaction of their own for all of them together; one for each if that fails, so that each is kept or refused for its
+/// own sake.
 async fn keep_runs(desk: &Desk, mut runs: Vec<Scripted>) {
-    // Runs of one flow beside each other have as many rows each, so that their statements are known more often.
-    runs.sort_by_key(|waiting| waiting.run.run.version_id);
+    runs.sort_by_key(Scripted::kind);
     desk.counters.units.fetch_add(runs.len() as u64, Ordering::Relaxed);
-    let together = insert_runs(desk, &mut runs).await;
-    for mut waiting in runs {
+    let together = write_runs(desk, &mut runs).await;
+    for run in runs {
         let result = match &together {
             Ok(()) => Ok(()),
-            Err(_) => insert_runs(desk, std::slice::from_mut(&mut waiting)).await,
+            Err(_) => write_alone(desk, &run).await,
         };
-        // Whoever asked may be gone; the run stands all the same.
-        let _ = waiting.answer.send(result);
+        run.answer(result);
     }
 }
 
-/// Runs that one trip to the database's thread takes: each trip wakes two threads up, which costs more than the rows do.
-const RUNS_A_TRIP: usize = 16;
-
-/// A transaction of its own.
-async fn insert_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError> {
+async fn write_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError> {
     let trips = runs.len().div_ceil(RUNS_A_TRIP);
     for (index, trip) in runs.chunks_mut(RUNS_A_TRIP).enumerate() {
-        let (mut script, mut values) = (String::new(), Vec::new());
-        if index == 0 {
-            script.push_str("BEGIN IMMEDIATE;");
-        }
-        for run in trip {
-            script.push_str(&run.script);
-            values.append(&mut run.take_values());
-        }
-        if index + 1 == trips {
-            script.push_str("COMMIT");
-        }
-        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, script, values);
-        if let Err(error) = desk.connection.execute_raw(statement).await {
+        let before = if index == 0 { "BEGIN IMMEDIATE;" } else { "" };
+        let after = if index + 1 == trips { "COMMIT" } else { "" };
+        if let Err(error) = scripted::trip(&desk.connection, before, trip, after).await {
             // Fails where the database gave the transaction up by itself.
             let _ = desk.connection.execute_unprepared("ROLLBACK").await;
             return Err(error.into());
@@ -261,55 +253,88 @@ async fn insert_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Keeps what waits, and says how long the disk took for it.
-async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -> Result<Duration, DbErr> {
-    let options =
-        TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
-    let transaction = Arc::new(desk.connection.begin_with_options(options).await?);
-    let mut runs = Vec::new();
-    let mut jobs = std::mem::take(&mut batch.jobs).into_iter();
-    let mut unit_after = |batch: &mut Batch<'_>| loop {
-        match jobs.next().or_else(|| batch.next()) {
-            Some(Job::Unit(unit)) => return Some(unit),
-            Some(Job::Run(run)) => runs.push(run),
-            None => return None,
-        }
-    };
-    let (mut next, mut count) = (unit_after(batch), 0);
-    while let Some(unit) = next {
-        next = unit_after(batch);
-        count += 1;
-        if count == 1 && next.is_none() {
-            let kept = alone(unit, transaction, answers).await;
-            keep_those(desk, runs).await;
-            return kept;
-        }
-        if count == 1 {
-            transaction.execute_unprepared("SAVEPOINT unit").await?;
-        }
-        let outcome = unit(Arc::clone(&transaction)).await;
-        if outcome.keep {
-            answers.push(outcome.answer);
-        } else {
-            // The answer of a failed unit holds its own error, and is given at once.
-            (outcome.answer)(Ok(()));
-            transaction.execute_unprepared("ROLLBACK TO unit").await?;
-        }
-        // Fails when the database gave the whole transaction up (disk full): then nobody may be told "kept". One call for
-        // both, because each is a trip to the database's thread.
-        let behind = if next.is_some() { "RELEASE unit; SAVEPOINT unit" } else { "RELEASE unit" };
-        transaction.execute_unprepared(behind).await?;
-    }
-    let kept = commit_now(transaction).await;
-    keep_those(desk, runs).await;
-    kept
+async fn write_alone(desk: &Desk, run: &Scripted) -> Result<(), StoreError> {
+    let transaction = desk.connection.begin_with_options(immediate()).await?;
+    run.alone(&transaction).await?;
+    transaction.commit().await?;
+    desk.counters.commits.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
-/// Runs of the background.
-async fn keep_those(desk: &Desk, runs: Vec<Scripted>) {
-    if !runs.is_empty() {
-        keep_runs(desk, runs).await;
+fn immediate() -> TransactionOptions {
+    TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() }
+}
+
+/// Keeps what waits, and says how long the disk took for it.
+async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -> Result<Duration, DbErr> {
+    let transaction = Arc::new(desk.connection.begin_with_options(immediate()).await?);
+    let mut jobs = std::mem::take(&mut batch.jobs).into_iter();
+    let mut runs = Vec::new();
+    let (mut first, mut open) = (true, false);
+    let mut next = jobs.next().or_else(|| batch.next());
+    while let Some(job) = next {
+        next = jobs.next().or_else(|| batch.next());
+        match job {
+            Job::Run(run) => {
+                runs.push(run);
+                if runs.len() == RUNS_A_TRIP {
+                    keep_among(&transaction, std::mem::take(&mut runs), answers).await?;
+                }
+            }
+            Job::Unit(unit) if first && next.is_none() => return alone(unit, transaction, answers).await,
+            Job::Unit(unit) => {
+                if !open {
+                    transaction.execute_unprepared("SAVEPOINT unit").await?;
+                }
+                let outcome = unit(Arc::clone(&transaction)).await;
+                if outcome.keep {
+                    answers.push(outcome.answer);
+                } else {
+                    // The answer of a failed unit holds its own error, and is given at once.
+                    (outcome.answer)(Ok(()));
+                    transaction.execute_unprepared("ROLLBACK TO unit").await?;
+                }
+                // Fails when the database gave the whole transaction up (disk full): then nobody may be told "kept". One
+                // call for both, because each is a trip to the database's thread.
+                open = matches!(next, Some(Job::Unit(_)));
+                let behind = if open { "RELEASE unit; SAVEPOINT unit" } else { "RELEASE unit" };
+                transaction.execute_unprepared(behind).await?;
+            }
+        }
+        first = false;
     }
+    if !runs.is_empty() {
+        keep_among(&transaction, runs, answers).await?;
+    }
+    commit_now(transaction).await
+}
+
+/// The same among units: all of them in one savepoint, or each in its own.
+async fn keep_among(
+    transaction: &DatabaseTransaction,
+    mut runs: Vec<Scripted>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), DbErr> {
+    runs.sort_by_key(Scripted::kind);
+    if scripted::trip(transaction, "SAVEPOINT runs;", &mut runs, "RELEASE runs").await.is_ok() {
+        answers.extend(runs.into_iter().map(|run| -> Answer { Box::new(move |kept| run.answer(kept)) }));
+        return Ok(());
+    }
+    transaction.execute_unprepared("ROLLBACK TO runs; RELEASE runs").await?;
+    for run in runs {
+        transaction.execute_unprepared("SAVEPOINT run").await?;
+        match run.alone(transaction).await {
+            Ok(()) => {
+                answers.push(Box::new(move |kept| run.answer(kept)));
+                transaction.execute_unprepared("RELEASE run").await?;
+            }
+            Err(error) => {
+                transaction.execute_unprepared("ROLLBACK TO run; RELEASE run").await?;
+                run.answer(Err(error));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn commit_now(transaction: Arc<DatabaseTransaction>) -> Result<Duration, DbErr> {

@@ -64,7 +64,8 @@ pub async fn drive_prepared(
         State::replay(prepared.graph(), &history).map_err(|misfit| DriveError::History(misfit.to_string()))?;
     drop(history);
     state.feed(inputs::fed(prepared.plan(), &run.inputs));
-    Driver::new(run, prepared, state, surroundings).run(control).await
+    let mut driver = Driver::new(run, prepared, state, surroundings);
+    driver.run(control).await
 }
 
 /// What a task of the driver comes back with.
@@ -109,7 +110,7 @@ impl Driver {
         }
     }
 
-    async fn run(mut self, control: Control) -> Result<Outcome, DriveError> {
+    async fn run(&mut self, control: Control) -> Result<Outcome, DriveError> {
         let mut cancelling = self.state.cancelled_by.is_some();
         if self.state.started_at.is_none() && control.cancel.is_cancelled() {
             // Cancelled while it was queued: nothing of it has begun, so nothing begins.
@@ -322,7 +323,7 @@ impl Driver {
         self.surroundings.clock.now()
     }
 
-    async fn settled(mut self) -> Result<Settled, DriveError> {
+    async fn settled(&mut self) -> Result<Settled, DriveError> {
         let Some(end) = self.state.end.take() else {
             return Err(DriveError::History("the run is not settled".to_owned()));
         };
@@ -339,7 +340,7 @@ impl Driver {
             handler_errors: end.handler_errors,
             // A step whose config could not be rendered has made none.
             failed_attempt: failed.map(|step| self.state.steps[step].unit.attempts).filter(|attempts| *attempts > 0),
-            usage: self.state.usage,
+            usage: std::mem::take(&mut self.state.usage),
             cost: self.state.cost,
         })
     }

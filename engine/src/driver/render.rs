@@ -62,7 +62,8 @@ impl Render {
     pub(super) async fn render(&self, ready: &Ready) -> Result<Value, Missed> {
         match (&self.sandbox, &self.parts) {
             (Some(share), Some(parts)) if ready.weight == Weight::Costly => {
-                in_sandbox(share, self.prepared.job(ready, parts.clone())).await
+                // On the heap: most renders are none, and every future above would have room for it.
+                Box::pin(in_sandbox(share, self.prepared.job(ready, parts.clone()))).await
             }
             _ => self.prepared.render(&ready.shape, &self.scope).map_err(Missed::Fault),
         }

@@ -59,11 +59,11 @@ async fn a_whole_run_is_announced_once_it_is_kept() {
     everywhere(|bench| async move {
         let (one, _) = two_tenants(&bench.store).await;
         let Some(mut listener) = bench.store.listen().await.unwrap() else { return };
-        bench.store.insert_run(one, whole(one, 71)).await.unwrap();
+        bench.store.insert_run(one, Box::new(whole(one, 71))).await.unwrap();
         let twice = WholeRun { notice: "changed twice".to_owned(), ..whole(one, 71) };
-        let twice = bench.store.insert_run(one, twice).await;
+        let twice = bench.store.insert_run(one, Box::new(twice)).await;
         assert!(matches!(twice, Err(StoreError::Duplicate(_))), "{twice:?}");
-        bench.store.insert_run(one, whole(one, 72)).await.unwrap();
+        bench.store.insert_run(one, Box::new(whole(one, 72))).await.unwrap();
         let mut heard = Vec::new();
         for _ in 0..2 {
             heard.extend(tokio::time::timeout(LONG, listener.next()).await.expect("both are heard").unwrap());

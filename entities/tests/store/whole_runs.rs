@@ -37,7 +37,7 @@ async fn whole_runs_of_many_callers_are_kept_together_and_one_that_cannot_be_tak
                 if number % 7 == 0 {
                     run.run.flow_id = id(21);
                 }
-                (number, store.insert_run(one, run).await)
+                (number, store.insert_run(one, Box::new(run)).await)
             });
         }
         let mut kept = 0;
@@ -57,8 +57,8 @@ async fn whole_runs_of_many_callers_are_kept_together_and_one_that_cannot_be_tak
         drop(reader);
         let mut foreign = whole(one, 9_000);
         foreign.appends[0].tenant_id = two.uuid();
-        assert!(matches!(bench.store.insert_run(one, foreign).await, Err(StoreError::Unscoped(_))));
-        let theirs = bench.store.insert_run(two, whole(one, 9_001)).await;
+        assert!(matches!(bench.store.insert_run(one, Box::new(foreign)).await, Err(StoreError::Unscoped(_))));
+        let theirs = bench.store.insert_run(two, Box::new(whole(one, 9_001))).await;
         assert!(matches!(theirs, Err(StoreError::Unscoped(_))), "{theirs:?}");
     })
     .await;
@@ -159,7 +159,7 @@ async fn what_is_kept_whole_reads_back_as_it_was() {
     everywhere(|bench| async move {
         let (one, _) = two_tenants(&bench.store).await;
         let all: Vec<WholeRun> = (0..3 * HOSTILE.len()).map(|number| full(one, number)).collect();
-        let kept = all.iter().map(|run| bench.store.insert_run(one, run.clone()));
+        let kept = all.iter().map(|run| bench.store.insert_run(one, Box::new(run.clone())));
         for kept in futures_util::future::join_all(kept).await {
             kept.unwrap();
         }

@@ -26,7 +26,7 @@ pub(super) async fn queue(
     limit(&mut row, resolved, &inputs)?;
     super::inputs::keep(weir, tenant, &mut row, &inputs).await?;
     let job = Job::new(weir, row, resolved, inputs);
-    let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
+    let (row, concurrency) = (run::Model::clone(&job.row), job.plan.concurrency.clone());
     let admitted = weir.store().write(tenant, |unit| async move {
         let admission = enqueue(&unit, row, concurrency.as_ref()).await?;
         unit.insert(audit).await?;

@@ -39,7 +39,7 @@ pub(super) struct RunChildren {
     pub(super) crew: Arc<Crew>,
     /// The parent here.
     pub(super) local: Arc<LocalRun>,
-    pub(super) parent: run::Model,
+    pub(super) parent: Arc<run::Model>,
     pub(super) journal: Arc<RunJournal>,
 }
 
@@ -223,7 +223,9 @@ impl RunChildren {
         });
         let claimed = claimed.await.map_err(|error| PortError::Unavailable(error.to_string()))?;
         if let Some(row) = claimed {
-            for (row, entered) in claimed::enter_claimed(&self.weir, &self.crew, vec![row]).await {
+            let entered = claimed::enter_claimed(&self.weir, &self.crew, vec![row]);
+            claimed::fetch_letters(&self.weir, &entered).await;
+            for (row, entered) in entered {
                 let (weir, crew) = (self.weir.clone(), Arc::clone(&self.crew));
                 self.crew.tasks.spawn(claimed::execute_claimed(weir, crew, row, entered));
             }

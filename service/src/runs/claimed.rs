@@ -21,23 +21,24 @@ pub(super) fn enter(weir: &Weir, crew: &Crew, row: &run::Model) -> Entered {
     weir.runs().enter(RunId::from_uuid(row.id), local)
 }
 
-/// Enters runs that were claimed, then looks what lies in their inboxes: in this order nothing is missed.
-pub(super) async fn enter_claimed(weir: &Weir, crew: &Crew, rows: Vec<run::Model>) -> Vec<(run::Model, Entered)> {
-    let entered: Vec<(run::Model, Entered)> = rows
-        .into_iter()
-        .map(|row| {
-            let entered = enter(weir, crew, &row);
-            (row, entered)
-        })
-        .collect();
-    if let Err(error) = fetch_letters(weir, &entered).await {
+/// Enters runs that were claimed. [`fetch_letters`] comes next: in this order nothing is missed.
+pub(super) fn enter_claimed(weir: &Weir, crew: &Crew, rows: Vec<run::Model>) -> Vec<(Arc<run::Model>, Entered)> {
+    let with_place = |row: run::Model| {
+        let entered = enter(weir, crew, &row);
+        (Arc::new(row), entered)
+    };
+    rows.into_iter().map(with_place).collect()
+}
+
+/// Looks what lies in the inboxes of runs that are entered.
+pub(super) async fn fetch_letters(weir: &Weir, entered: &[(Arc<run::Model>, Entered)]) {
+    if let Err(error) = try_fetch_letters(weir, entered).await {
         // Looked at again with the next renewal of the leases.
         tracing::warn!(%error, "the inboxes of claimed runs could not be read");
     }
-    entered
 }
 
-async fn fetch_letters(weir: &Weir, entered: &[(run::Model, Entered)]) -> Result<(), StoreError> {
+async fn try_fetch_letters(weir: &Weir, entered: &[(Arc<run::Model>, Entered)]) -> Result<(), StoreError> {
     let all: Vec<(TenantId, RunId)> =
         entered.iter().map(|(row, _)| (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id))).collect();
     let with_letters = weir.store().system().await?.with_open_inbox(&all).await?;
@@ -50,12 +51,11 @@ async fn fetch_letters(weir: &Weir, entered: &[(run::Model, Entered)]) -> Result
 }
 
 /// Executes a run that was claimed out of the store.
-pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: run::Model, entered: Entered) {
-    let keep = row.clone();
-    match prepare(&weir, row).await {
+pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: Arc<run::Model>, entered: Entered) {
+    match prepare(&weir, &row).await {
         Ok(job) => execute(weir, crew, job, entered, true).await,
         Err(error) => {
-            tracing::error!(error = ?error, run = %RunId::from_uuid(keep.id), "a claimed run could not be prepared");
+            tracing::error!(error = ?error, run = %RunId::from_uuid(row.id), "a claimed run could not be prepared");
             let end = if error.code().retryable() {
                 End::Rest
             } else {
@@ -65,17 +65,17 @@ pub(super) async fn execute_claimed(weir: Weir, crew: Arc<Crew>, row: run::Model
                     "The run's version or inputs cannot be read any more.",
                 ))
             };
-            finish(&weir, &keep, end).await;
+            finish(&weir, &row, end).await;
         }
     }
 }
 
 /// Reads what a claimed run needs.
-async fn prepare(weir: &Weir, row: run::Model) -> Result<Job, ServiceError> {
+async fn prepare(weir: &Weir, row: &Arc<run::Model>) -> Result<Job, ServiceError> {
     let tenant = TenantId::from_uuid(row.tenant_id);
     let plan = crate::flows::plan(weir, tenant, VersionId::from_uuid(row.version_id)).await?;
     let inputs = super::wait::value(weir, tenant, row.inputs.clone(), row.inputs_blob).await?;
     let default_model = crate::flows::default_model(weir, tenant).await?;
     let store = weir.runs().store_for(weir.store(), RunId::from_uuid(row.id));
-    Ok(Job { row, plan, inputs: inputs.unwrap_or(Value::Null), default_model, store })
+    Ok(Job { row: Arc::clone(row), plan, inputs: inputs.unwrap_or(Value::Null), default_model, store })
 }

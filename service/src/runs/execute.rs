@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::{Failure, FailureKind, RunId, RunStatus, TenantId, VersionId};
 use engine::ports::PortError;
 use engine::{DriveError, Entry, Outcome, Refusal, Run, Settled, Surroundings};
-use entities::{JsonText, Scope, Store, StoreError, append, run};
+use entities::{JsonText, RunUpdate, Scope, Store, StoreError, WholeRun, append, run};
 use futures_util::FutureExt;
 use language::Plan;
 use sea_orm::ColumnTrait;
@@ -43,7 +43,7 @@ const REST: chrono::Duration = chrono::Duration::seconds(2);
 
 /// A run with what is needed to execute it.
 pub(super) struct Job {
-    pub(super) row: run::Model,
+    pub(super) row: Arc<run::Model>,
     pub(super) plan: Arc<Plan>,
     pub(super) inputs: Value,
     /// The tenant's.
@@ -56,7 +56,7 @@ impl Job {
     /// Of a run that was just made.
     pub(super) fn new(weir: &Weir, row: run::Model, resolved: &Resolved, inputs: Value) -> Self {
         let (plan, default_model) = (Arc::clone(&resolved.plan), resolved.default_model.clone());
-        Self { row, plan, inputs, default_model, store: weir.store().clone() }
+        Self { row: Arc::new(row), plan, inputs, default_model, store: weir.store().clone() }
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn spawn(
 }
 
 pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Entered, written: bool) {
-    let row = job.row.clone();
+    let row = Arc::clone(&job.row);
     let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
     let local = Arc::clone(&entered.local);
     let deaths = row.claims - 1;
@@ -131,11 +131,11 @@ pub(super) async fn execute(weir: Weir, crew: Arc<Crew>, job: Job, entered: Ente
         // They are free when the lease runs out that they were taken under.
         tracing::warn!(%error, run = %run_id, "slots of a lost worker could not be freed");
     }
-    let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &job.plan, &history);
+    let journal = RunJournal::new(weir.clone(), Arc::clone(&local), &row, &job.plan, &history);
     let journal = journal.on(job.store.clone());
     let journal = Arc::new(if written { journal } else { journal.unwritten(job.plan.save, crew.lease) });
     local.is_written_by(&journal);
-    let driven = AssertUnwindSafe(drive(&weir, &crew, &local, &journal, job, history)).catch_unwind().await;
+    let driven = AssertUnwindSafe(Box::pin(drive(&weir, &crew, &local, &journal, job, history))).catch_unwind().await;
     drop(entered);
     let driven = match driven {
         Ok(Ok(Outcome::Settled(settled))) => {
@@ -290,7 +290,7 @@ pub(super) fn surroundings(
     crew: &Arc<Crew>,
     local: &Arc<LocalRun>,
     journal: &Arc<RunJournal>,
-    row: &run::Model,
+    row: &Arc<run::Model>,
 ) -> Surroundings {
     let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
     let prices = row.price_version.as_deref().and_then(|version| version.parse().ok());
@@ -300,7 +300,7 @@ pub(super) fn surroundings(
         weir: weir.clone(),
         crew: Arc::clone(crew),
         local: Arc::clone(local),
-        parent: row.clone(),
+        parent: Arc::clone(row),
         journal: Arc::clone(journal),
     };
     let slots = RunSlots {
@@ -402,11 +402,42 @@ pub(super) enum End {
 
 /// Gives the lease back. If even that fails, the lease runs out by itself.
 pub(super) async fn finish(weir: &Weir, row: &run::Model, end: End) {
-    let (tenant, run_id, now) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id), weir.now());
+    let (tenant, run_id) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
+    let kept = match suspend_undisturbed(weir, row, &end).await {
+        // Something came for it, it holds places, or another has it: then each is looked at.
+        Err(StoreError::Stale) => give_back(weir, row, end).await,
+        kept => kept,
+    };
+    if let Err(error) = kept {
+        tracing::error!(%error, run = %run_id, "a lease could not be given back; it runs out");
+    }
+    weir.runs().bus().tell(run_id, Live::Changed);
+    weir.runs().bus().tell_tenant(tenant, run_id);
+    weir.runs().offer_slots();
+}
+
+/// What most runs that wait need, in one statement. [`StoreError::Stale`]: it takes more than that.
+async fn suspend_undisturbed(weir: &Weir, row: &run::Model, end: &End) -> Result<(), StoreError> {
+    use run::Column as C;
+    let End::Suspend(status, wake_at, children) = end else { return Err(StoreError::Stale) };
+    if *status == RunStatus::Queued || !children.is_empty() {
+        return Err(StoreError::Stale);
+    }
+    let mut suspended = row.clone();
+    (suspended.lease_owner, suspended.lease_until, suspended.claims) = (None, None, 0);
+    status.as_str().clone_into(&mut suspended.status);
+    suspended.available_at = wake_at.unwrap_or_else(super::far_future);
+    let rows = WholeRun::of(suspended, super::listen::changed(row.tenant_id, row.id));
+    let columns = vec![C::Status, C::AvailableAt, C::Claims, C::LeaseOwner, C::LeaseUntil];
+    let update = RunUpdate { undisturbed: true, ..RunUpdate::of(rows, columns) };
+    weir.store().update_run(TenantId::from_uuid(row.tenant_id), update).await
+}
+
+async fn give_back(weir: &Weir, row: &run::Model, end: End) -> Result<(), StoreError> {
+    let now = weir.now();
     let (id, token) = (row.id, row.fencing_token);
-    let kept = weir
-        .store()
-        .write(tenant, move |unit| async move {
+    weir.store()
+        .write(TenantId::from_uuid(row.tenant_id), move |unit| async move {
             use run::Column as C;
             let mine = || sea_orm::Condition::all().add(C::Id.eq(id)).add(C::FencingToken.eq(token));
             let Some(current) = unit.find::<run::Entity>().filter(mine()).for_update().one().await? else {
@@ -452,14 +483,7 @@ pub(super) async fn finish(weir: &Weir, row: &run::Model, end: End) {
             unit.announce(&super::listen::changed(current.tenant_id, id));
             Ok(())
         })
-        .await;
-    if let Err(error) = kept {
-        let error: StoreError = error;
-        tracing::error!(%error, run = %run_id, "a lease could not be given back; it runs out");
-    }
-    weir.runs().bus().tell(run_id, Live::Changed);
-    weir.runs().bus().tell_tenant(tenant, run_id);
-    weir.runs().offer_slots();
+        .await
 }
 
 /// Leaves a run until a person acts on it.

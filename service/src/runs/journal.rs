@@ -11,10 +11,9 @@ use async_trait::async_trait;
 use domain::{RunId, RunStatus, TenantId};
 use engine::ports::{Journal, PortError};
 use engine::{Entry, Event};
-use entities::{JsonText, Store, StoreError, Unit, WholeRun, append, attempt, item, run, run_word, step};
+use entities::{JsonText, RunUpdate, Store, StoreError, Unit, WholeRun, run, run_word};
 use language::Plan;
 use language::plan::Save;
-use sea_orm::ColumnTrait;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -68,17 +67,8 @@ struct Held {
     changes: Changes,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum AppendError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Another holder wrote since.
-    #[error("stale")]
-    Stale,
-}
-
 impl RunJournal {
-    pub(super) fn new(weir: Weir, local: Arc<LocalRun>, row: run::Model, plan: &Plan, history: &[Entry]) -> Self {
+    pub(super) fn new(weir: Weir, local: Arc<LocalRun>, row: &run::Model, plan: &Plan, history: &[Entry]) -> Self {
         let (tenant, run) = (TenantId::from_uuid(row.tenant_id), RunId::from_uuid(row.id));
         let owner = row.lease_owner.clone().unwrap_or_default();
         let position = row.event_position;
@@ -86,7 +76,7 @@ impl RunJournal {
         let asking = questions::asking(plan, weir.catalogue());
         let attached = row.parent_step.is_some();
         let limited = row.slot_key.is_some() || super::execute::has_slots(plan, weir.catalogue());
-        let mut records = Records::new(row, plan);
+        let mut records = Records::new(row.clone(), plan);
         let mut changes = Changes::default();
         for entry in history {
             records.apply(entry, &owner, &mut changes);
@@ -226,19 +216,31 @@ impl RunJournal {
     async fn write(&self, state: &mut State, entries: &[Entry], changes: Changes) -> Result<(), PortError> {
         self.renew(state);
         let first = entries.first().map_or(1, |entry| entry.position);
-        let write = Append {
-            row: state.records.run.clone(),
+        let mut row = state.records.run.clone();
+        if changes.started {
+            // Whoever restarted it is in the journal now.
+            row.restart_by = None;
+        }
+        let append = Append {
             before: i64::try_from(first.saturating_sub(1)).unwrap_or(i64::MAX),
             insert: !state.written,
-            steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
-            items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
-            outward: questions::outward(&state.records.run, &state.asking, entries),
-            append: append_of(self.tenant, self.run, entries),
+            columns: columns(&changes),
+            settled: changes.settled,
+            frees: changes.settled && self.limited,
+            outward: questions::outward(&row, &state.asking, entries),
             limited: self.limited,
-            words: self.words(&state.records.run, &changes),
-            changes,
+            rows: Box::new(WholeRun {
+                steps: changes.steps.iter().filter_map(|name| state.records.step(name)).cloned().collect(),
+                items: changes.items.iter().filter_map(|place| state.records.item(place)).cloned().collect(),
+                appends: append_of(self.tenant, self.run, entries).into_iter().collect(),
+                words: self.words(&row, &changes),
+                attempts: changes.attempts,
+                ledger: changes.ledger,
+                notice: super::listen::changed(row.tenant_id, row.id),
+                run: released(row),
+            }),
         };
-        self.keep(state, write).await
+        self.keep(state, append).await
     }
 
     /// What the run is found by from now on. Values that went to the blob store are not looked into.
@@ -261,32 +263,27 @@ impl RunJournal {
         if changes.ledger.is_empty() {
             return Ok(());
         }
-        let bill = Changes { ledger: changes.ledger, settled: true, ..Changes::default() };
-        let write = Append {
-            row: state.records.run.clone(),
+        let row = state.records.run.clone();
+        let notice = super::listen::changed(row.tenant_id, row.id);
+        let bill = Append {
             before: 0,
             insert: true,
-            steps: Vec::new(),
-            items: Vec::new(),
-            outward: questions::outward(&state.records.run, &state.asking, &[]),
-            append: None,
+            columns: Vec::new(),
+            settled: true,
+            frees: self.limited,
+            outward: questions::outward(&row, &state.asking, &[]),
             limited: self.limited,
-            words: Vec::new(),
-            changes: bill,
+            rows: Box::new(WholeRun { ledger: changes.ledger, ..WholeRun::of(released(row), notice) }),
         };
-        self.keep(state, write).await
+        self.keep(state, bill).await
     }
 
-    async fn keep(&self, state: &mut State, write: Append) -> Result<(), PortError> {
-        let kept = match write.into_whole() {
-            Ok(run) => self.store.insert_run(self.tenant, *run).await.map_err(AppendError::from),
-            Err(write) => self.store.write(self.tenant, |unit| async move { write.run(&unit).await }).await,
-        };
-        if let Err(error) = kept {
+    async fn keep(&self, state: &mut State, append: Append) -> Result<(), PortError> {
+        if let Err(error) = append.keep(&self.store, self.tenant).await {
             state.broken = true;
             return Err(match error {
-                AppendError::Stale => PortError::LeaseLost,
-                AppendError::Store(error) => PortError::Unavailable(error.to_string()),
+                StoreError::Stale => PortError::LeaseLost,
+                error => PortError::Unavailable(error.to_string()),
             });
         }
         state.written = true;
@@ -345,155 +342,82 @@ impl Held {
 
 /// One append as it goes to the store.
 struct Append {
-    row: run::Model,
+    rows: Box<WholeRun>,
     /// The position that the store must be at.
     before: i64,
     insert: bool,
-    steps: Vec<step::Model>,
-    items: Vec<item::Model>,
+    /// What changes of the run's row.
+    columns: Vec<run::Column>,
+    settled: bool,
+    /// Whether places under limits come free with it.
+    frees: bool,
     outward: Outward,
-    append: Option<append::Model>,
     limited: bool,
-    words: Vec<run_word::Model>,
-    changes: Changes,
 }
 
 impl Append {
-    /// A run that is written for the first time, and touches nothing but its own rows.
-    fn into_whole(mut self) -> Result<Box<WholeRun>, Box<Self>> {
-        if !self.insert || self.limited || !self.outward.is_empty() {
-            return Err(Box::new(self));
+    /// One that touches nothing but the run's own rows shares its way with those of other runs.
+    async fn keep(self, store: &Store, tenant: TenantId) -> Result<(), StoreError> {
+        if !self.outward.is_empty() {
+            return store.write(tenant, |unit| async move { self.write(&unit).await }).await;
         }
-        release_if_terminal(&mut self.row);
-        let notice = super::listen::changed(self.row.tenant_id, self.row.id);
-        Ok(Box::new(WholeRun {
-            run: self.row,
-            steps: self.steps,
-            attempts: self.changes.attempts,
-            items: self.items,
-            appends: self.append.into_iter().collect(),
-            ledger: self.changes.ledger,
-            words: self.words,
-            notice,
-        }))
+        match self {
+            Self { insert: true, limited: false, rows, .. } => store.insert_run(tenant, rows).await,
+            Self { insert: false, rows, before, columns, settled, frees: false, .. }
+                if !(settled && rows.run.parent_step.is_some()) =>
+            {
+                store.update_run(tenant, RunUpdate { rows, columns, before: Some(before), undisturbed: false }).await
+            }
+            among => store.write(tenant, |unit| async move { among.write(&unit).await }).await,
+        }
     }
 
-    async fn run(self, unit: &Unit) -> Result<(), AppendError> {
-        let (tenant, run) = (self.row.tenant_id, self.row.id);
-        let limited = self.changes.settled && self.limited;
-        let ended_at = self.row.ended_at;
-        let parent = if self.changes.settled { children::lock_parent(unit, &self.row).await? } else { None };
+    async fn write(self, unit: &Unit) -> Result<(), StoreError> {
+        let (run, ended_at) = (self.rows.run.id, self.rows.run.ended_at);
+        let parent = if self.settled { children::lock_parent(unit, &self.rows.run).await? } else { None };
         if let Some(parent) = &parent {
             children::wake_parent(unit, parent, ended_at.unwrap_or(parent.created_at)).await?;
         }
         if self.insert {
-            let mut row = self.row;
-            release_if_terminal(&mut row);
-            unit.insert(row).await?;
+            unit.insert_run(&self.rows).await?;
         } else {
-            self.update_run(unit).await?;
-        }
-        {
-            use step::Column as C;
-            let changing = [
-                C::Status,
-                C::Success,
-                C::Skipped,
-                C::Cached,
-                C::SkipReason,
-                C::Attempts,
-                C::Error,
-                C::Config,
-                C::ConfigBlob,
-                C::Output,
-                C::OutputBlob,
-                C::StartedAt,
-                C::EndedAt,
-                C::DurationMs,
-                C::Usage,
-                C::CostNanoUsd,
-                C::ChildRunId,
-                C::Waiting,
-            ];
-            unit.upsert_all(self.steps, &[C::TenantId, C::RunId, C::Name], &changing).await?;
-        }
-        {
-            use attempt::Column as C;
-            let changing = [C::Status, C::EndedAt, C::Error, C::Usage, C::CostNanoUsd];
-            unit.upsert_all(self.changes.attempts, &[C::TenantId, C::RunId, C::Step, C::Item, C::Number], &changing)
-                .await?;
-        }
-        {
-            use item::Column as C;
-            let changing = [
-                C::Status,
-                C::Attempts,
-                C::Error,
-                C::Output,
-                C::OutputBlob,
-                C::Waiting,
-                C::StartedAt,
-                C::EndedAt,
-                C::DurationMs,
-                C::CostNanoUsd,
-                C::ChildRunId,
-            ];
-            unit.upsert_all(self.items, &[C::TenantId, C::RunId, C::Step, C::Item], &changing).await?;
+            let before = Some(self.before);
+            let update = RunUpdate { rows: self.rows, columns: self.columns, before, undisturbed: false };
+            unit.update_run(&update).await?;
         }
         self.outward.write(unit, run).await?;
-        if let Some(append) = self.append {
-            unit.insert(append).await?;
-        }
-        unit.insert_all(self.changes.ledger).await?;
-        unit.insert_absent(self.words).await?;
-        if let (true, Some(ended_at)) = (limited, ended_at) {
+        if let (true, Some(ended_at)) = (self.frees, ended_at) {
             super::slots::leave(unit, run, ended_at, true).await?;
         }
-        unit.announce(&super::listen::changed(tenant, run));
         Ok(())
-    }
-
-    async fn update_run(&self, unit: &Unit) -> Result<(), AppendError> {
-        use run::Column as C;
-        let row = &self.row;
-        let mut update = unit
-            .update::<run::Entity>()
-            .set(C::EventPosition, row.event_position)
-            .set(C::Claims, row.claims)
-            .filter(C::Id.eq(row.id))
-            .filter(C::FencingToken.eq(row.fencing_token))
-            .filter(C::EventPosition.eq(self.before));
-        // A column is set once: PostgreSQL refuses a second time, and one append may both start and settle a run.
-        if self.changes.started || self.changes.settled {
-            update = update.set(C::Status, row.status.clone());
-        }
-        if self.changes.started {
-            update = update.set(C::Epoch, row.epoch).set(C::StartedAt, row.started_at);
-            update = update.set(C::RestartBy, None::<String>);
-        }
-        if self.changes.spent || self.changes.settled {
-            update = update.set(C::Usage, row.usage.clone()).set(C::CostNanoUsd, row.cost_nano_usd);
-        }
-        if self.changes.settled {
-            update = update
-                .set(C::Outputs, row.outputs.clone())
-                .set(C::OutputsBlob, row.outputs_blob)
-                .set(C::Error, row.error.clone())
-                .set(C::HandlerErrors, row.handler_errors.clone())
-                .set(C::FailedStep, row.failed_step.clone())
-                .set(C::EndedAt, row.ended_at)
-                .set(C::DurationMs, row.duration_ms)
-                .set(C::LeaseOwner, None::<String>)
-                .set(C::LeaseUntil, None::<chrono::DateTime<chrono::Utc>>)
-                .set(C::ParkedFor, None::<String>);
-        }
-        if update.exec().await? == 1 { Ok(()) } else { Err(AppendError::Stale) }
     }
 }
 
-fn release_if_terminal(row: &mut run::Model) {
-    if RunStatus::parse(&row.status).is_some_and(RunStatus::is_terminal) {
-        row.lease_owner = None;
-        row.lease_until = None;
+/// What an append changes of its run's row.
+fn columns(changes: &Changes) -> Vec<run::Column> {
+    use run::Column as C;
+    let mut columns = vec![C::EventPosition, C::Claims];
+    // A column is set once: PostgreSQL refuses a second time, and one append may both start and settle a run.
+    if changes.started || changes.settled {
+        columns.push(C::Status);
     }
+    if changes.started {
+        columns.extend([C::Epoch, C::StartedAt, C::RestartBy]);
+    }
+    if changes.spent || changes.settled {
+        columns.extend([C::Usage, C::CostNanoUsd]);
+    }
+    if changes.settled {
+        columns.extend([C::Outputs, C::OutputsBlob, C::Error, C::HandlerErrors, C::FailedStep, C::EndedAt]);
+        columns.extend([C::DurationMs, C::LeaseOwner, C::LeaseUntil, C::ParkedFor]);
+    }
+    columns
+}
+
+/// The row as the store has it: what is over is held by nobody and waits behind nothing.
+fn released(mut row: run::Model) -> run::Model {
+    if RunStatus::parse(&row.status).is_some_and(RunStatus::is_terminal) {
+        (row.lease_owner, row.lease_until, row.parked_for) = (None, None, None);
+    }
+    row
 }

@@ -69,9 +69,9 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
         let history = execute::history(weir, actor.tenant, &row, written).await?;
         row.event_position = i64::try_from(history.len()).unwrap_or(i64::MAX);
         let local = Arc::new(LocalRun::new(actor.tenant, row.flow_name.clone(), &CancellationToken::new()));
-        let journal = RunJournal::new(weir.clone(), Arc::clone(&local), row.clone(), &resolved.plan, &history);
+        let journal = RunJournal::new(weir.clone(), Arc::clone(&local), &row, &resolved.plan, &history);
         let journal = Arc::new(if written { journal } else { journal.unwritten(Save::All, ALONE) });
-        let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &row);
+        let mut surroundings = execute::surroundings(weir, &crew, &local, &journal, &Arc::new(row.clone()));
         surroundings.registry = past.registry.clone();
         surroundings.clock = Arc::clone(&past.clock);
         let run = execute::as_run(&row, &resolved.plan, inputs.clone(), resolved.default_model.clone());

@@ -4,6 +4,7 @@
 //! idempotency key may be written for the first time at its first effect or its end, and its caller is answered after.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -152,17 +153,17 @@ async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer
     let tenant = started.tenant;
     let Some((crew, place)) = free_place(weir, &job.row, resolved, answer).await else {
         started.awaited = (answer == Answer::Wait).then(|| weir.runs().wait_for(started.run_id));
-        let (row, concurrency) = (job.row.clone(), job.plan.concurrency.clone());
+        let (row, concurrency) = (run::Model::clone(&job.row), job.plan.concurrency.clone());
         let admitted =
             weir.store().write(tenant, |unit| async move { enqueue(&unit, row, concurrency.as_ref()).await });
         admitted_now(weir, &job, admitted.await?).await;
         return Ok(started);
     };
-    execute::lease(&mut job.row, &crew, weir.now());
+    execute::lease(Arc::make_mut(&mut job.row), &crew, weir.now());
     let entered = claimed::enter(weir, &crew, &job.row);
     let written = answer == Answer::Later;
     if written {
-        let row = job.row.clone();
+        let row = run::Model::clone(&job.row);
         weir.store().write(tenant, |unit| async move { unit.insert(row).await }).await.map_err(ServiceError::from)?;
         weir.runs().bus().tell_tenant(tenant, started.run_id);
     }
@@ -182,7 +183,7 @@ async fn once(
         Sha256::new().chain_update(&pins).chain_update(inputs::canonical(&job.inputs)).finalize().to_vec();
     let mut fresh = started(weir, &job.row, resolved, false);
     let place = free_place(weir, &job.row, resolved, answer).await.map(|(crew, place)| {
-        execute::lease(&mut job.row, &crew, weir.now());
+        execute::lease(Arc::make_mut(&mut job.row), &crew, weir.now());
         let entered = claimed::enter(weir, &crew, &job.row);
         (crew, place, entered)
     });
@@ -200,7 +201,7 @@ async fn once(
         expires_at: now + chrono::Duration::hours(KEY_HOURS),
     };
     for _ in 0..3 {
-        let (row, key_row, concurrency) = (job.row.clone(), key_row.clone(), job.plan.concurrency.clone());
+        let (row, key_row, concurrency) = (run::Model::clone(&job.row), key_row.clone(), job.plan.concurrency.clone());
         let kept = weir.store().write(fresh.tenant, move |unit| async move {
             claim_key(&unit, row, key_row, now, concurrency.as_ref()).await
         });

@@ -39,7 +39,7 @@ impl End {
 pub(super) async fn settle(weir: &Weir, row: &run::Model, plan: &Arc<Plan>, end: End) {
     let tenant = TenantId::from_uuid(row.tenant_id);
     let local = Arc::new(LocalRun::new(tenant, row.flow_name.clone(), &tokio_util::sync::CancellationToken::new()));
-    let journal = RunJournal::new(weir.clone(), local, row.clone(), plan, &[]);
+    let journal = RunJournal::new(weir.clone(), local, row, plan, &[]);
     let End { status, failure, heard } = end;
     let heard = heard.map(|letter| Event::OutsideReceived { delivery: letter.id, by: letter.by, what: letter.what });
     let settled = Event::RunSettled {

@@ -123,16 +123,11 @@ async fn listen(
     let mut status = RunStatus::Running;
     let mut look = look_first;
     loop {
-        if look {
-            // A run that is not written yet has no row: it executes here, and will be heard.
-            if let Some(row) = super::find_row(weir, tenant, id).await? {
-                status = RunStatus::parse(&row.status).unwrap_or(RunStatus::Running);
-                if status.is_terminal() {
-                    return Ok(Waited::Settled(Arc::new(of_row(weir, row).await?)));
-                }
-                if matches!(status, RunStatus::Waiting | RunStatus::NeedsAttention) {
-                    return Ok(Waited::Pending { run_id: id, status });
-                }
+        // A run that is not written yet has no row: it executes here, and will be heard. Most are heard and never looked at.
+        if look && let Some(found) = Box::pin(look_at(weir, tenant, id)).await? {
+            match found {
+                Waited::Pending { status: running @ (RunStatus::Queued | RunStatus::Running), .. } => status = running,
+                settled_or_resting => return Ok(settled_or_resting),
             }
         }
         let next = tokio::time::Instant::now() + LOOK_EVERY;
@@ -149,6 +144,15 @@ async fn listen(
             Err(_) => weir.runs().find(id).is_none(),
         };
     }
+}
+
+async fn look_at(weir: &Weir, tenant: TenantId, id: RunId) -> Result<Option<Waited>, ServiceError> {
+    let Some(row) = super::find_row(weir, tenant, id).await? else { return Ok(None) };
+    let status = RunStatus::parse(&row.status).unwrap_or(RunStatus::Running);
+    if status.is_terminal() {
+        return Ok(Some(Waited::Settled(Arc::new(of_row(weir, row).await?))));
+    }
+    Ok(Some(Waited::Pending { run_id: id, status }))
 }
 
 /// A terminal run's answer out of its rows.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::{RunId, TenantId};
 use entities::system::{Claim, ReadyTenant};
 use entities::{StoreError, StoreKind, run};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,8 +40,11 @@ impl Default for WorkerOptions {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker rests after the store refused.
 const REST: Duration = Duration::from_millis(500);
-/// Runs taken in one claim.
-const BATCH: u32 = 16;
+/// Runs taken in one claim, at first. What is taken has its turn, whoever comes meanwhile, so it is little while little waits.
+const BATCH: usize = 16;
+/// And at most, once claim after claim found as many as it asked for: a claim is several trips to the store, however many
+/// runs it takes.
+const LARGEST_BATCH: usize = 64;
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// Starts this process's worker. It ends when `shutdown` is cancelled and its runs are over or given back.
@@ -78,7 +81,8 @@ pub async fn step(weir: &Weir) -> Result<usize, crate::ServiceError> {
     let crew = crew(&WorkerOptions::default());
     let runs = claim(weir, &crew, BATCH).await?;
     let count = runs.len();
-    let entered = claimed::enter_claimed(weir, &crew, runs).await;
+    let entered = claimed::enter_claimed(weir, &crew, runs);
+    claimed::fetch_letters(weir, &entered).await;
     let executing = entered
         .into_iter()
         .map(|(row, entered)| claimed::execute_claimed(weir.clone(), Arc::clone(&crew), row, entered));
@@ -123,6 +127,9 @@ async fn adopt(weir: &Weir, crew: &Crew) {
 }
 
 async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
+    let mut batch = BATCH;
+    // As far as is known; looking before a claim is a trip more.
+    let mut more = false;
     loop {
         let both = async {
             let of_queue = Arc::clone(&crew.for_queue).acquire_owned().await.ok()?;
@@ -134,22 +141,18 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
         };
         let Some(first) = place else { return };
         let mut places = vec![first];
-        while places.len() < BATCH as usize
+        while places.len() < batch
             && let Ok(of_queue) = Arc::clone(&crew.for_queue).try_acquire_owned()
-            && let Ok(more) = Arc::clone(&crew.places).try_acquire_owned()
+            && let Ok(another) = Arc::clone(&crew.places).try_acquire_owned()
         {
-            places.push((of_queue, more));
+            places.push((of_queue, another));
         }
-        let rest = match claim_if_any(weir, crew, u32::try_from(places.len()).unwrap_or(BATCH)).await {
+        let asked = places.len();
+        let rest = match claim_if_any(weir, crew, asked, more).await {
             Ok(Claimed::Runs(runs)) => {
-                let entered = claimed::enter_claimed(weir, crew, runs).await;
-                for ((row, entered), place) in entered.into_iter().zip(places) {
-                    let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
-                    crew.tasks.spawn(async move {
-                        claimed::execute_claimed(weir, of_crew, row, entered).await;
-                        drop(place);
-                    });
-                }
+                more = runs.len() == asked;
+                batch = if runs.len() >= batch { (2 * batch).min(LARGEST_BATCH) } else { BATCH };
+                begin(weir, crew, runs, places);
                 continue;
             }
             Ok(Claimed::Nothing(rest)) => rest,
@@ -158,6 +161,7 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
                 REST
             }
         };
+        (more, batch) = (false, BATCH);
         // Given back before resting, so that new runs find a free place.
         drop(places);
         tokio::select! {
@@ -168,14 +172,40 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
     }
 }
 
+/// Executes runs that were claimed, each in its place. The next claim does not wait until they have begun.
+fn begin(weir: &Weir, crew: &Arc<Crew>, runs: Vec<run::Model>, places: Vec<Place>) {
+    let entered = claimed::enter_claimed(weir, crew, runs);
+    let (weir, crew) = (weir.clone(), Arc::clone(crew));
+    let tasks = crew.tasks.clone();
+    tasks.spawn(async move {
+        claimed::fetch_letters(&weir, &entered).await;
+        for ((row, entered), place) in entered.into_iter().zip(places) {
+            let (weir, of_crew) = (weir.clone(), Arc::clone(&crew));
+            crew.tasks.spawn(async move {
+                claimed::execute_claimed(weir, of_crew, row, entered).await;
+                drop(place);
+            });
+        }
+    });
+}
+
+/// Among those for runs out of the queue, and among all.
+type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 enum Claimed {
     Runs(Vec<run::Model>),
     /// Nothing may be claimed for this long, as far as is known.
     Nothing(Duration),
 }
 
-/// Looks before it claims: looking writes nothing.
-async fn claim_if_any(weir: &Weir, crew: &Crew, limit: u32) -> Result<Claimed, StoreError> {
+/// Looks before it claims, unless it is `known` that there are some: looking writes nothing.
+async fn claim_if_any(weir: &Weir, crew: &Crew, limit: usize, known: bool) -> Result<Claimed, StoreError> {
+    if known {
+        let runs = claim(weir, crew, limit).await?;
+        if !runs.is_empty() {
+            return Ok(Claimed::Runs(runs));
+        }
+    }
     let next = weir.store().system().await?.next_available().await?;
     let now = weir.now();
     if next.is_some_and(|next| next <= now) {
@@ -189,12 +219,11 @@ async fn claim_if_any(weir: &Weir, crew: &Crew, limit: u32) -> Result<Claimed, S
     Ok(Claimed::Nothing(until_next.clamp(Duration::from_millis(5), LOOK_EVERY)))
 }
 
-async fn claim(weir: &Weir, crew: &Crew, limit: u32) -> Result<Vec<run::Model>, StoreError> {
+async fn claim(weir: &Weir, crew: &Crew, limit: usize) -> Result<Vec<run::Model>, StoreError> {
     let now = weir.now();
     let lease_until = now + chrono::Duration::from_std(crew.lease).unwrap_or(chrono::Duration::seconds(15));
     let mut ready = weir.store().system().await?.ready_tenants(now).await?;
     let mut runs = Vec::new();
-    let limit = limit as usize;
     while runs.len() < limit && !ready.is_empty() {
         let candidates: Vec<Candidate> =
             ready.iter().map(|ready| Candidate { tenant: ready.tenant, weight: ready.weight }).collect();

@@ -74,7 +74,7 @@ fn table(here: &Here, answer: At<Vec<FlowSummary>>) -> AnyView {
                                 {flow.version.is_none().then(|| view! { " "<span class="tag-pill">"draft"</span> })}
                                 {flow.description.clone().map(|text| view! { <p>{text}</p> })}
                             </td>
-                            <td class="beside">{recent_dots(&flow.recent)}</td>
+                            <td class="beside wide">{recent_dots(&flow.recent)}</td>
                             <td class="number" data-label="Success, 7 days">{percent_or_dash(flow.success_rate)}</td>
                             <td class="number" data-label="p95">{duration_or(flow.p95_ms, "–")}</td>
                             <td class="number" data-label="Cost a run">{money_or_dash(flow.cost_per_run_nano_usd)}</td>
