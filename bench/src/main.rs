@@ -26,7 +26,7 @@ use std::time::Duration;
 use ground::Ground;
 use load::Figures;
 
-const USAGE: &str = "usage: bench PROGRAM [--seconds N] [--only start|requests|shapes|growth|templates|turns|sleepers] \
+const USAGE: &str = "usage: bench PROGRAM [--seconds N] [--only start|engine|requests|shapes|growth|templates|turns|sleepers] \
                      [--waiting N] [--queued N]";
 
 /// What was asked for.
@@ -94,6 +94,9 @@ fn measure(wanted: &Wanted) -> Result<(), String> {
         if asked("templates") {
             templates::table(wanted).await?;
         }
+        if asked("engine") {
+            engine(wanted).await?;
+        }
         for ground in grounds {
             if asked("requests") {
                 requests::table(wanted, ground).await?;
@@ -121,6 +124,18 @@ async fn start(wanted: &Wanted) -> Result<(), String> {
     let starts: Vec<String> = starts.iter().map(|ms| format!("{ms:.0}")).collect();
     println!("cold start (spawn to first answer): {} ms", starts.join(" "));
     println!("idle resident memory: {:.1} MiB\n", mib(weir.resident_kib()?));
+    Ok(())
+}
+
+/// By itself, for who looks where its time goes.
+async fn engine(wanted: &Wanted) -> Result<(), String> {
+    println!("{:>36}{:>24}", "engine alone, 16 at once", "per s   p50   p99 ms");
+    let registry = engine_alone::registry()?;
+    for shape in shapes::usual() {
+        let figures = engine_alone::Ready::new(&shape, &registry)?.load(16, wanted.time).await?;
+        println!("{:>36} {}", shape.about, shown(&figures));
+    }
+    println!();
     Ok(())
 }
 

@@ -28,6 +28,9 @@ pub fn too_deep() -> domain::Failure {
 }
 /// Retry waits up to this long stay with the worker; longer ones give the lease back.
 pub const IN_PLACE_WAIT_MS: u64 = 2_000;
+/// Attempts that a run tries one after another without a task of their own, before it looks whether it is cancelled, out of
+/// time or told something.
+pub const AT_ONCE: u32 = 64;
 /// How long a cancelled attempt may take to stop.
 pub const CANCEL_GRACE_MS: u64 = 30_000;
 /// How much later than the limit of a step, group or run its executors give up by themselves.

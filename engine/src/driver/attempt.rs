@@ -23,8 +23,8 @@ use super::children::{NotedChildren, Spent};
 use super::masked::Masked;
 use super::render::too_large;
 use super::values::store;
-use super::{Driver, Note, until};
-use crate::dispatcher::{AttemptResult, FailedAttempt, Line, Place, SucceededAttempt};
+use super::{DriveError, Driver, Note, until};
+use crate::dispatcher::{AttemptResult, FailedAttempt, Line, Place, Signal, SucceededAttempt};
 use crate::event::SecretUse;
 use crate::executor::{Call, EarlierAttempt, Executor, Failed};
 use crate::limits;
@@ -46,7 +46,14 @@ pub(super) struct Running {
 }
 
 impl Driver {
-    pub(super) fn start_attempt(&mut self, place: Place, attempt: u32) {
+    /// Begins an attempt. One that does `at_once` what it does comes back with its end: a task of its own would cost more than
+    /// most such steps do.
+    pub(super) fn start_attempt(
+        &mut self,
+        place: Place,
+        attempt: u32,
+        at_once: bool,
+    ) -> Result<Option<Signal>, DriveError> {
         let unit = self.state.unit(place);
         let executor = self.prepared.entry(place.step, unit.entry).and_then(|entry| entry.executor.clone());
         let Some(executor) = executor else {
@@ -54,7 +61,7 @@ impl Driver {
             let failure = super::internal("the step's executor is not there any more");
             let result = Ok(Err(FailedAttempt { failure, usage: None }));
             self.tasks.spawn(async move { Note::Attempt { place, attempt, result } });
-            return;
+            return Ok(None);
         };
         let cancel = CancellationToken::new();
         let children = unit.children.clone();
@@ -74,8 +81,17 @@ impl Driver {
             secrets: self.surroundings.secrets.clone(),
             blobs: self.surroundings.blobs.clone(),
         };
-        let task = self.tasks.spawn(async move { Note::Attempt { place, attempt, result: work.run().await } });
+        let mut work = Box::pin(work.run());
+        // Executors that compute for long do so elsewhere, so that nothing else waits long for this.
+        if at_once && self.at_once < limits::AT_ONCE {
+            self.at_once += 1;
+            if let Some(result) = work.as_mut().now_or_never() {
+                return Ok(Some(Signal::AttemptEnded { place, attempt, result: result? }));
+            }
+        }
+        let task = self.tasks.spawn(async move { Note::Attempt { place, attempt, result: work.await } });
         self.running.insert(place, Running { attempt, children, resting: None, cancel, task });
+        Ok(None)
     }
 
     /// Asks an attempt to stop; without grace it is gone at once, and its children are told.

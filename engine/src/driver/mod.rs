@@ -86,6 +86,8 @@ struct Driver {
     running: HashMap<Place, Running>,
     /// Units that slots were asked for, and not given back yet.
     slots_of: BTreeSet<Place>,
+    /// Attempts that were tried without a task of their own since the loop looked at what comes from outside.
+    at_once: u32,
     children: mpsc::Sender<ChildNote>,
     children_inbox: mpsc::Receiver<ChildNote>,
 }
@@ -105,6 +107,7 @@ impl Driver {
             tasks: JoinSet::new(),
             running: HashMap::new(),
             slots_of: BTreeSet::new(),
+            at_once: 0,
             children,
             children_inbox,
         }
@@ -125,6 +128,7 @@ impl Driver {
         let inbox = self.surroundings.inbox.clone();
         let slots = self.surroundings.slots.clone();
         while self.state.end.is_none() {
+            self.at_once = 0;
             // What lies in the inbox already is taken in before the run is given back.
             if let Some(delivery) = next_delivery(inbox.as_deref()).now_or_never() {
                 self.delivered(delivery?).await?;
@@ -295,8 +299,7 @@ impl Driver {
                 if effect != Effect::Pure || self.streams(place) {
                     self.flush().await?;
                 }
-                self.start_attempt(place, attempt);
-                Ok(None)
+                self.start_attempt(place, attempt, effect == Effect::Pure)
             }
             Command::CancelAttempt { place, attempt, grace } => {
                 self.cancel_attempt(place, attempt, grace);
