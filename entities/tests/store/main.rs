@@ -4,6 +4,7 @@
 
 mod bench;
 mod notices;
+mod older;
 mod run_updates;
 mod system;
 mod units;
