@@ -1,4 +1,5 @@
 //! Suite: runs that start runs. What ends a parent ends what waits for it and nothing else, and what a child used counts once.
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{ApiKey, ModelServer, Receiver, World, on_both_stores};
 
@@ -148,6 +149,33 @@ on_both_stores! {
         assert_eq!(ended[0]["usage"], ended[1]["usage"], "the parent itself bought nothing");
         let attempt = key.records(&child).await["ask"]["attempt_list"][0].clone();
         assert_eq!(attempt["usage"]["estimated"], true, "{attempt:#}");
+    }
+
+    async fn a_restart_that_would_call_a_flow_which_is_not_there_is_refused_with_its_name(world: World) {
+        let receiver = Receiver::start().await;
+        let key = world.tenant("acme").await.key(&[]).await;
+        let quiet = "steps:\n  - {name: say, executor: log, config: {message: x}}\n";
+        let post = format!("{{name: post, executor: api_request, effect: idempotent, config: {{method: POST, url: \"{}/post\"}}}}", receiver.url());
+        key.put_flow("done", quiet).await.expect_success();
+        key.put_flow("top", &format!("steps:\n  - {{name: first, executor: flow_executor, config: {{flow_name: done}}}}\n  - {post}\n  - {{name: last, executor: flow_executor, depends_on: [post], config: {{flow_name: later}}}}\n")).await.expect_success();
+        let restart = |id: &str| key.send(key.request(Method::POST, &format!("/api/v1/runs/{id}/restart")).json(&json!({})));
+        // It did not begin; nor does it a second time.
+        let id = key.start("top", &json!({})).await;
+        assert_eq!(key.finished(&id).await["error"]["code"], "unknown_flow");
+        let refused = restart(&id).await.expect_status(409).problem();
+        assert!(refused.detail.contains("`last`") && refused.detail.contains("`later`"), "{}", refused.detail);
+        assert!(receiver.calls().is_empty());
+        key.put_flow("later", quiet).await.expect_success();
+        // With the flow there it begins, and what is done is not asked for again.
+        receiver.script("/post", &[422, 200]);
+        let id = key.start("top", &json!({})).await;
+        assert_eq!(key.finished(&id).await["status"], "failed");
+        for name in ["done", "later"] {
+            key.send(key.request(Method::DELETE, &format!("/api/v1/flows/{name}"))).await.expect_success();
+        }
+        restart(&id).await.expect_success();
+        let ended = key.finished(&id).await;
+        assert_eq!(ended["status"], "succeeded", "a tree goes on with what was there when its root began: {ended:#}");
     }
 
     async fn a_restart_of_a_parent_repeats_no_effect_of_its_children(world: World) {

@@ -227,6 +227,19 @@ steps:
         key.put_flow("nowhere", "steps:\n  - {name: a, executor: log, config: {message: x}}\n").await.expect_success();
         let mended = hits(&plan(&key, "many", &json!({})).await);
         assert!(!mended.contains(&"unknown_secret".to_owned()) && !mended.contains(&"unknown_flow".to_owned()), "{mended:?}");
+        // What is called is looked into, as far as it goes and once each.
+        let deep = "steps:\n  - {name: b, executor: api_request, config: {url: \"https://a.example\", headers: {x: \"{{ secrets.ABSENT }}\"}}}\n";
+        let inner = "steps:\n  - {name: one, executor: flow_executor, config: {flow_name: deep}}\n  - {name: two, executor: flow_executor, config: {flow_name: deep}}\n";
+        let outer = "inputs: {quiet: {type: boolean, default: false}}\nsteps:\n  - {name: a, executor: flow_executor, condition: not inputs.quiet, config: {flow_name: inner}}\n";
+        key.put_flow("deep", deep).await.expect_success();
+        key.put_flow("inner", inner).await.expect_success();
+        key.put_flow("outer", outer).await.expect_success();
+        let called = plan(&key, "outer", &json!({})).await;
+        assert_eq!(hits(&called), ["unknown_secret"], "{called:#}");
+        assert!(called["limits"].to_string().contains("In the flow `deep` that is called: In line 2"), "{called:#}");
+        assert!(hits(&plan(&key, "outer", &json!({"inputs": {"quiet": true}})).await).is_empty(), "what is skipped calls nothing");
+        let of_outer = tenant.key(&["flows:read"]).await;
+        assert!(hits(&plan(&of_outer, "outer", &json!({})).await).is_empty());
         assert!(server.asked().await.is_empty());
         assert_eq!(runs(&key).await, 0);
     }

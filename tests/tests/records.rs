@@ -108,6 +108,25 @@ on_both_stores! {
         assert_eq!(attempts(&undone, "/entry"), ["compensation"], "{undone:#}");
     }
 
+    async fn of_many_attempts_the_newest_are_listed_and_those_a_person_is_asked_about(world: World) {
+        let receiver = Receiver::start().await;
+        let key = world.tenant("acme").await.key(&[]).await;
+        let yaml = format!(
+            "steps:\n  - name: post\n    executor: api_request\n    for_each: \"{{{{ range(260) | list }}}}\"\n    max_parallel: 4\n    config: {{url: \"{}/{{{{ item }}}}\", method: POST}}\n    on_item_error: collect\n",
+            receiver.url()
+        );
+        key.put_flow("posts", &yaml).await.expect_success();
+        // Long before the last ones begin.
+        receiver.script("/3", &[500]);
+        let id = key.run_with("posts", &json!({}), &[("prefer", "wait=60")]).await.expect_status(202).run_id();
+        let record = key.records(&id).await["post"].clone();
+        assert_eq!(record["items_needing_attention"], json!([3]), "{:#}", record["items"]);
+        let listed: Vec<u64> =
+            record["attempt_list"].as_array().into_iter().flatten().filter_map(|attempt| attempt["item"].as_u64()).collect();
+        assert_eq!((listed.len(), record["attempts_omitted"].as_u64()), (201, Some(59)));
+        assert!(listed.contains(&3) && listed.contains(&259) && !listed.contains(&0), "{listed:?}");
+    }
+
     async fn items_that_need_a_decision_are_named_and_decided_one_by_one(world: World) {
         let receiver = Receiver::start().await;
         let tenant = world.tenant("acme").await;

@@ -30,6 +30,7 @@ pub(crate) fn run(number: u128, flow: &str, status: RunStatus, ago: i64, took_ms
         error,
         test: number == 4,
         parent_run_id: None,
+        parent_step: None,
         experiment: None,
         variant: None,
         trace_id: domain::TraceId::new([
@@ -95,6 +96,7 @@ pub(crate) fn step(
             estimated: false,
         }),
         attempt_list: attempts,
+        attempts_omitted: 0,
         items: Default::default(),
         items_needing_attention: Vec::new(),
         child_run_id: None,

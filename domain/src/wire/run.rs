@@ -99,7 +99,11 @@ pub struct RunSummary {
     pub error: Option<Failure>,
     /// Runs by test keys are marked and never billed.
     pub test: bool,
+    /// The run that started it.
     pub parent_run_id: Option<RunId>,
+    /// That run's step that waits for it. Null where nobody does: such a run is restarted by itself.
+    #[serde(default)]
+    pub parent_step: Option<String>,
     /// The experiment that chose the version, and the variant it gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
@@ -153,7 +157,11 @@ pub struct StepView {
     pub duration_ms: Option<u64>,
     pub cost_nano_usd: Option<NanoUsd>,
     pub usage: Option<Usage>,
+    /// By number. Of a `for_each` step's items the newest, and the newest of each in `items_needing_attention`.
     pub attempt_list: Vec<AttemptView>,
+    /// Attempts that are not listed, because there are too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts_omitted: u64,
     /// Of a `for_each` step: how many of its items have each status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, u64>,
@@ -162,6 +170,11 @@ pub struct StepView {
     pub items_needing_attention: Vec<u32>,
     /// The run that a `flow_executor` step started.
     pub child_run_id: Option<RunId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One try of a step.

@@ -10,16 +10,67 @@ use engine::ports::Models as _;
 use language::{CostKind, Plan};
 use serde_json::{Map, Value};
 
-use crate::flows::{self, Resolved};
+use crate::flows::{self, Resolved, Wanted};
 use crate::ports::TenantModels;
 use crate::prices::PriceVersion;
 use crate::{Actor, ServiceError, Weir, authz};
 
+/// Flows that are looked into, with the one that is called first.
+const MOST_FLOWS: usize = 50;
+
+/// In the flow itself, and in all that it calls by written names.
 pub(super) async fn of(
     weir: &Weir,
     actor: &Actor,
     resolved: &Resolved,
     steps: &[StepForecast],
+) -> Result<Vec<LimitForecast>, ServiceError> {
+    let skipped = |step: &StepForecast| step.outlook == Outlook::Skipped;
+    let skipped: BTreeSet<&str> = steps.iter().filter(|step| skipped(step)).map(|step| step.name.as_str()).collect();
+    let mut limits = of_flow(weir, actor, resolved, &skipped).await?;
+    let mut seen = BTreeSet::from([resolved.version_id]);
+    let mut open = called(&resolved.plan, &skipped);
+    while let Some((name, wanted)) = open.pop() {
+        let callee = match flows::resolve(weir, actor.tenant, &name, &wanted).await {
+            Ok(callee) => callee,
+            // Whoever calls it was told.
+            Err(ServiceError::NotFound { .. } | ServiceError::InvalidFlow { .. }) => continue,
+            Err(other) => return Err(other),
+        };
+        let may_look = authz::check_flow(actor, Permission::FlowsRead, &callee.name).is_ok();
+        if !may_look || seen.len() >= MOST_FLOWS || !seen.insert(callee.version_id) {
+            continue;
+        }
+        open.extend(called(&callee.plan, &BTreeSet::new()));
+        let named = |limit| of_callee(&callee.name, limit);
+        let more: Vec<LimitForecast> =
+            of_flow(weir, actor, &callee, &BTreeSet::new()).await?.into_iter().map(named).collect();
+        limits.extend(more);
+    }
+    Ok(limits)
+}
+
+fn of_callee(flow: &str, limit: LimitForecast) -> LimitForecast {
+    LimitForecast { sentence: format!("In the flow `{flow}` that is called: {}", limit.sentence), ..limit }
+}
+
+/// What a plan calls, but for what may never be needed: fallbacks and the `skipped` steps.
+fn called(plan: &Plan, skipped: &BTreeSet<&str>) -> Vec<(String, Wanted)> {
+    let needed = language::calls(plan).into_iter().filter(|call| call.entry == 0);
+    let needed = needed.filter(|call| !skipped.contains(call.step.name.as_str()));
+    needed
+        .map(|call| {
+            let version = call.version.and_then(|version| u32::try_from(version).ok());
+            (call.name.to_owned(), Wanted { version, channel: call.channel.map(str::to_owned), position: None })
+        })
+        .collect()
+}
+
+async fn of_flow(
+    weir: &Weir,
+    actor: &Actor,
+    resolved: &Resolved,
+    skipped: &BTreeSet<&str>,
 ) -> Result<Vec<LimitForecast>, ServiceError> {
     let (folder, _) = flows::source(weir, actor, &resolved.name, Some(resolved.number)).await?;
     let called = flows::check_calls(weir, actor, &folder, (&resolved.name, &resolved.plan)).await?;
@@ -34,7 +85,7 @@ pub(super) async fn of(
         limits.push(LimitForecast { name, hit: true, sentence });
     }
     if authz::check(actor, Permission::ConnectionsRead).is_ok() {
-        limits.extend(models(weir, actor, resolved, steps, &limits).await);
+        limits.extend(models(weir, actor, resolved, skipped, &limits).await);
     }
     Ok(limits)
 }
@@ -59,13 +110,13 @@ async fn models(
     weir: &Weir,
     actor: &Actor,
     resolved: &Resolved,
-    steps: &[StepForecast],
+    skipped: &BTreeSet<&str>,
     told: &[LimitForecast],
 ) -> Vec<LimitForecast> {
     let plan = &resolved.plan;
     let models = TenantModels::new(weir.clone(), actor.tenant, PriceVersion::now(resolved.price_revision));
     let mut limits: Vec<LimitForecast> = Vec::new();
-    for (step, _) in plan.steps.iter().zip(steps).filter(|(_, expected)| expected.outlook != Outlook::Skipped) {
+    for step in plan.steps.iter().filter(|step| !skipped.contains(step.name.as_str())) {
         let asks = weir.catalogue().get(&step.executor).is_some_and(|spec| spec.cost == CostKind::Tokens);
         let Some(model) = asks.then(|| model_of(plan, &step.config)).flatten() else { continue };
         let (name, message) = match models.resolve(model.as_deref()).await {

@@ -62,7 +62,7 @@ impl Kept {
 ///
 /// # Errors
 /// [`ServiceError::NotFound`], [`ServiceError::Forbidden`], [`ServiceError::Conflict`] for a run that goes on, that
-/// succeeded, or that belongs to another one.
+/// succeeded, that belongs to another one, or that would call a flow which is not there.
 pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus, ServiceError> {
     authz::check_somewhere(actor, Permission::RunsStart)?;
     let known = row_of_run(weir, actor.tenant, id).await?;
@@ -75,6 +75,7 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
         let parent = RunId::from_uuid(parent);
         return Err(ServiceError::Conflict(format!("The run belongs to {parent}. Restart that one.")));
     }
+    refuse_missing_callee(weir, actor, &known).await?;
     let entry = Entry {
         action: "run.restarted",
         target_kind: "run",
@@ -111,6 +112,27 @@ pub async fn restart(weir: &Weir, actor: &Actor, id: RunId) -> Result<RunStatus,
     weir.runs().wake();
     weir.runs().bus().tell_tenant(actor.tenant, id);
     Ok(RunStatus::Queued)
+}
+
+/// A restart that would only fail again is not begun: its steps so far would be undone and repeated for nothing.
+async fn refuse_missing_callee(weir: &Weir, actor: &Actor, row: &run::Model) -> Result<(), ServiceError> {
+    if row.event_position == 0 {
+        // It looks for itself before it begins.
+        return Ok(());
+    }
+    let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(row.version_id)).await?;
+    let reader = weir.store().read(actor.tenant).await?;
+    let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(row.id));
+    let steps = steps.filter(step::Column::Success.eq(true)).all().await?;
+    drop(reader);
+    let done: BTreeSet<String> = steps.into_iter().map(|step| step.name).collect();
+    match super::unbegun::missing_call(weir, row, &plan, &done).await? {
+        None => Ok(()),
+        Some(call) => Err(ServiceError::Conflict(format!(
+            "Step `{}` calls the flow `{}`, which is not there. Publish it, then restart the run; nothing was begun again.",
+            call.step.name, call.name
+        ))),
+    }
 }
 
 /// Puts a run that had ended, or was parked, back into the queue. `by`: who wants the next epoch of one that had ended.

@@ -169,6 +169,7 @@ fn summary(row: &run::Model) -> RunSummary {
         error: super::wait::failure(row.error.as_ref()),
         test: row.test,
         parent_run_id: row.parent_run_id.map(RunId::from_uuid),
+        parent_step: row.parent_step.clone(),
         experiment: row.experiment.clone(),
         variant: row.variant.clone(),
         trace_id: row.trace_id.as_deref().and_then(TraceId::parse),

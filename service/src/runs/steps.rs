@@ -71,11 +71,7 @@ async fn views(
     mut rows: Vec<step::Model>,
 ) -> Result<Vec<StepView>, ServiceError> {
     let reader = weir.store().read(actor.tenant).await?;
-    let attempts = reader.find::<attempt::Entity>().filter(attempt::Column::RunId.eq(id.uuid()));
-    let mut by_step: BTreeMap<String, Vec<AttemptView>> = BTreeMap::new();
-    for row in attempts.order_by_asc(attempt::Column::Number).all().await? {
-        by_step.entry(row.step.clone()).or_default().push(attempt_view(row));
-    }
+    let mut by_step = attempts(&reader, id, &rows).await?;
     if rows.iter().any(|row| row.config.is_none() && row.attempts > 0) {
         // Large configs stand in the journal alone.
         let appends = reader.find::<append::Entity>().filter(append::Column::RunId.eq(id.uuid()));
@@ -93,12 +89,53 @@ async fn views(
     let mut left = LARGE_BYTES;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
-        let attempts = by_step.remove(&row.name).unwrap_or_default();
+        let (attempts, omitted) = by_step.remove(&row.name).unwrap_or_default();
         let output = output(weir, actor, &row, &mut left).await?;
         let (phase, items) = (phase(plan, &row.name), items.remove(&row.name).unwrap_or_default());
-        views.push(StepView { phase, items, ..step_view(row, attempts, output) });
+        views.push(StepView { phase, items, attempts_omitted: omitted, ..step_view(row, attempts, output) });
     }
     Ok(views)
+}
+
+/// Attempts of one step that are listed, the newest ones.
+const ATTEMPTS: u64 = 200;
+
+/// The attempts of each step by number, and how many more there are.
+async fn attempts(
+    reader: &Reader,
+    run: RunId,
+    rows: &[step::Model],
+) -> Result<BTreeMap<String, (Vec<AttemptView>, u64)>, ServiceError> {
+    use attempt::Column as C;
+    let of_run = || reader.find::<attempt::Entity>().filter(C::RunId.eq(run.uuid()));
+    let counted = of_run()
+        .with(|select| select.select_only().column(C::Step).column_as(C::Number.count(), "attempts").group_by(C::Step));
+    let counts: BTreeMap<String, i64> = counted.tuples::<(String, i64)>().await?.into_iter().collect();
+    let many = |step: &str| counts.get(step).is_some_and(|count| u64::try_from(*count).unwrap_or_default() > ATTEMPTS);
+    let few: Vec<&str> = rows.iter().map(|row| row.name.as_str()).filter(|step| !many(step)).collect();
+    let mut found = of_run().filter(C::Step.is_in(few)).all().await?;
+    for row in rows.iter().filter(|row| many(&row.name)) {
+        let of_step = || of_run().filter(C::Step.eq(row.name.as_str()));
+        let newest = of_step().order_by_desc(C::StartedAt).order_by_desc(C::Item).order_by_desc(C::Number);
+        let newest = newest.limit(ATTEMPTS).all().await?;
+        // What a person is asked about is not left out for what came after it.
+        let asked = items_needing_attention(reader, run, &row.name).await?;
+        let asked = of_step().filter(C::Item.is_in(asked)).filter(C::Status.eq(StepStatus::NeedsAttention.as_str()));
+        let asked = asked.limit(NEEDING).all().await?;
+        let key = |row: &attempt::Model| (row.item, row.number);
+        found.extend(asked.into_iter().filter(|row| newest.iter().all(|other| key(other) != key(row))));
+        found.extend(newest);
+    }
+    found.sort_by_key(|row| (row.number, row.item));
+    let mut by_step: BTreeMap<String, (Vec<AttemptView>, u64)> = BTreeMap::new();
+    for row in found {
+        by_step.entry(row.step.clone()).or_default().0.push(attempt_view(row));
+    }
+    for (step, (listed, omitted)) in &mut by_step {
+        let all = counts.get(step).and_then(|count| usize::try_from(*count).ok()).unwrap_or_default();
+        *omitted = all.saturating_sub(listed.len()) as u64;
+    }
+    Ok(by_step)
 }
 
 async fn output(weir: &Weir, actor: &Actor, row: &step::Model, left: &mut i64) -> Result<Option<Value>, ServiceError> {
@@ -186,6 +223,7 @@ fn step_view(row: step::Model, attempt_list: Vec<AttemptView>, output: Option<Va
         cost_nano_usd: row.cost_nano_usd.map(NanoUsd),
         usage: row.usage.and_then(|usage| usage.read().ok()),
         attempt_list,
+        attempts_omitted: 0,
         items: BTreeMap::new(),
         items_needing_attention: Vec::new(),
         child_run_id: row.child_run_id.map(RunId::from_uuid),

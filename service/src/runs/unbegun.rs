@@ -99,37 +99,7 @@ pub(super) async fn missing_callee(
     row: &run::Model,
     plan: &Plan,
 ) -> Result<Option<Refusal>, ServiceError> {
-    let mut calls = language::calls(plan);
-    // What a fallback calls may never be needed.
-    calls.retain(|call| call.entry == 0);
-    let wanted: BTreeSet<&str> = calls.iter().map(|call| call.name).collect();
-    if wanted.is_empty() {
-        return Ok(None);
-    }
-    let tenant = TenantId::from_uuid(row.tenant_id);
-    let reader = weir.store().read(tenant).await?;
-    let mut flows = reader.find::<flow::Entity>().filter(flow::Column::Name.is_in(wanted.iter().copied()));
-    flows = flows.filter(flow::Column::LastNumber.gt(0));
-    if row.parent_run_id.is_none() {
-        flows = flows.filter(flow::Column::DeletedAt.is_null());
-    }
-    let columns = [flow::Column::Name, flow::Column::DeletedAt];
-    let found: Vec<(String, Option<DateTime<Utc>>)> =
-        flows.with(|select| select.select_only().columns(columns)).tuples().await?;
-    drop(reader);
-    let mut missing = None;
-    for call in calls {
-        let is_there = match found.iter().find(|(name, _)| name == call.name) {
-            None => false,
-            Some((_, None)) => true,
-            // A tree goes on with what was there when its root started, even if it was deleted since.
-            Some((_, Some(_))) => was_there(weir, row, &call).await?,
-        };
-        if !is_there {
-            missing = Some(call);
-            break;
-        }
-    }
+    let missing = missing_call(weir, row, plan, &BTreeSet::new()).await?;
     Ok(missing.map(|call| {
         let message = format!(
             "Step `{}` calls the flow `{}`, which is not there. Publish it, or correct the name; no step was run.",
@@ -139,4 +109,44 @@ pub(super) async fn missing_callee(
         let failure = Failure::new(FailureKind::Flow, "unknown_flow", message).at_line(Some(line));
         Refusal { failure, step: Some(call.step.name.clone()) }
     }))
+}
+
+/// The first call by a written name that goes nowhere, of the steps that are not `done`.
+pub(super) async fn missing_call<'p>(
+    weir: &Weir,
+    row: &run::Model,
+    plan: &'p Plan,
+    done: &BTreeSet<String>,
+) -> Result<Option<language::Call<'p>>, ServiceError> {
+    let mut calls = language::calls(plan);
+    // What a fallback calls may never be needed.
+    calls.retain(|call| call.entry == 0 && !done.contains(&call.step.name));
+    let wanted: BTreeSet<&str> = calls.iter().map(|call| call.name).collect();
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let tenant = TenantId::from_uuid(row.tenant_id);
+    let reader = weir.store().read(tenant).await?;
+    let mut flows = reader.find::<flow::Entity>().filter(flow::Column::Name.is_in(wanted.iter().copied()));
+    flows = flows.filter(flow::Column::LastNumber.gt(0));
+    // A tree goes on with what was there when its root started, even if it was deleted since.
+    let goes_on = row.parent_run_id.is_some() || row.event_position > 0;
+    if !goes_on {
+        flows = flows.filter(flow::Column::DeletedAt.is_null());
+    }
+    let columns = [flow::Column::Name, flow::Column::DeletedAt];
+    let found: Vec<(String, Option<DateTime<Utc>>)> =
+        flows.with(|select| select.select_only().columns(columns)).tuples().await?;
+    drop(reader);
+    for call in calls {
+        let is_there = match found.iter().find(|(name, _)| name == call.name) {
+            None => false,
+            Some((_, None)) => true,
+            Some((_, Some(_))) => was_there(weir, row, &call).await?,
+        };
+        if !is_there {
+            return Ok(Some(call));
+        }
+    }
+    Ok(None)
 }

@@ -29,6 +29,24 @@ async fn a_synchronous_run_of_one_pure_step_costs_one_commit() {
     worker.await.unwrap();
 }
 
+/// Each future that awaits another has room for it, and each poll for what it moves: once a debug build's run needed nearly
+/// all of the 2 MB that a thread has.
+#[test]
+fn a_run_needs_half_of_a_thread_s_stack() {
+    let scenario = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Box::pin(async {
+            let stage = Stage::on(None).await;
+            stage.put("sub", ONE).await;
+            stage.put("top", "steps:\n  - {name: first, executor: act, config: {mode: priced}}\n  - {name: call, executor: call_flow, depends_on: [first], config: {flow: sub, value: 7}}\n").await;
+            let id = stage.start("top", Answer::Later).await.unwrap().run_id;
+            stage.step().await;
+            assert_eq!(stage.status(id).await, RunStatus::Succeeded);
+        }));
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(scenario).unwrap().join().unwrap();
+}
+
 #[tokio::test]
 async fn the_rows_tell_what_the_answer_told() {
     everywhere(|stage| async move {

@@ -21,12 +21,13 @@ pub(super) fn buttons(here: &Here, value: &RunView) -> AnyView {
     let id = summary.id.to_string();
     let act = |name: &str| path::run_act(&here.tenant, &id, name);
     let over = summary.status.is_terminal();
-    let root = summary.parent_run_id.is_none();
+    // Whoever waits for a child restarts it with itself.
+    let alone = summary.parent_step.is_none();
     let begins = here.may(Permission::RunsStart);
     let badly = over && summary.status != RunStatus::Succeeded;
     // Left to a person with nothing to resolve: it kept killing its workers.
     let parked = summary.status == RunStatus::NeedsAttention && summary.error.is_some();
-    let restart = ((badly || parked) && root && begins).then(|| {
+    let restart = ((badly && alone || parked) && begins).then(|| {
         view! {
             <form method="post" action=act("restart")>
                 {csrf()}
