@@ -157,7 +157,7 @@ pub struct StepView {
     pub duration_ms: Option<u64>,
     pub cost_nano_usd: Option<NanoUsd>,
     pub usage: Option<Usage>,
-    /// By number. Of a `for_each` step's items the newest, and the newest of each in `items_needing_attention`.
+    /// By number. Of very many 200: those that need attention, then those that failed, then the newest.
     pub attempt_list: Vec<AttemptView>,
     /// Attempts that are not listed, because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]

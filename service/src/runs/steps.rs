@@ -9,7 +9,8 @@ use domain::{NanoUsd, Permission, RunId, RunStatus, StepStatus, VersionId};
 use engine::Event;
 use entities::{JsonText, Reader, Scope, append, attempt, item, step};
 use language::plan::{Phase, Plan};
-use sea_orm::{ColumnTrait, QuerySelect};
+use sea_orm::sea_query::{Expr, Order};
+use sea_orm::{ColumnTrait, QueryOrder, QuerySelect};
 use serde_json::{Value, json};
 
 use crate::{Actor, Paging, ServiceError, Weir, authz};
@@ -97,8 +98,10 @@ async fn views(
     Ok(views)
 }
 
-/// Attempts of one step that are listed, the newest ones.
+/// Attempts of one step that are listed.
 const ATTEMPTS: u64 = 200;
+/// Which of them first, before the newest: what a person is asked about, and what went wrong.
+const TELLING: &str = "CASE status WHEN 'needs_attention' THEN 0 WHEN 'failed' THEN 1 WHEN 'timed_out' THEN 1 ELSE 2 END";
 
 /// The attempts of each step by number, and how many more there are.
 async fn attempts(
@@ -115,16 +118,10 @@ async fn attempts(
     let few: Vec<&str> = rows.iter().map(|row| row.name.as_str()).filter(|step| !many(step)).collect();
     let mut found = of_run().filter(C::Step.is_in(few)).all().await?;
     for row in rows.iter().filter(|row| many(&row.name)) {
-        let of_step = || of_run().filter(C::Step.eq(row.name.as_str()));
-        let newest = of_step().order_by_desc(C::StartedAt).order_by_desc(C::Item).order_by_desc(C::Number);
-        let newest = newest.limit(ATTEMPTS).all().await?;
-        // What a person is asked about is not left out for what came after it.
-        let asked = items_needing_attention(reader, run, &row.name).await?;
-        let asked = of_step().filter(C::Item.is_in(asked)).filter(C::Status.eq(StepStatus::NeedsAttention.as_str()));
-        let asked = asked.limit(NEEDING).all().await?;
-        let key = |row: &attempt::Model| (row.item, row.number);
-        found.extend(asked.into_iter().filter(|row| newest.iter().all(|other| key(other) != key(row))));
-        found.extend(newest);
+        let of_step = of_run().filter(C::Step.eq(row.name.as_str()));
+        let telling = of_step.with(|select| select.order_by(Expr::cust(TELLING), Order::Asc));
+        let telling = telling.order_by_desc(C::StartedAt).order_by_desc(C::Item).order_by_desc(C::Number);
+        found.extend(telling.limit(ATTEMPTS).all().await?);
     }
     found.sort_by_key(|row| (row.number, row.item));
     let mut by_step: BTreeMap<String, (Vec<AttemptView>, u64)> = BTreeMap::new();

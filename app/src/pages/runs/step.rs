@@ -77,9 +77,9 @@ fn attempts(step: &StepView) -> Option<AnyView> {
     }
     let mut shown: Vec<&AttemptView> = list.iter().collect();
     shown.sort_by_key(|attempt| (attempt.error.is_none() && list.len() > SHOWN, attempt.item, attempt.number));
-    let left = shown.len().saturating_sub(SHOWN);
+    let left = shown.len().saturating_sub(SHOWN) as u64 + step.attempts_omitted;
     let title = if step.items.is_empty() { "Attempts" } else { "Attempts by item, items counted from 0" };
-    let rest = (left > 0).then(|| view! { <p class="small quiet">{format!("{} more attempts, all of them in the API's answer.", count_text(left as u64))}</p> });
+    let rest = (left > 0).then(|| view! { <p class="small quiet">{format!("{} more attempts. The run's events tell of each.", count_text(left))}</p> });
     let section = view! {
         <section class="stack-s">
             <h3>{title}</h3>
