@@ -26,6 +26,10 @@ use std::time::Duration;
 use ground::Ground;
 use load::Figures;
 
+/// The program's own: an engine that is measured by itself is measured with it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const USAGE: &str = "usage: bench PROGRAM [--seconds N] [--only start|engine|requests|shapes|growth|templates|turns|sleepers] \
                      [--waiting N] [--queued N]";
 

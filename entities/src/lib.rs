@@ -59,6 +59,7 @@
 
 mod behind;
 mod bulk;
+mod connect;
 mod error;
 mod groups;
 mod id;

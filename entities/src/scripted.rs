@@ -36,15 +36,6 @@ impl Scripted {
         Self { work, script, values, answer }
     }
 
-    /// Runs of one flow have as many rows each: beside each other their statements are known more often.
-    pub(crate) fn kind(&self) -> (uuid::Uuid, usize) {
-        let row = match &self.work {
-            Work::New(run) => &run.run,
-            Work::Update(update) => &update.rows.run,
-        };
-        (row.version_id, self.script.len())
-    }
-
     /// Whoever asked may be gone; what was kept stands all the same.
     pub(crate) fn answer(self, result: Result<(), StoreError>) {
         let _ = self.answer.send(result);
@@ -83,6 +74,26 @@ impl Work {
             }
         }
     }
+}
+
+/// Works that one trip to the database's thread takes.
+pub(crate) const RUNS_A_TRIP: usize = 16;
+/// A trip's text is made of as many of one kind. A prepared text holds all of its statements, up to 50 KB a run, and with any
+/// number of any kinds there would be no end of texts.
+const SIZES: [usize; 5] = [RUNS_A_TRIP, 8, 4, 2, 1];
+
+/// In any order, in trips whose texts are often the same.
+pub(crate) fn in_trips(works: &mut [Scripted]) -> Vec<&mut [Scripted]> {
+    works.sort_by(|one, other| (one.script.len(), &one.script).cmp(&(other.script.len(), &other.script)));
+    let mut trips = Vec::new();
+    for mut same in works.chunk_by_mut(|one, other| one.script == other.script) {
+        while let Some(size) = SIZES.into_iter().find(|size| *size <= same.len()) {
+            let (trip, rest) = std::mem::take(&mut same).split_at_mut(size);
+            trips.push(trip);
+            same = rest;
+        }
+    }
+    trips
 }
 
 /// One trip with all of these, between `before` and `after`.

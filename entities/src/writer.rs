@@ -25,8 +25,6 @@ use crate::scripted::{self, Scripted};
 const UNITS_A_COMMIT: usize = 256;
 /// Units that may wait in each lane. More than this and writers wait at the door.
 const QUEUE: usize = 4096;
-/// Runs that one trip to the database's thread takes.
-const RUNS_A_TRIP: usize = 16;
 /// How long the writer works in the background within one commit, at least. More where the disk is slower than this, so
 /// that commits stay worth their cost.
 const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
@@ -163,6 +161,7 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
         // The sooner of the two. Without either there is nothing to wait for.
         let open = quiet.and_then(|quiet| Some(quiet.min(due?)));
         let mut turn = Turn::Open;
+        let mut called = false;
         let mut jobs = Vec::with_capacity(UNITS_A_COMMIT);
         tokio::select! {
             biased;
@@ -171,18 +170,16 @@ async fn work(desk: Desk, mut foreground: mpsc::Receiver<Job>, mut background: m
                 if taken == 0 { break }
                 let now = Instant::now();
                 last_call = Some(now);
+                called = true;
                 if due.is_some_and(|due| now < due) {
                     turn = Turn::Passed;
                 }
             }
             Some(job) = opened(open, &mut background) => jobs.push(job),
         }
-        let mut only_runs = Vec::new();
-        if jobs.iter().all(|job| matches!(job, Job::Run(_))) {
-            only_runs.extend(jobs.drain(..).filter_map(Job::into_run));
-        }
-        if !only_runs.is_empty() {
-            keep_runs(&desk, only_runs).await;
+        // Callers' runs wait for nothing of the background.
+        if called && jobs.iter().all(|job| matches!(job, Job::Run(_))) {
+            keep_runs(&desk, jobs.drain(..).filter_map(Job::into_run).collect()).await;
         }
         let mut batch = Batch { jobs, background: &mut background, share, turn };
         if batch.jobs.is_empty() {
@@ -223,26 +220,31 @@ async fn opened(open: Option<Instant>, background: &mut mpsc::Receiver<Job>) -> 
     background.recv().await
 }
 
-/// A transaction of their own for all of them together; one for each if that fails, so that each is kept or refused for its
-/// own sake.
+/// A transaction of their own.
 async fn keep_runs(desk: &Desk, mut runs: Vec<Scripted>) {
-    runs.sort_by_key(Scripted::kind);
     desk.counters.units.fetch_add(runs.len() as u64, Ordering::Relaxed);
-    let together = write_runs(desk, &mut runs).await;
-    for run in runs {
-        let result = match &together {
-            Ok(()) => Ok(()),
-            Err(_) => write_alone(desk, &run).await,
-        };
-        run.answer(result);
+    match write_runs(desk, &mut runs).await {
+        Ok(()) => runs.into_iter().for_each(|run| run.answer(Ok(()))),
+        // Not for the sake of any of them: another try would wait for the same.
+        Err(StoreError::Unavailable(why)) => {
+            runs.into_iter().for_each(|run| run.answer(Err(StoreError::Unavailable(why.clone()))));
+        }
+        Err(_) => {
+            let mut answers = Vec::with_capacity(runs.len());
+            let kept = write_each(desk, runs, &mut answers).await;
+            for answer in answers {
+                answer(kept.as_ref().map(|_| ()).map_err(|error| StoreError::Unavailable(error.to_string())));
+            }
+        }
     }
 }
 
 async fn write_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError> {
-    let trips = runs.len().div_ceil(RUNS_A_TRIP);
-    for (index, trip) in runs.chunks_mut(RUNS_A_TRIP).enumerate() {
+    let trips = scripted::in_trips(runs);
+    let last = trips.len().saturating_sub(1);
+    for (index, trip) in trips.into_iter().enumerate() {
         let before = if index == 0 { "BEGIN IMMEDIATE;" } else { "" };
-        let after = if index + 1 == trips { "COMMIT" } else { "" };
+        let after = if index == last { "COMMIT" } else { "" };
         if let Err(error) = scripted::trip(&desk.connection, before, trip, after).await {
             // Fails where the database gave the transaction up by itself.
             let _ = desk.connection.execute_unprepared("ROLLBACK").await;
@@ -253,9 +255,10 @@ async fn write_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError
     Ok(())
 }
 
-async fn write_alone(desk: &Desk, run: &Scripted) -> Result<(), StoreError> {
+/// The same in one commit, where one of them cannot be kept.
+async fn write_each(desk: &Desk, runs: Vec<Scripted>, answers: &mut Vec<Answer>) -> Result<(), DbErr> {
     let transaction = desk.connection.begin_with_options(immediate()).await?;
-    run.alone(&transaction).await?;
+    keep_each(&transaction, runs, answers).await?;
     transaction.commit().await?;
     desk.counters.commits.fetch_add(1, Ordering::Relaxed);
     Ok(())
@@ -277,7 +280,7 @@ async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -
         match job {
             Job::Run(run) => {
                 runs.push(run);
-                if runs.len() == RUNS_A_TRIP {
+                if runs.len() == scripted::RUNS_A_TRIP {
                     keep_among(&transaction, std::mem::take(&mut runs), answers).await?;
                 }
             }
@@ -309,18 +312,37 @@ async fn commit(desk: &Desk, batch: &mut Batch<'_>, answers: &mut Vec<Answer>) -
     commit_now(transaction).await
 }
 
-/// The same among units: all of them in one savepoint, or each in its own.
+/// Runs among units: all of them in one savepoint, or each in its own.
 async fn keep_among(
     transaction: &DatabaseTransaction,
     mut runs: Vec<Scripted>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), DbErr> {
-    runs.sort_by_key(Scripted::kind);
-    if scripted::trip(transaction, "SAVEPOINT runs;", &mut runs, "RELEASE runs").await.is_ok() {
+    if write_among(transaction, &mut runs).await.is_ok() {
         answers.extend(runs.into_iter().map(|run| -> Answer { Box::new(move |kept| run.answer(kept)) }));
         return Ok(());
     }
     transaction.execute_unprepared("ROLLBACK TO runs; RELEASE runs").await?;
+    keep_each(transaction, runs, answers).await
+}
+
+async fn write_among(transaction: &DatabaseTransaction, runs: &mut [Scripted]) -> Result<(), DbErr> {
+    let trips = scripted::in_trips(runs);
+    let last = trips.len().saturating_sub(1);
+    for (index, trip) in trips.into_iter().enumerate() {
+        let before = if index == 0 { "SAVEPOINT runs;" } else { "" };
+        let after = if index == last { "RELEASE runs" } else { "" };
+        scripted::trip(transaction, before, trip, after).await?;
+    }
+    Ok(())
+}
+
+/// Each is kept or refused for its own sake.
+async fn keep_each(
+    transaction: &DatabaseTransaction,
+    runs: Vec<Scripted>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), DbErr> {
     for run in runs {
         transaction.execute_unprepared("SAVEPOINT run").await?;
         match run.alone(transaction).await {

@@ -166,6 +166,9 @@ on_both_stores! {
         assert!(refused.detail.contains("`last`") && refused.detail.contains("`later`"), "{}", refused.detail);
         assert!(receiver.calls().is_empty());
         key.put_flow("later", quiet).await.expect_success();
+        // Its tree is pinned to what was there: it would fail again, behind its other steps.
+        restart(&id).await.expect_status(409);
+        assert!(receiver.calls().is_empty());
         // With the flow there it begins, and what is done is not asked for again.
         receiver.script("/post", &[422, 200]);
         let id = key.start("top", &json!({})).await;

@@ -240,6 +240,9 @@ steps:
         assert!(hits(&plan(&key, "outer", &json!({"inputs": {"quiet": true}})).await).is_empty(), "what is skipped calls nothing");
         let of_outer = tenant.key(&["flows:read"]).await;
         assert!(hits(&plan(&of_outer, "outer", &json!({})).await).is_empty());
+        // A flow that the caller may not know of is not said to be absent.
+        let narrow = tenant.key(&["flows:read:outer"]).await;
+        assert!(hits(&plan(&narrow, "outer", &json!({})).await).is_empty());
         assert!(server.asked().await.is_empty());
         assert_eq!(runs(&key).await, 0);
     }

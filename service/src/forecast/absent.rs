@@ -29,8 +29,10 @@ pub(super) async fn of(
     let skipped: BTreeSet<&str> = steps.iter().filter(|step| skipped(step)).map(|step| step.name.as_str()).collect();
     let mut limits = of_flow(weir, actor, resolved, &skipped).await?;
     let mut seen = BTreeSet::from([resolved.version_id]);
-    let mut open = called(&resolved.plan, &skipped);
-    while let Some((name, wanted)) = open.pop() {
+    let mut asked: BTreeSet<Called> = called(&resolved.plan, &skipped).collect();
+    let mut open: Vec<Called> = asked.iter().cloned().collect();
+    while let Some((name, version, channel)) = open.pop().filter(|_| seen.len() < MOST_FLOWS) {
+        let wanted = Wanted { version, channel, position: None };
         let callee = match flows::resolve(weir, actor.tenant, &name, &wanted).await {
             Ok(callee) => callee,
             // Whoever calls it was told.
@@ -38,14 +40,16 @@ pub(super) async fn of(
             Err(other) => return Err(other),
         };
         let may_look = authz::check_flow(actor, Permission::FlowsRead, &callee.name).is_ok();
-        if !may_look || seen.len() >= MOST_FLOWS || !seen.insert(callee.version_id) {
+        if !may_look || !seen.insert(callee.version_id) {
             continue;
         }
-        open.extend(called(&callee.plan, &BTreeSet::new()));
-        let named = |limit| of_callee(&callee.name, limit);
-        let more: Vec<LimitForecast> =
-            of_flow(weir, actor, &callee, &BTreeSet::new()).await?.into_iter().map(named).collect();
-        limits.extend(more);
+        open.extend(called(&callee.plan, &BTreeSet::new()).filter(|call| asked.insert(call.clone())));
+        match of_flow(weir, actor, &callee, &BTreeSet::new()).await {
+            Ok(found) => limits.extend(found.into_iter().map(|limit| of_callee(&callee.name, limit))),
+            // Deleted this moment.
+            Err(ServiceError::NotFound { .. }) => {}
+            Err(other) => return Err(other),
+        }
     }
     Ok(limits)
 }
@@ -54,16 +58,17 @@ fn of_callee(flow: &str, limit: LimitForecast) -> LimitForecast {
     LimitForecast { sentence: format!("In the flow `{flow}` that is called: {}", limit.sentence), ..limit }
 }
 
+/// A flow's name, and the version or channel that is asked for.
+type Called = (String, Option<u32>, Option<String>);
+
 /// What a plan calls, but for what may never be needed: fallbacks and the `skipped` steps.
-fn called(plan: &Plan, skipped: &BTreeSet<&str>) -> Vec<(String, Wanted)> {
+fn called<'p>(plan: &'p Plan, skipped: &'p BTreeSet<&str>) -> impl Iterator<Item = Called> + 'p {
     let needed = language::calls(plan).into_iter().filter(|call| call.entry == 0);
     let needed = needed.filter(|call| !skipped.contains(call.step.name.as_str()));
-    needed
-        .map(|call| {
-            let version = call.version.and_then(|version| u32::try_from(version).ok());
-            (call.name.to_owned(), Wanted { version, channel: call.channel.map(str::to_owned), position: None })
-        })
-        .collect()
+    needed.map(|call| {
+        let version = call.version.and_then(|version| u32::try_from(version).ok());
+        (call.name.to_owned(), version, call.channel.map(str::to_owned))
+    })
 }
 
 async fn of_flow(
@@ -74,6 +79,14 @@ async fn of_flow(
 ) -> Result<Vec<LimitForecast>, ServiceError> {
     let (folder, _) = flows::source(weir, actor, &resolved.name, Some(resolved.number)).await?;
     let called = flows::check_calls(weir, actor, &folder, (&resolved.name, &resolved.plan)).await?;
+    // Of flows that the actor may not know of, nobody looked whether they are there.
+    let hidden: Vec<String> = language::calls(&resolved.plan)
+        .iter()
+        .filter(|call| authz::check_flow(actor, Permission::FlowsRead, call.name).is_err())
+        .map(|call| format!("`{}`", call.name))
+        .collect();
+    let told = |problem: &language::Problem| !hidden.iter().any(|name| problem.message.contains(name));
+    let called: Vec<language::Problem> = called.into_iter().filter(told).collect();
     let mut limits = unknown_flows(&resolved.plan, &called);
     let named = flows::check_references(weir, actor, &folder).await?;
     let mut seen = BTreeSet::new();

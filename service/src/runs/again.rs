@@ -123,13 +123,23 @@ async fn refuse_missing_callee(weir: &Weir, actor: &Actor, row: &run::Model) -> 
     let plan = crate::flows::plan(weir, actor.tenant, VersionId::from_uuid(row.version_id)).await?;
     let reader = weir.store().read(actor.tenant).await?;
     let steps = reader.find::<step::Entity>().filter(step::Column::RunId.eq(row.id));
-    let steps = steps.filter(step::Column::Success.eq(true)).all().await?;
+    let steps = steps.all().await?;
     drop(reader);
-    let done: BTreeSet<String> = steps.into_iter().map(|step| step.name).collect();
+    let again = |step: &step::Model| match StepStatus::parse(&step.status) {
+        Some(StepStatus::Skipped) => {
+            matches!(step.skip_reason.as_deref(), Some("upstream_failed" | "fail_fast" | "cancelled"))
+        }
+        // A failure that somebody took on stays; the run's own does not.
+        Some(StepStatus::Failed | StepStatus::TimedOut) => row.failed_step.as_ref() == Some(&step.name),
+        Some(status) => !status.is_success(),
+        None => true,
+    };
+    let done: BTreeSet<String> = steps.into_iter().filter(|step| !again(step)).map(|step| step.name).collect();
     match super::unbegun::missing_call(weir, row, &plan, &done).await? {
         None => Ok(()),
         Some(call) => Err(ServiceError::Conflict(format!(
-            "Step `{}` calls the flow `{}`, which is not there. Publish it, then restart the run; nothing was begun again.",
+            "Step `{}` calls the flow `{}`, which was not there when the run was started, and a run goes on with what was. \
+             Publish it and run the flow anew; nothing was begun again.",
             call.step.name, call.name
         ))),
     }

@@ -10,8 +10,9 @@ use entities::{StoreError, run};
 use serde_json::Value;
 
 use super::desk::{Crew, Entered, LocalRun};
-use super::execute::{End, Job, execute, finish};
+use super::execute::{Job, execute};
 use super::inbox;
+use super::leave::{End, finish};
 use crate::{ServiceError, Weir};
 
 /// Lets what comes for a run find it. Before a run is written, so that nothing that comes for it is missed.

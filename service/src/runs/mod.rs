@@ -25,6 +25,7 @@ mod fairness;
 mod inbox;
 mod inputs;
 mod journal;
+mod leave;
 mod list;
 mod listen;
 mod money;

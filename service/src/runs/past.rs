@@ -82,7 +82,7 @@ pub(crate) async fn act_out(weir: &Weir, actor: &Actor, past: PastRun) -> Result
             Outcome::Settled(_) => return Ok(past.id),
             Outcome::Suspended { wake_at: Some(at), .. } => (past.wake)(at),
             Outcome::Suspended { wake_at: None, .. } => {
-                execute::park_for_a_person(weir, &row, RunStatus::NeedsAttention).await;
+                super::leave::park_for_a_person(weir, &row, RunStatus::NeedsAttention).await;
                 return Ok(past.id);
             }
             Outcome::Stopped => break,

@@ -101,7 +101,8 @@ async fn views(
 /// Attempts of one step that are listed.
 const ATTEMPTS: u64 = 200;
 /// Which of them first, before the newest: what a person is asked about, and what went wrong.
-const TELLING: &str = "CASE status WHEN 'needs_attention' THEN 0 WHEN 'failed' THEN 1 WHEN 'timed_out' THEN 1 ELSE 2 END";
+const TELLING: &str =
+    "CASE status WHEN 'needs_attention' THEN 0 WHEN 'failed' THEN 1 WHEN 'timed_out' THEN 1 ELSE 2 END";
 
 /// The attempts of each step by number, and how many more there are.
 async fn attempts(

@@ -75,7 +75,7 @@ pub(super) async fn settle(weir: &Weir, row: &run::Model, plan: &Arc<Plan>, end:
     announce(weir, row, &journal, settled).await;
 }
 
-/// Whether a flow that is deleted had what a call means when the root of this tree started.
+/// Whether a flow had what a call means when the root of this tree started.
 async fn was_there(weir: &Weir, row: &run::Model, call: &language::Call<'_>) -> Result<bool, ServiceError> {
     if call.version.is_some() {
         return Ok(true);
@@ -129,7 +129,7 @@ pub(super) async fn missing_call<'p>(
     let reader = weir.store().read(tenant).await?;
     let mut flows = reader.find::<flow::Entity>().filter(flow::Column::Name.is_in(wanted.iter().copied()));
     flows = flows.filter(flow::Column::LastNumber.gt(0));
-    // A tree goes on with what was there when its root started, even if it was deleted since.
+    // A tree goes on with what was there when its root started, even if it was deleted since, and with nothing else.
     let goes_on = row.parent_run_id.is_some() || row.event_position > 0;
     if !goes_on {
         flows = flows.filter(flow::Column::DeletedAt.is_null());
@@ -141,8 +141,8 @@ pub(super) async fn missing_call<'p>(
     for call in calls {
         let is_there = match found.iter().find(|(name, _)| name == call.name) {
             None => false,
-            Some((_, None)) => true,
-            Some((_, Some(_))) => was_there(weir, row, &call).await?,
+            Some((_, None)) if !goes_on => true,
+            Some(_) => was_there(weir, row, &call).await?,
         };
         if !is_there {
             return Ok(Some(call));
