@@ -160,7 +160,7 @@ pub struct StepView {
     /// By number. Of very many 200: those that need attention, then those that failed, then the newest.
     pub attempt_list: Vec<AttemptView>,
     /// Attempts that are not listed, because there are too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attempts_omitted: u64,
     /// Of a `for_each` step: how many of its items have each status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -172,9 +172,8 @@ pub struct StepView {
     pub child_run_id: Option<RunId>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One try of a step.
