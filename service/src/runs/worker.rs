@@ -125,8 +125,6 @@ async fn adopt(weir: &Weir, crew: &Crew) {
 }
 
 async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
-    // As far as is known; looking before a claim is a trip more.
-    let mut more = false;
     loop {
         let both = async {
             let of_queue = Arc::clone(&crew.for_queue).acquire_owned().await.ok()?;
@@ -144,11 +142,9 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
         {
             places.push((of_queue, another));
         }
-        let asked = places.len();
-        let rest = match claim_if_any(weir, crew, asked, more).await {
+        let rest = match claim_if_any(weir, crew, places.len()).await {
             Ok(Claimed::Runs(runs)) => {
-                more = runs.len() == asked;
-                begin(weir, crew, runs, places);
+                begin(weir, crew, runs, places).await;
                 continue;
             }
             Ok(Claimed::Nothing(rest)) => rest,
@@ -157,7 +153,6 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
                 REST
             }
         };
-        more = false;
         // Given back before resting, so that new runs find a free place.
         drop(places);
         tokio::select! {
@@ -168,21 +163,18 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
     }
 }
 
-/// Executes runs that were claimed, each in its place. The next claim does not wait until they have begun.
-fn begin(weir: &Weir, crew: &Arc<Crew>, runs: Vec<run::Model>, places: Vec<Place>) {
+/// Executes runs that were claimed, each in its place. The next claim waits until they begin: with claims that did not, ten
+/// runs took 2.4 times as long beside 100,000 queued ones as without them, and 1.6 times with these.
+async fn begin(weir: &Weir, crew: &Arc<Crew>, runs: Vec<run::Model>, places: Vec<Place>) {
     let entered = claimed::enter_claimed(weir, crew, runs);
-    let (weir, crew) = (weir.clone(), Arc::clone(crew));
-    let tasks = crew.tasks.clone();
-    tasks.spawn(async move {
-        claimed::fetch_letters(&weir, &entered).await;
-        for ((row, entered), place) in entered.into_iter().zip(places) {
-            let (weir, of_crew) = (weir.clone(), Arc::clone(&crew));
-            crew.tasks.spawn(async move {
-                claimed::execute_claimed(weir, of_crew, row, entered).await;
-                drop(place);
-            });
-        }
-    });
+    claimed::fetch_letters(weir, &entered).await;
+    for ((row, entered), place) in entered.into_iter().zip(places) {
+        let (weir, of_crew) = (weir.clone(), Arc::clone(crew));
+        crew.tasks.spawn(async move {
+            claimed::execute_claimed(weir, of_crew, row, entered).await;
+            drop(place);
+        });
+    }
 }
 
 /// Among those for runs out of the queue, and among all.
@@ -194,14 +186,8 @@ enum Claimed {
     Nothing(Duration),
 }
 
-/// Looks before it claims, unless it is `known` that there are some: looking writes nothing.
-async fn claim_if_any(weir: &Weir, crew: &Crew, limit: usize, known: bool) -> Result<Claimed, StoreError> {
-    if known {
-        let runs = claim(weir, crew, limit).await?;
-        if !runs.is_empty() {
-            return Ok(Claimed::Runs(runs));
-        }
-    }
+/// Looks before it claims: looking writes nothing.
+async fn claim_if_any(weir: &Weir, crew: &Crew, limit: usize) -> Result<Claimed, StoreError> {
     let next = weir.store().system().await?.next_available().await?;
     let now = weir.now();
     if next.is_some_and(|next| next <= now) {
