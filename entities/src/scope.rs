@@ -155,30 +155,6 @@ impl Unit {
         Ok(insert.exec_without_returning(&self.connection).await? > 0)
     }
 
-    /// Inserts those rows whose keys are not taken yet.
-    ///
-    /// # Errors
-    /// As [`Self::insert`], without [`StoreError::Duplicate`].
-    pub async fn insert_absent<M>(&self, rows: Vec<M>) -> Result<(), StoreError>
-    where
-        M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
-        M::Entity: Tenanted<Model = M>,
-        <M::Entity as EntityTrait>::ActiveModel: Send,
-    {
-        let mut active = Vec::with_capacity(rows.len());
-        for row in rows {
-            self.own(&row)?;
-            active.push(row.into_active_model().reset_all());
-        }
-        while !active.is_empty() {
-            let rest = active.split_off(active.len().min(ROWS_A_STATEMENT));
-            let nothing = OnConflict::new().do_nothing().to_owned();
-            InsertMany::many(active).on_conflict(nothing).exec_without_returning(&self.connection).await?;
-            active = rest;
-        }
-        Ok(())
-    }
-
     /// Inserts the rows of a run that is not in the store yet.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ pub(crate) const RUNS_A_TRIP: usize = 16;
 const SIZES: [usize; 5] = [RUNS_A_TRIP, 8, 4, 2, 1];
 
 /// In any order, in trips whose texts are often the same.
-pub(crate) fn in_trips(works: &mut [Scripted]) -> Vec<&mut [Scripted]> {
+fn in_trips(works: &mut [Scripted]) -> Vec<&mut [Scripted]> {
     works.sort_by(|one, other| (one.script.len(), &one.script).cmp(&(other.script.len(), &other.script)));
     let mut trips = Vec::new();
     for mut same in works.chunk_by_mut(|one, other| one.script == other.script) {
@@ -96,8 +96,25 @@ pub(crate) fn in_trips(works: &mut [Scripted]) -> Vec<&mut [Scripted]> {
     trips
 }
 
+/// All of them, in as few trips as their texts allow, between `begin` and `end`.
+pub(crate) async fn together(
+    connection: &impl ConnectionTrait,
+    begin: &str,
+    works: &mut [Scripted],
+    end: &str,
+) -> Result<(), DbErr> {
+    let trips = in_trips(works);
+    let last = trips.len().saturating_sub(1);
+    for (index, works) in trips.into_iter().enumerate() {
+        let before = if index == 0 { begin } else { "" };
+        let after = if index == last { end } else { "" };
+        trip(connection, before, works, after).await?;
+    }
+    Ok(())
+}
+
 /// One trip with all of these, between `before` and `after`.
-pub(crate) async fn trip(
+async fn trip(
     connection: &impl ConnectionTrait,
     before: &str,
     works: &mut [Scripted],

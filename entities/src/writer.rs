@@ -240,16 +240,10 @@ async fn keep_runs(desk: &Desk, mut runs: Vec<Scripted>) {
 }
 
 async fn write_runs(desk: &Desk, runs: &mut [Scripted]) -> Result<(), StoreError> {
-    let trips = scripted::in_trips(runs);
-    let last = trips.len().saturating_sub(1);
-    for (index, trip) in trips.into_iter().enumerate() {
-        let before = if index == 0 { "BEGIN IMMEDIATE;" } else { "" };
-        let after = if index == last { "COMMIT" } else { "" };
-        if let Err(error) = scripted::trip(&desk.connection, before, trip, after).await {
-            // Fails where the database gave the transaction up by itself.
-            let _ = desk.connection.execute_unprepared("ROLLBACK").await;
-            return Err(error.into());
-        }
+    if let Err(error) = scripted::together(&desk.connection, "BEGIN IMMEDIATE;", runs, "COMMIT").await {
+        // Fails where the database gave the transaction up by itself.
+        let _ = desk.connection.execute_unprepared("ROLLBACK").await;
+        return Err(error.into());
     }
     desk.counters.commits.fetch_add(1, Ordering::Relaxed);
     Ok(())
@@ -318,23 +312,12 @@ async fn keep_among(
     mut runs: Vec<Scripted>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), DbErr> {
-    if write_among(transaction, &mut runs).await.is_ok() {
+    if scripted::together(transaction, "SAVEPOINT runs;", &mut runs, "RELEASE runs").await.is_ok() {
         answers.extend(runs.into_iter().map(|run| -> Answer { Box::new(move |kept| run.answer(kept)) }));
         return Ok(());
     }
     transaction.execute_unprepared("ROLLBACK TO runs; RELEASE runs").await?;
     keep_each(transaction, runs, answers).await
-}
-
-async fn write_among(transaction: &DatabaseTransaction, runs: &mut [Scripted]) -> Result<(), DbErr> {
-    let trips = scripted::in_trips(runs);
-    let last = trips.len().saturating_sub(1);
-    for (index, trip) in trips.into_iter().enumerate() {
-        let before = if index == 0 { "SAVEPOINT runs;" } else { "" };
-        let after = if index == last { "RELEASE runs" } else { "" };
-        scripted::trip(transaction, before, trip, after).await?;
-    }
-    Ok(())
 }
 
 /// Each is kept or refused for its own sake.
