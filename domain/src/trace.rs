@@ -203,7 +203,7 @@ fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
         _ => None,
     };
     let mut out = [0; N];
-    for (byte, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+    for (byte, pair) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
         *byte = (value(pair[0])? << 4) | value(pair[1])?;
     }
     Some(out)

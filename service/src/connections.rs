@@ -307,7 +307,7 @@ async fn save(
             row.updated_at = now;
             if let Some(api_key) = api_key {
                 let sealed = key.seal(&object(&row), "api_key", api_key.as_bytes());
-                row.credentials = Some(sealed).filter(|_| !api_key.is_empty());
+                row.credentials = (!api_key.is_empty()).then_some(sealed);
             }
             if is_new {
                 unit.insert(row.clone()).await?;

@@ -8,7 +8,7 @@ use super::jobs::{Extracted, Table};
 use super::kind::FileType;
 use super::text;
 
-const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+const DELIMITERS: [u8; 4] = *b",;\t|";
 const FIELDS: usize = 2_000_000;
 
 /// The delimiter that splits most lines alike; `None` if none does. `named` is whether the file is called `.csv`: then

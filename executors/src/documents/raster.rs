@@ -41,11 +41,8 @@ pub(crate) fn page(bytes: &[u8], number: u32) -> Result<(Picture, Bytes), JobErr
     if width == 0 || height == 0 {
         return Err(JobError::new("document_broken", format!("Page {number} has no area.")));
     }
-    let grey = pixmap.data_as_u8_slice().chunks_exact(4).map(|pixel| match pixel {
-        [red, green, blue, _] => luma(*red, *green, *blue),
-        _ => u8::MAX,
-    });
-    let grey: Vec<u8> = grey.collect();
+    let grey = pixmap.data_as_u8_slice().as_chunks::<4>().0.iter();
+    let grey: Vec<u8> = grey.map(|[red, green, blue, _]| luma(*red, *green, *blue)).collect();
     let picture = Picture { width, height, scale: 1.0, dpi: scale * POINTS_AN_INCH, pages: pdf::pages(&pdf) };
     Ok((picture, portable(width, height, &grey)))
 }

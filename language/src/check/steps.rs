@@ -172,8 +172,8 @@ fn plain(templates: &Templates<'_, '_>, index: StepIndex, step: &Step) -> Scope 
     Scope {
         steps: true,
         vars: templates.subject.flow.vars.len(),
-        own: Some(index).filter(|_| !undoes),
-        undoes: Some(index).filter(|_| undoes),
+        own: (!undoes).then_some(index),
+        undoes: undoes.then_some(index),
         reader: Some(index),
         phase: step.phase,
         extra,

@@ -57,7 +57,7 @@ fn aliases_may_not_multiply_text() {
 fn many_warnings_hide_no_error() {
     let reads: String = (0..300).map(|n| format!("  o{n}: \"{{{{ steps.a.f{n} }}}}\"\n")).collect();
     let yaml =
-        format!("outputs:\n{}  bad: \"{{{{ steps.b }}}}\"\nsteps:\n  - {{name: a, executor: file_analyzer}}\n", &reads);
+        format!("outputs:\n{reads}  bad: \"{{{{ steps.b }}}}\"\nsteps:\n  - {{name: a, executor: file_analyzer}}\n");
     let found = compiled(&yaml);
     assert!(found.plan.is_none());
     assert!(found.problems.iter().any(|problem| problem.code == "F001" || problem.code == "F042"));

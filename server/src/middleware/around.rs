@@ -99,7 +99,6 @@ pub(crate) async fn around(
 }
 
 /// Whatever a handler made of a body that did not come: the answer says what it was, and ends the connection.
-#[expect(clippy::result_large_err, reason = "an answer is what the middleware hands on either way")]
 fn too_late(handled: Handled) -> Handled {
     let detail = "The body came too slowly. It has 30 seconds, and after them has to have come at 16 KiB a second.";
     let mut answer = Fault::new(ErrorCode::RequestTimeout, detail).error_response();

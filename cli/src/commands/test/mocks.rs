@@ -100,7 +100,6 @@ impl Executor for Behind {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "an executor's own result")]
 fn answer(mock: &Mock, call: &Call, before: usize) -> Result<Done, Failed> {
     let failures = mock.error.as_ref().map_or(0, super::case::MockError::times);
     if let Some(error) = mock.error.as_ref().filter(|_| before < failures) {

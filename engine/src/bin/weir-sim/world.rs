@@ -260,7 +260,6 @@ impl World {
         }
     }
 
-    #[expect(clippy::result_large_err, reason = "an attempt's own result")]
     fn attempt(&self, place: Place, attempt: u32) -> AttemptResult {
         let failed = |kind| -> AttemptResult { Err(FailedAttempt { failure: failure(kind), usage: None }) };
         match self.fate(place, u64::from(attempt)).below(10) {
