@@ -202,6 +202,42 @@ test('a cap is raised on the page of the run that stopped at it', async () => {
   await context.close()
 })
 
+test('a called run that nobody waits for is restarted on its page, and one that is waited for with its caller', async () => {
+  const { context, page } = await browser.person({ scripts: false, cookies })
+  const restart = page.getByRole('button', { name: 'Restart' })
+  await page.goto(at(`/runs/${busy.within}`))
+  assert.equal(await restart.count(), 0, await words(page))
+  await page.goto(at(`/runs/${busy.beside}`))
+  const before = (await journal()).length
+  await restart.click()
+  for (let tries = 0; (await journal()).length <= before; tries += 1) {
+    assert.ok(tries < 60, 'the run is over and did not begin again')
+    await new Promise(resume => setTimeout(resume, 500))
+  }
+  await context.close()
+})
+
+const journal = async () => {
+  const headers = { authorization: `Bearer ${program.greeting.api_key}` }
+  const answer = await fetch(`${program.url}/api/v1/runs/${busy.beside}/events`, { headers })
+  assert.ok(answer.ok, `${answer.status}`)
+  // Ends behind the run's last event.
+  return (await answer.text()).split('\n').filter(line => line.startsWith('id:'))
+}
+
+test('of very many attempts those that failed are shown first, and how many are not shown', async () => {
+  const { context, page } = await browser.person({ cookies })
+  await page.goto(at(`/runs/${busy.many}?step=divide#step`))
+  await hydrated(page)
+  const list = page.locator('ol.attempts > li')
+  const texts = await list.allInnerTexts()
+  assert.equal(texts.length, 50, texts.join('\n'))
+  assert.deepEqual(texts.slice(0, 3).map(text => text.match(/Item \d+/)[0]), ['Item 0', 'Item 1', 'Item 2'])
+  assert.ok((await words(page)).includes('210 more attempts'), await words(page))
+  await shot(page, 'attempts-of-many')
+  await context.close()
+})
+
 test('a question is answered on a phone by keyboard', async () => {
   const { context, page } = await browser.person({ width: 320, height: 640, cookies })
   await page.goto(at(`/approvals/${question}`))

@@ -42,9 +42,24 @@ steps:
 on_error: [{name: tell, executor: log, config: {message: it failed}}]
 finally: [{name: clean, executor: log, config: {message: clean}}]
 `,
+  declined: `steps:
+  - {name: pay, executor: fail, config: {message: "The card was declined.", code: declined}}
+`,
+  many: `steps:
+  - name: divide
+    executor: data_transformer
+    for_each: "{{ range(260) }}"
+    on_item_error: collect
+    config: {data: "{{ [1][(259 - item) // 257] }}"}
+`,
+  calling: `steps:
+  - {name: beside, executor: flow_executor, config: {flow_name: declined, detached: true}}
+  - {name: within, executor: flow_executor, config: {flow_name: declined}}
+`,
 }
 
-// The runs by what they are (`asking`, `each`, `parked`, `capped`, `failing`), and the id of the question that one asks.
+// The runs by what they are (the flows' names; `beside` and `within`: what `calling` called), and the id of the question that
+// one asks.
 export async function makeBusy(program) {
   const ask = async (method, path, type, body) => {
     const headers = { authorization: `Bearer ${program.greeting.api_key}`, 'content-type': type, prefer: 'respond-async' }
@@ -65,6 +80,17 @@ export async function makeBusy(program) {
   await ask('PUT', '/flows/each/experiments/wording', json, JSON.stringify({
     share: 0.4, variants: [{ name: 'control', version: 1 }, { name: 'longer', version: 2, weight: 2 }],
   }))
+  for (let tries = 0; !(busy.beside && busy.within); tries += 1) {
+    assert.ok(tries < 100, 'the run calls nobody')
+    const called = (await ask('GET', `/runs/${busy.calling}/steps`, json)).data
+    for (const step of called) busy[step.name] = step.child_run_id
+  }
+  for (const name of ['many', 'calling', 'beside', 'within']) {
+    for (let tries = 0; !(await ask('GET', `/runs/${busy[name]}`, json)).ended_at; tries += 1) {
+      assert.ok(tries < 600, `${name} does not end`)
+      await new Promise(resume => setTimeout(resume, 50))
+    }
+  }
   let question
   for (let tries = 0; !question; tries += 1) {
     assert.ok(tries < 100, 'the run asks nothing')
