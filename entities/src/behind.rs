@@ -3,7 +3,7 @@
 //!
 //! Invariant: however many callers come, each of the few connections has its turn every [`TURN`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::TenantId;
@@ -24,20 +24,34 @@ pub(crate) struct Behind {
     pool: DatabaseConnection,
     connections: Semaphore,
     began: Instant,
+    /// Callers that wait for the store now.
+    calls: AtomicU32,
     /// Microseconds from the beginning to when a caller was seen last.
     last_call: AtomicU64,
+}
+
+/// Somebody waits for the store, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Caller<'b>(&'b Behind);
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        let now = u64::try_from(self.0.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.last_call.store(now, Ordering::Relaxed);
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Behind {
     pub(crate) fn new(pool: DatabaseConnection, connections: u32) -> Self {
         let connections = Semaphore::new(connections as usize);
-        Self { pool, connections, began: Instant::now(), last_call: AtomicU64::new(0) }
+        Self { pool, connections, began: Instant::now(), calls: AtomicU32::new(0), last_call: AtomicU64::new(0) }
     }
 
-    /// Somebody waits for the store.
-    pub(crate) fn call(&self) {
-        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.last_call.store(now, Ordering::Relaxed);
+    /// Somebody waits for the store as long as this is kept.
+    pub(crate) fn call(&self) -> Caller<'_> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Caller(self)
     }
 
     /// Begins a transaction in the background's turn. Others may begin once the permit is given back.
@@ -59,6 +73,9 @@ impl Behind {
     }
 
     fn last_call(&self) -> Option<Instant> {
+        if self.calls.load(Ordering::Relaxed) > 0 {
+            return Some(Instant::now());
+        }
         match self.last_call.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(self.began + Duration::from_micros(micros)),

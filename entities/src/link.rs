@@ -3,6 +3,7 @@
 //! Invariant: private to this crate. A unit whose statement failed executes no other (as PostgreSQL does it), a unit that
 //! is over executes none, and in suites a statement on a tenant table that does not carry the bound tenant fails.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -77,17 +78,39 @@ impl Gate {
     }
 }
 
+/// What looks at each statement's text, where somebody is to be told of it.
+#[derive(Debug, Default)]
+pub(crate) struct Tap {
+    heard: Mutex<BTreeSet<String>>,
+}
+
+impl Tap {
+    /// Lists of values make texts without end; this many are enough to look at.
+    const MOST: usize = 5_000;
+
+    fn hear(&self, sql: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() < Self::MOST && !heard.contains(sql) {
+            heard.insert(sql.to_owned());
+        }
+    }
+
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Connection {
     backend: DbBackend,
     link: Link,
     bound: Option<TenantId>,
-    tap: bool,
+    tap: Option<Arc<Tap>>,
     gate: Option<Arc<Gate>>,
 }
 
 impl Connection {
-    pub(crate) fn new(backend: DbBackend, link: Link, bound: Option<TenantId>, tap: bool) -> Self {
+    pub(crate) fn new(backend: DbBackend, link: Link, bound: Option<TenantId>, tap: Option<Arc<Tap>>) -> Self {
         Self { backend, link, bound, tap, gate: None }
     }
 
@@ -104,7 +127,9 @@ impl Connection {
     }
 
     fn check(&self, statement: &Statement) -> Result<(), DbErr> {
-        let Some(tenant) = self.bound.filter(|_| self.tap) else { return Ok(()) };
+        let Some(tap) = &self.tap else { return Ok(()) };
+        tap.hear(&statement.sql);
+        let Some(tenant) = self.bound else { return Ok(()) };
         let Some(table) = TENANT_TABLES.iter().find(|table| names_table(&statement.sql, table)) else { return Ok(()) };
         let carries = statement.values.as_ref().is_some_and(|values| {
             values.0.iter().any(|value| matches!(value, Value::Uuid(Some(id)) if *id == tenant.uuid()))

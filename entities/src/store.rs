@@ -19,7 +19,7 @@ use crate::behind::Behind;
 use crate::connect::{A_READERS, A_WRITERS, SAID_FIRST, postgres_options, refuse_mighty_role, sqlite_options};
 use crate::error::StoreError;
 use crate::groups::{self, Groups};
-use crate::link::{Connection, Gate, Link};
+use crate::link::{Connection, Gate, Link, Tap};
 use crate::notice::{Announcer, Listener};
 use crate::run_update::RunUpdate;
 use crate::scope::{Reader, Unit};
@@ -90,7 +90,7 @@ pub struct Store {
 struct Inner {
     backend: Backend,
     url: String,
-    tap: bool,
+    tap: Option<Arc<Tap>>,
 }
 
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Store {
             let writer = Writer::start(writer).map_err(|error| StoreError::Unavailable(error.to_string()))?;
             Backend::Sqlite { readers, writer }
         };
-        let inner = Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap });
+        let inner = Arc::new(Inner { backend, url: url.to_owned(), tap: options.tap.then(Arc::default) });
         Ok(Self { inner, lane: Lane::Foreground })
     }
 
@@ -142,6 +142,18 @@ impl Store {
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), lane: Lane::Background }
+    }
+
+    /// Whether this one is for work that nobody waits for.
+    #[must_use]
+    pub fn is_in_background(&self) -> bool {
+        matches!(self.lane, Lane::Background)
+    }
+
+    /// The texts of statements that were asked, each once, where the store has a tap: for suites that look at their plans.
+    #[must_use]
+    pub fn statements(&self) -> Vec<String> {
+        self.inner.tap.as_ref().map(|tap| tap.heard()).unwrap_or_default()
     }
 
     #[must_use]
@@ -226,7 +238,7 @@ impl Store {
             Backend::Sqlite { writer, .. } => self.script(writer, Work::New(run)).await,
             Backend::Postgres { groups, behind, .. } => {
                 let (answer, answered) = oneshot::channel();
-                behind.call();
+                let _waits = behind.call();
                 groups.submit(Waiting { tenant, run, answer }).await?;
                 answered.await.map_err(|_| StoreError::Unavailable("the commit failed".to_owned()))?
             }
@@ -283,11 +295,11 @@ impl Store {
     async fn reading(&self, tenant: Option<TenantId>) -> Result<Connection, StoreError> {
         Ok(match &self.inner.backend {
             Backend::Sqlite { readers, .. } => {
-                Connection::new(DbBackend::Sqlite, Link::Pool(readers.clone()), tenant, self.inner.tap)
+                Connection::new(DbBackend::Sqlite, Link::Pool(readers.clone()), tenant, self.inner.tap.clone())
             }
             Backend::Postgres { pool, .. } => {
                 let transaction = begin(pool, tenant).await?;
-                Connection::new(DbBackend::Postgres, Link::Read(Box::new(transaction)), tenant, self.inner.tap)
+                Connection::new(DbBackend::Postgres, Link::Read(Box::new(transaction)), tenant, self.inner.tap.clone())
             }
         })
     }
@@ -300,7 +312,7 @@ impl Store {
         F: FnOnce(Connection) -> U + Send + 'static,
         U: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let tap = self.inner.tap;
+        let tap = self.inner.tap.clone();
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => {
                 let (answer, answered) = oneshot::channel();
@@ -327,11 +339,14 @@ impl Store {
             Backend::Postgres { pool, behind, announcer, .. } => {
                 let lane = self.lane;
                 Box::pin(async move {
-                    let (transaction, _place) = match lane {
-                        Lane::Background => behind.begin(tenant).await.map(|(begun, place)| (begun, Some(place)))?,
+                    let (transaction, _place, _waits) = match lane {
+                        Lane::Background => {
+                            let (begun, place) = behind.begin(tenant).await?;
+                            (begun, Some(place), None)
+                        }
                         Lane::Foreground => {
-                            behind.call();
-                            (begin(pool, tenant).await?, None)
+                            let waits = behind.call();
+                            (begin(pool, tenant).await?, None, Some(waits))
                         }
                     };
                     let transaction = Arc::new(transaction);
@@ -360,7 +375,7 @@ impl Store {
 async fn attempt<T, E, F, U>(
     transaction: &Arc<DatabaseTransaction>,
     gate: &Arc<Gate>,
-    (tenant, tap): (Option<TenantId>, bool),
+    (tenant, tap): (Option<TenantId>, Option<Arc<Tap>>),
     unit: F,
 ) -> Result<T, E>
 where

@@ -33,7 +33,7 @@ const BACKGROUND_SHARE: Duration = Duration::from_micros(500);
 const CALLERS_PAUSE: Duration = Duration::from_millis(2);
 /// While callers come, the background's turn comes this many of its shares after its last one: they have most of the
 /// writer's time, and work of the background still goes on.
-const TURN_AFTER_SHARES: u32 = 8;
+const TURN_AFTER_SHARES: u32 = 16;
 /// A unit only talks to the store; one that takes longer than this is stuck.
 pub(crate) const UNIT_LIMIT: Duration = Duration::from_secs(10);
 

@@ -36,12 +36,20 @@ const CLAIM_ON_POSTGRES: &str = "
     FROM chosen WHERE runs.tenant_id = chosen.tenant_id AND runs.id = chosen.id
     RETURNING runs.*";
 
+/// SQLite has no statistics of its tables, and takes an index that begins with the status for the best one whatever else is
+/// asked, so that each look at the queue would read all of it.
+fn indexed(backend: DbBackend, sql: &str) -> String {
+    let [ready, claimable] =
+        if backend == DbBackend::Sqlite { ["INDEXED BY runs_ready", "INDEXED BY runs_claimable"] } else { [""; 2] };
+    sql.replace("{ready}", ready).replace("{claimable}", claimable)
+}
+
 /// On SQLite there is one writer, so nothing need be locked or skipped.
 const CLAIM_ON_SQLITE: &str = "
     UPDATE runs SET status = 'running', lease_owner = ?1, lease_until = ?2, available_at = ?2,
            fencing_token = fencing_token + 1, claims = claims + 1
     WHERE (tenant_id, id) IN (
-        SELECT tenant_id, id FROM runs
+        SELECT tenant_id, id FROM runs {ready}
         WHERE tenant_id = ?5 AND status IN ('queued', 'running', 'waiting', 'needs_attention') AND priority = ?6 AND available_at <= ?3
         ORDER BY available_at, id LIMIT ?4)
     RETURNING *";
@@ -51,25 +59,29 @@ const CLAIM_ON_SQLITE: &str = "
 const READY: &str = "
     WITH RECURSIVE present (tenant_id) AS (
         SELECT tenant_id FROM (
-            SELECT tenant_id FROM runs WHERE status IN ('queued', 'running', 'waiting', 'needs_attention') ORDER BY tenant_id LIMIT 1) AS first
+            SELECT tenant_id FROM runs {ready} WHERE status IN ('queued', 'running', 'waiting', 'needs_attention') ORDER BY tenant_id LIMIT 1) AS first
         UNION ALL
-        SELECT (SELECT following.tenant_id FROM runs AS following
+        SELECT (SELECT following.tenant_id FROM runs AS following {ready}
                 WHERE following.status IN ('queued', 'running', 'waiting', 'needs_attention') AND following.tenant_id > present.tenant_id
                 ORDER BY following.tenant_id LIMIT 1)
         FROM present WHERE present.tenant_id IS NOT NULL)
     SELECT tenants.id, tenants.queue_weight, tenants.max_running
     FROM present JOIN tenants ON tenants.id = present.tenant_id
     WHERE tenants.suspended_at IS NULL AND EXISTS (
-        SELECT 1 FROM runs AS ready
+        SELECT 1 FROM runs AS ready {ready}
         WHERE ready.tenant_id = present.tenant_id AND ready.status IN ('queued', 'running', 'waiting', 'needs_attention')
           AND ready.priority IN (1, 2, 3, 4, 5) AND ready.available_at <= $1)";
 
-/// From first to last, each with one step through the index.
+/// Each with one step through the index.
 const READY_PRIORITIES: &str = "
     SELECT levels.priority FROM (SELECT 1 AS priority UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5) AS levels
-    WHERE EXISTS (SELECT 1 FROM runs WHERE runs.tenant_id = $2 AND runs.status IN ('queued', 'running', 'waiting', 'needs_attention')
-                  AND runs.priority = levels.priority AND runs.available_at <= $1)
-    ORDER BY levels.priority";
+    WHERE EXISTS (SELECT 1 FROM runs {ready} WHERE runs.tenant_id = $2 AND runs.status IN ('queued', 'running', 'waiting', 'needs_attention')
+                  AND runs.priority = levels.priority AND runs.available_at <= $1)";
+
+/// One step through the index, whatever it holds.
+const NEXT_AVAILABLE: &str = "
+    SELECT available_at FROM runs {claimable}
+    WHERE status IN ('queued', 'running', 'waiting', 'needs_attention') ORDER BY available_at LIMIT 1";
 
 /// A tenant with runs that may be taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +100,7 @@ impl System {
     pub async fn ready_tenants(&self, now: DateTimeUtc) -> Result<Vec<ReadyTenant>, StoreError> {
         let connection = &self.connection;
         let backend = connection.get_database_backend();
-        let statement = Statement::from_sql_and_values(backend, READY, [now.into()]);
+        let statement = Statement::from_sql_and_values(backend, indexed(backend, READY), [now.into()]);
         let rows = connection.query_all_raw(statement).await?;
         let ready = |row: &sea_orm::QueryResult| {
             Ok(ReadyTenant {
@@ -136,13 +148,17 @@ impl SystemUnit {
         Ok(taken)
     }
 
-    /// The priorities of a tenant's runs that may be taken now: mostly one, so that a claim is mostly one statement.
+    /// The priorities of a tenant's runs that may be taken now, from first to last: mostly one, so that a claim is mostly one statement.
     async fn ready_priorities(&self, tenant: TenantId, now: DateTimeUtc) -> Result<Vec<i32>, StoreError> {
         let connection = self.connection();
         let values: [Value; 2] = [now.into(), tenant.uuid().into()];
-        let statement = Statement::from_sql_and_values(connection.get_database_backend(), READY_PRIORITIES, values);
+        let backend = connection.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, indexed(backend, READY_PRIORITIES), values);
         let rows = connection.query_all_raw(statement).await?;
-        rows.iter().map(|row| row.try_get::<i32>("", "priority").map_err(StoreError::from)).collect()
+        let mut priorities: Vec<i32> =
+            rows.iter().map(|row| row.try_get("", "priority")).collect::<Result<_, sea_orm::DbErr>>()?;
+        priorities.sort_unstable();
+        Ok(priorities)
     }
 
     async fn claim_at(
@@ -163,7 +179,8 @@ impl SystemUnit {
             tenant.uuid().into(),
             priority.into(),
         ];
-        let rows = connection.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        let rows =
+            connection.query_all_raw(Statement::from_sql_and_values(backend, indexed(backend, sql), values)).await?;
         let runs = rows.iter().map(|row| run::Model::from_query_result(row, ""));
         Ok(runs.collect::<Result<Vec<_>, _>>()?)
     }
@@ -191,11 +208,13 @@ impl SystemUnit {
     pub async fn extend_slots(&self, owner: &str, runs: Vec<RunId>, until: DateTimeUtc) -> Result<u64, StoreError> {
         let runs = runs.into_iter().map(RunId::uuid);
         let mut held = sea_orm::sea_query::Query::select();
-        held.column(run::Column::Id).from(run::Entity);
-        held.and_where(run::Column::Id.is_in(runs)).and_where(run::Column::LeaseOwner.eq(owner));
+        held.columns([run::Column::TenantId, run::Column::Id]).from(run::Entity);
+        held.and_where(run::Column::LeaseOwner.eq(owner)).and_where(run::Column::Id.is_in(runs));
+        // Both columns: the slots of a run are found by the tenant first.
+        let of_run = Expr::tuple([Expr::col(slot::Column::TenantId), Expr::col(slot::Column::RunId)]);
         let extended = slot::Entity::update_many()
             .col_expr(slot::Column::Until, Expr::value(until))
-            .filter(slot::Column::RunId.in_subquery(held))
+            .filter(sea_orm::ExprTrait::in_subquery(of_run, held))
             .filter(slot::Column::Waiting.eq(false))
             .exec(self.connection())
             .await?;
@@ -249,17 +268,10 @@ impl System {
     /// # Errors
     /// Whatever the database said.
     pub async fn next_available(&self) -> Result<Option<DateTimeUtc>, StoreError> {
-        use run::Column;
-        let next: Option<(DateTimeUtc,)> = run::Entity::find()
-            .select_only()
-            .column(Column::AvailableAt)
-            .filter(Expr::cust("status IN ('queued', 'running', 'waiting', 'needs_attention')"))
-            .order_by_asc(Column::AvailableAt)
-            .limit(1)
-            .into_tuple()
-            .one(&self.connection)
-            .await?;
-        Ok(next.map(|(at,)| at))
+        let backend = self.connection.get_database_backend();
+        let statement = Statement::from_string(backend, indexed(backend, NEXT_AVAILABLE));
+        let next = self.connection.query_one_raw(statement).await?;
+        Ok(next.map(|row| row.try_get("", "available_at")).transpose()?)
     }
 
     /// Of these runs, those with something in their inbox.
@@ -284,20 +296,17 @@ impl System {
         Ok(found.into_iter().map(|(tenant, run)| (TenantId::from_uuid(tenant), RunId::from_uuid(run))).collect())
     }
 
-    /// Of these runs, those that somebody asked to cancel.
+    /// Of the runs that this worker holds, those that somebody asked to cancel.
     ///
     /// # Errors
     /// Whatever the database said.
-    pub async fn cancelled_among(&self, runs: &[(TenantId, RunId)]) -> Result<Vec<(TenantId, RunId)>, StoreError> {
+    pub async fn cancelled_of(&self, owner: &str) -> Result<Vec<(TenantId, RunId)>, StoreError> {
         use run::Column;
-        if runs.is_empty() {
-            return Ok(Vec::new());
-        }
         let found: Vec<(uuid::Uuid, uuid::Uuid)> = run::Entity::find()
             .select_only()
             .column(Column::TenantId)
             .column(Column::Id)
-            .filter(Column::Id.is_in(runs.iter().map(|(_, run)| run.uuid())))
+            .filter(Column::LeaseOwner.eq(owner))
             .filter(Column::CancelRequestedAt.is_not_null())
             .into_tuple()
             .all(&self.connection)

@@ -5,6 +5,7 @@
 mod bench;
 mod notices;
 mod older;
+mod plans;
 mod run_updates;
 mod system;
 mod units;

@@ -21,7 +21,7 @@ const PAYLOAD_BYTES: usize = 64 * 1024;
 /// The most that a cap may be raised to.
 const MOST_DOLLARS: f64 = 1_000_000.0;
 /// Runs below one that are ended with it.
-const TREE: usize = engine::limits::TREE_RUNS as usize;
+const TREE: usize = 2 * engine::limits::TREE_RUNS as usize;
 
 /// What becomes of a step that needs attention.
 #[derive(Debug, Clone, PartialEq)]

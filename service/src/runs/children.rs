@@ -15,7 +15,7 @@ use engine::effects::Effects;
 use engine::ports::{Child, ChildRequest, Children, PortError};
 use entities::{Scope, StoreError, Unit, run};
 use language::{Callee, Effect, Plan};
-use sea_orm::{ColumnTrait, QuerySelect as _};
+use sea_orm::{ColumnTrait, QuerySelect as _, prelude::Expr};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -92,9 +92,12 @@ impl Children for RunChildren {
         self.journal.ensure_written().await.map_err(|error| unwritten(&error))?;
         let entered = claimed::enter(&self.weir, &self.crew, &row);
         let (key, keep) = (request.key, row.clone());
-        let entry = self.weir.store().write(tenant, move |unit| async move { join(&unit, &key, keep).await });
+        let room = self.weir.runs().room(RunId::from_uuid(row.root_run_id)).await;
+        let counts = !room.take();
+        let entry = self.weir.store().write(tenant, move |unit| async move { join(&unit, &key, keep, counts).await });
         match entry.await.map_err(ours::<StoreError>)? {
-            Entry::New => {}
+            Entry::New(None) => {}
+            Entry::New(Some(left)) => room.seen(left),
             Entry::Before(run) => return Ok(Child { run, effect }),
             Entry::Full => return Err(engine::limits::too_large_a_tree()),
         }
@@ -236,28 +239,35 @@ impl RunChildren {
 
 /// What became of a child that was to be written.
 enum Entry {
-    New,
+    /// With the room that the tree has for others, where it was counted.
+    New(Option<u64>),
     /// It was started under its key before.
     Before(RunId),
     /// The tree has as many runs as it may.
     Full,
 }
 
-async fn join(unit: &Unit, key: &str, row: run::Model) -> Result<Entry, StoreError> {
+async fn join(unit: &Unit, key: &str, row: run::Model, counts: bool) -> Result<Entry, StoreError> {
     use run::Column as C;
     if let Some(before) = unit.find::<run::Entity>().filter(C::StartKey.eq(key)).one().await? {
         return Ok(Entry::Before(RunId::from_uuid(before.id)));
     }
-    // Counted by an index of children alone: nothing is written that all of a tree would wait for. On PostgreSQL several
-    // workers may each start a last one.
-    let others =
-        unit.find::<run::Entity>().filter(C::RootRunId.eq(row.root_run_id)).filter(C::ParentRunId.is_not_null());
-    let last = others.with(|select| select.select_only().column(C::Id).offset(engine::limits::TREE_RUNS - 1).limit(1));
-    if !last.tuples::<(uuid::Uuid,)>().await?.is_empty() {
-        return Ok(Entry::Full);
+    let mut left = None;
+    if counts {
+        // By an index of children alone: nothing is written that all of a tree would wait for. Of several that count at
+        // once each may be the last one.
+        let others =
+            unit.find::<run::Entity>().filter(C::RootRunId.eq(row.root_run_id)).filter(C::ParentRunId.is_not_null());
+        let counted = others.with(|select| select.select_only().column_as(Expr::cust("COUNT(*)"), "runs"));
+        let others = counted.tuples::<(i64,)>().await?.first().map_or(0, |(count,)| count.unsigned_abs());
+        let room = engine::limits::TREE_RUNS.checked_sub(others + 1);
+        if room.is_none() {
+            return Ok(Entry::Full);
+        }
+        left = room;
     }
     unit.insert(row).await?;
-    Ok(Entry::New)
+    Ok(Entry::New(left))
 }
 
 /// What a run rests in that nobody executes and nothing wakes soon.

@@ -11,6 +11,7 @@ use engine::{Control, Prepared};
 use entities::Store;
 use language::Plan;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,8 @@ use super::bus::{Bus, Speaker};
 use super::fairness::Turns;
 use super::inbox::Letters;
 use super::journal::RunJournal;
+use super::pace::Pace;
+use super::room::Room;
 use crate::experiments::Watch;
 
 /// How long a caller waits for a place of the worker before its run goes to the queue.
@@ -37,9 +40,12 @@ struct Inner {
     wake: Notify,
     crew: Mutex<Option<Arc<Crew>>>,
     local: Mutex<HashMap<RunId, Arc<LocalRun>>>,
-    /// Runs that went to the queue although somebody here waits for them.
-    awaited: Mutex<HashSet<RunId>>,
+    /// Runs that went to the queue although somebody here waits for them, and whether they are parked behind a limit.
+    awaited: Mutex<HashMap<RunId, bool>>,
+    pace: Pace,
     prepared: moka::future::Cache<VersionId, Arc<Prepared>>,
+    /// How much room the trees have that grow here, by their roots.
+    trees: moka::future::Cache<RunId, Arc<Room>>,
     experiments: Watch,
 }
 
@@ -50,7 +56,9 @@ impl Default for Runs {
             crew: Mutex::default(),
             local: Mutex::default(),
             awaited: Mutex::default(),
+            pace: Pace::default(),
             prepared: moka::future::Cache::new(500),
+            trees: moka::future::Cache::new(10_000),
             experiments: Watch::default(),
         };
         Self { bus: Bus::default(), inner: Arc::new(inner) }
@@ -219,6 +227,13 @@ impl std::fmt::Debug for Awaited {
     }
 }
 
+impl Awaited {
+    /// No claim takes it before there is room behind its limit.
+    pub(super) fn is_parked(&self) {
+        self.runs.awaited().insert(self.run, true);
+    }
+}
+
 impl Drop for Awaited {
     fn drop(&mut self) {
         self.runs.awaited().remove(&self.run);
@@ -277,22 +292,49 @@ impl Runs {
             let free = Arc::clone(&crew.places).acquire_owned();
             place = tokio::time::timeout(PATIENCE, free).await.ok().and_then(Result::ok);
         }
-        if place.is_none() {
+        if place.is_some() {
+            self.inner.pace.call();
+        } else {
             // It goes to the queue, and what follows it must not overtake it.
             crew.behind().insert(tenant);
         }
         Some((crew, place?))
     }
 
+    /// A caller is answered now, and may call again.
+    pub(super) fn served(&self) {
+        self.inner.pace.call();
+    }
+
+    /// Waits until the queue may be claimed from again: at once, unless callers come whose runs begin without it.
+    pub(super) async fn claims_turn(&self, last_claim: Instant) {
+        while let Some(open) = self.inner.pace.opens(last_claim)
+            && !self.waits_for_claim()
+        {
+            // Somebody may begin to wait for a run in the queue meanwhile. Whatever else woke the worker is in the claim too.
+            tokio::select! {
+                () = tokio::time::sleep_until(open) => {}
+                () = self.woken() => {}
+            }
+        }
+    }
+
+    /// Whether somebody here waits for a run that a claim may take.
+    fn waits_for_claim(&self) -> bool {
+        let open: Vec<RunId> = self.awaited().iter().filter(|(_, parked)| !**parked).map(|(run, _)| *run).collect();
+        let local = self.local();
+        open.iter().any(|run| !local.contains_key(run))
+    }
+
     /// Has a run of the queue written among what callers wait for.
     pub(super) fn wait_for(&self, run: RunId) -> Awaited {
-        self.awaited().insert(run);
+        self.awaited().insert(run, false);
         Awaited { runs: self.clone(), run }
     }
 
     /// The store as it is for this run: in the background unless somebody here waits for it.
     pub(super) fn store_for(&self, store: &Store, run: RunId) -> Store {
-        if self.awaited().contains(&run) { store.clone() } else { store.in_background() }
+        if self.awaited().contains_key(&run) { store.clone() } else { store.in_background() }
     }
 
     /// The store as it is for claims, any of which may be of a run that somebody waits for.
@@ -325,7 +367,12 @@ impl Runs {
         self.inner.prepared.get_with(version, prepare).await
     }
 
-    fn awaited(&self) -> MutexGuard<'_, HashSet<RunId>> {
+    /// How many runs may join this tree here before somebody counts it again.
+    pub(super) async fn room(&self, root: RunId) -> Arc<Room> {
+        self.inner.trees.get_with(root, async { Arc::default() }).await
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, HashMap<RunId, bool>> {
         self.inner.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -336,6 +383,8 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::super::worker::{WorkerOptions, crew};
     use super::*;
 
@@ -356,5 +405,46 @@ mod tests {
         drop(place);
         assert!(runs.free_place(tenant, true).await.is_none(), "its own queue comes first");
         assert!(runs.free_place(other, false).await.is_some(), "another's does not");
+    }
+
+    #[tokio::test]
+    async fn a_claim_waits_for_callers_unless_one_of_them_waits_for_the_queue() {
+        let runs = Runs::default();
+        let waits = || {
+            runs.inner.pace.call();
+            runs.claims_turn(Instant::now()).now_or_never().is_none()
+        };
+        // More than once: a thread may stand still for longer than the callers' pause.
+        assert!((0..100).any(|_| waits()), "callers come");
+        let caller = runs.wait_for(RunId::from_uuid(uuid::Uuid::from_u128(1)));
+        assert!((0..100).all(|_| !waits()), "one of them waits for it");
+        caller.is_parked();
+        assert!((0..100).any(|_| waits()), "no claim can take it");
+        drop(caller);
+        let crew = crew(&WorkerOptions::default());
+        let caller = runs.wait_for(RunId::from_uuid(uuid::Uuid::from_u128(2)));
+        let local = LocalRun::new(TenantId::from_uuid(uuid::Uuid::nil()), String::new(), &crew.stop);
+        let entered = runs.enter(caller.run, Arc::new(local));
+        assert!((0..100).any(|_| waits()), "it was claimed");
+        drop(entered);
+        assert!((0..100).all(|_| !waits()), "it is in the queue again");
+        drop(caller);
+        assert!((0..100).any(|_| waits()), "nobody waits for the queue any more");
+    }
+
+    #[tokio::test]
+    async fn a_queued_run_is_written_among_the_callers_as_long_as_one_of_them_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("weir.db").display());
+        let store = Store::connect(&url, &entities::StoreOptions::default()).await.unwrap();
+        let runs = Runs::default();
+        let [one, other] = [1, 2].map(|number| RunId::from_uuid(uuid::Uuid::from_u128(number)));
+        assert!(runs.store_for(&store, one).is_in_background() && runs.store_for_claims(&store).is_in_background());
+        let caller = runs.wait_for(one);
+        assert!(!runs.store_for(&store, one).is_in_background(), "somebody waits for it");
+        assert!(runs.store_for(&store, other).is_in_background(), "nobody waits for this one");
+        assert!(!runs.store_for_claims(&store).is_in_background(), "the next claim may be of it");
+        drop(caller);
+        assert!(runs.store_for(&store, one).is_in_background() && runs.store_for_claims(&store).is_in_background());
     }
 }

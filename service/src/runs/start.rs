@@ -156,7 +156,9 @@ async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer
         let (row, concurrency) = (run::Model::clone(&job.row), job.plan.concurrency.clone());
         let admitted =
             weir.store().write(tenant, |unit| async move { enqueue(&unit, row, concurrency.as_ref()).await });
-        admitted_now(weir, &job, admitted.await?).await;
+        let admission = admitted.await?;
+        parked(started.awaited.as_ref(), &admission);
+        admitted_now(weir, &job, admission).await;
         return Ok(started);
     };
     execute::lease(Arc::make_mut(&mut job.row), &crew, weir.now());
@@ -165,6 +167,7 @@ async fn dispatch(weir: &Weir, mut job: Job, resolved: &Resolved, answer: Answer
     if written {
         let row = run::Model::clone(&job.row);
         weir.store().write(tenant, |unit| async move { unit.insert(row).await }).await.map_err(ServiceError::from)?;
+        weir.runs().served();
         weir.runs().bus().tell_tenant(tenant, started.run_id);
     }
     execute::spawn(weir, &crew, job, entered, written, Some(place));
@@ -209,8 +212,14 @@ async fn once(
             Ok(Kept::New(admission)) => {
                 weir.runs().bus().tell_tenant(fresh.tenant, fresh.run_id);
                 match place {
-                    Some((crew, place, entered)) => execute::spawn(weir, &crew, job, entered, true, Some(place)),
-                    None => admitted_now(weir, &job, admission).await,
+                    Some((crew, place, entered)) => {
+                        weir.runs().served();
+                        execute::spawn(weir, &crew, job, entered, true, Some(place));
+                    }
+                    None => {
+                        parked(fresh.awaited.as_ref(), &admission);
+                        admitted_now(weir, &job, admission).await;
+                    }
                 }
                 return Ok(fresh);
             }
@@ -222,6 +231,13 @@ async fn once(
         }
     }
     Err(ServiceError::Unavailable("This idempotency key is being used by other calls. Try again.".to_owned()))
+}
+
+/// Whoever waits for a run behind a limit does not wait for a claim.
+fn parked(awaited: Option<&Awaited>, admission: &Admission) {
+    if let (Some(awaited), Admission::Parked { .. }) = (awaited, admission) {
+        awaited.is_parked();
+    }
 }
 
 enum Kept {

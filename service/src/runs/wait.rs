@@ -72,6 +72,7 @@ pub async fn wait_unless(
         waited = listen(weir, tenant, run_id, &mut live, limit, replayed) => waited?,
         () = leave.cancelled() => Waited::Pending { run_id, status },
     };
+    weir.runs().served();
     if matches!(waited, Waited::Settled(_)) || kept_for_later(weir, tenant, run_id).await? {
         return Ok(waited);
     }

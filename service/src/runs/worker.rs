@@ -11,6 +11,7 @@ use entities::system::{Claim, ReadyTenant};
 use entities::{StoreError, StoreKind, run};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -125,7 +126,9 @@ async fn adopt(weir: &Weir, crew: &Crew) {
 }
 
 async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
+    let mut last_claim = Instant::now();
     loop {
+        weir.runs().claims_turn(last_claim).await;
         let both = async {
             let of_queue = Arc::clone(&crew.for_queue).acquire_owned().await.ok()?;
             Some((of_queue, Arc::clone(&crew.places).acquire_owned().await.ok()?))
@@ -142,6 +145,7 @@ async fn work(weir: &Weir, crew: &Arc<Crew>, shutdown: &CancellationToken) {
         {
             places.push((of_queue, another));
         }
+        last_claim = Instant::now();
         let rest = match claim_if_any(weir, crew, places.len()).await {
             Ok(Claimed::Runs(runs)) => {
                 begin(weir, crew, runs, places).await;
@@ -287,7 +291,7 @@ async fn keep_leases(weir: Weir, crew: Arc<Crew>, over: CancellationToken) {
             continue;
         }
         let asked = match weir.store().system().await {
-            Ok(system) => system.cancelled_among(&mine).await,
+            Ok(system) => system.cancelled_of(&crew.owner).await,
             Err(error) => Err(error),
         };
         let letters = match weir.store().system().await {

@@ -6,6 +6,7 @@ mod acts;
 mod children;
 mod durability;
 mod economy;
+mod plans;
 mod queue;
 mod resting;
 mod slots;

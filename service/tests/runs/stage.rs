@@ -337,7 +337,10 @@ pub(crate) fn settled(waited: Waited) -> Arc<SettledRun> {
 
 /// Runs a test on every store there is.
 pub(crate) async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Stage) -> F) {
-    test(Stage::on(None).await).await;
+    let stage = Stage::on(None).await;
+    let store = stage.weir.store().clone();
+    test(stage).await;
+    crate::plans::check(store.statements()).await;
     if let Ok(owner) = std::env::var("WEIR_TEST_POSTGRES_OWNER_URL") {
         test(Stage::on(Some(&owner)).await).await;
     }
