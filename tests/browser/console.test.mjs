@@ -227,7 +227,7 @@ const journal = async () => {
 
 test('of very many attempts those that failed are shown first, and how many are not shown', async () => {
   const { context, page } = await browser.person({ cookies })
-  await page.goto(at(`/runs/${busy.many}?step=divide#step`))
+  await page.goto(at(`/runs/${busy.many}?step=measure#step`))
   await hydrated(page)
   const list = page.locator('ol.attempts > li')
   const texts = await list.allInnerTexts()

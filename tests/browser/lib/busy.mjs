@@ -46,11 +46,11 @@ finally: [{name: clean, executor: log, config: {message: clean}}]
   - {name: pay, executor: fail, config: {message: "The card was declined.", code: declined}}
 `,
   many: `steps:
-  - name: divide
+  - name: measure
     executor: data_transformer
     for_each: "{{ range(260) }}"
     on_item_error: collect
-    config: {data: "{{ [1][(259 - item) // 257] }}"}
+    config: {data: "{{ item }}", schema: {type: integer, minimum: 3}}
 `,
   calling: `steps:
   - {name: beside, executor: flow_executor, config: {flow_name: declined, detached: true}}
