@@ -20,7 +20,7 @@ const SIGNAL: usize = 64;
 const PAYLOAD_BYTES: usize = 64 * 1024;
 /// The most that a cap may be raised to.
 const MOST_DOLLARS: f64 = 1_000_000.0;
-/// Runs below one that are ended with it.
+/// Runs below one that are ended with it. More than a tree may have: each further worker may add some to a full one.
 const TREE: usize = 2 * engine::limits::TREE_RUNS as usize;
 
 /// What becomes of a step that needs attention.

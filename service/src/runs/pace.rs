@@ -1,6 +1,6 @@
 //! How fast runs are taken out of the queue while callers come, whose runs do not go through it.
 //!
-//! Invariant: a queue goes on however many callers come; a run in it that one of them waits for is taken at once.
+//! Invariant: a queue goes on however many callers come; a run in it that one of them waits for is taken at once, unless it was parked.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
